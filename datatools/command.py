@@ -1,0 +1,186 @@
+"""What every command shares: errors that speak to the user, safe writing, and a function run over many clips.
+
+    from datatools.command import UserError, run_command, run_stage, write_atomic
+"""
+
+import contextlib
+import errno
+import os
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+class UserError(ValueError):
+    """Something that a user can put right: names the file, what was found, what was expected, the remedy."""
+
+
+def describe_os_error(error: OSError) -> str:
+    """One sentence for an operating-system error, with its file and what to do about it."""
+    where = error.filename2 or error.filename or "a file"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"{where}: cannot be written, the disk (or its quota) is full. Free some space and run the command again."
+    if error.errno == errno.EROFS:
+        return f"{where}: cannot be written, its file system is read-only. Choose another folder."
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"{where}: permission denied. Choose another folder or change its permissions."
+    return f"{where}: {error.strerror or error}."
+
+
+def run_command(main: Callable[[], int | None]) -> None:
+    """Run `main`, turn what a user can cause into one message on stderr, and exit.
+
+    Exit codes: what `main` returns (None is 0), 2 for a UserError or an OSError, 130 for Ctrl-C.
+    """
+    try:
+        code = main() or 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 2
+    except OSError as error:
+        print(f"error: {describe_os_error(error)}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is kept", file=sys.stderr)
+        code = 130
+    sys.exit(code)
+
+
+@contextlib.contextmanager
+def write_atomic(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; on success rename it to `path`, on any error remove it.
+
+    The temporary name keeps the suffix, because encoders choose the container by it.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".tmp-{uuid.uuid4().hex[:8]}-{path.name}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        # Name the file that the user knows, not the temporary one.
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_array(path: Path, array) -> None:
+    """Write `array` as .npy under a temporary name, then rename."""
+    import numpy as np
+
+    with write_atomic(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, array)
+
+
+def save_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 under a temporary name, then rename."""
+    with write_atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def check_writable(folder: Path) -> None:
+    """Create `folder` where needed and prove that a file can be written in it. Raises UserError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".tmp-{uuid.uuid4().hex[:8]}-probe"
+        try:
+            probe.write_bytes(b"\0" * 4096)
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(describe_os_error(OSError(error.errno, error.strerror, str(folder)))) from error
+
+
+def number_of_cores() -> int:
+    """Cores that this process may use (an affinity mask or a container may leave fewer than the machine has)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass
+class StageReport:
+    """What a stage did: names done, names left alone because they were there, and (name, reason) of failures."""
+
+    title: str
+    done: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def summary(self) -> str:
+        lines = [
+            f"{self.title}: {len(self.done)} done, {len(self.kept)} already there, "
+            f"{len(self.failed)} failed, {self.seconds:.1f} s"
+        ]
+        lines += [f"  failed {name}: {reason}" for name, reason in sorted(self.failed)]
+        return "\n".join(lines)
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.failed else 0
+
+
+def _attempt(function: Callable, name: str, arguments: tuple) -> tuple[str, str | None]:
+    """Run in a worker: (name, None) on success, (name, reason) where this one clip cannot be done."""
+    try:
+        function(*arguments)
+    except ValueError as error:
+        return name, str(error)
+    except OSError as error:
+        return name, describe_os_error(error)
+    return name, None
+
+
+def run_stage(
+    title: str,
+    function: Callable,
+    jobs: list[tuple[str, tuple]],
+    *,
+    kept: list[str] | None = None,
+    workers: int = 0,
+) -> StageReport:
+    """Call `function(*arguments)` for each (name, arguments) in `jobs`, in several processes, with a progress bar.
+
+    A ValueError or OSError fails that clip alone and is reported with it; the others go on. Any other
+    exception is a mistake of ours and ends the stage. `workers` 0 means one per core.
+    Prints the summary and returns the report.
+    """
+    import time
+
+    from tqdm import tqdm
+
+    report = StageReport(title, kept=list(kept or []))
+    started = time.perf_counter()
+    workers = min(workers or number_of_cores(), max(1, len(jobs)))
+    if jobs:
+        bar = tqdm(total=len(jobs), desc=title, unit="clip", dynamic_ncols=True, mininterval=0.5)
+        for name, reason in _results(function, jobs, workers):
+            if reason is None:
+                report.done.append(name)
+            else:
+                report.failed.append((name, reason))
+            bar.update()
+        bar.close()
+    report.seconds = time.perf_counter() - started
+    print(report.summary())
+    return report
+
+
+def _results(function: Callable, jobs: list[tuple[str, tuple]], workers: int) -> Iterator[tuple[str, str | None]]:
+    if workers == 1:
+        for name, arguments in jobs:
+            yield _attempt(function, name, arguments)
+        return
+    from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    # One library thread a worker: the clips are the parallelism, and two pools on the same cores slow each other down.
+    parallel = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1, inner_max_num_threads=1)
+    try:
+        yield from parallel(delayed(_attempt)(function, name, arguments) for name, arguments in jobs)
+    except TerminatedWorkerError as error:
+        raise UserError(
+            "a worker process was killed (out of memory?). What was finished is kept: run the command again, "
+            f"with fewer --workers than {workers}."
+        ) from error

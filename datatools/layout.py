@@ -1,0 +1,144 @@
+"""Where every file of a dataset lies: the competition's folders, raw and processed.
+
+    for clip in find_clips(Path("data/raw"), "data_A/train"):
+        clip.mfcc(Path("data/processed"))     # data/processed/data_A/train/<name>_mfcc.npy
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from datatools.command import UserError
+
+CLIP_SECONDS = 200                # s; a clip is at most this long, a shorter one is filled up
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".ts", ".flv", ".wmv")
+KINDS = {"_start": "s", "_end": "e"}   # the end of a clip's name tells what is asked for, and the submission's letter
+
+
+@dataclass(frozen=True)
+class Split:
+    """A part of a dataset: its folders (relative to the root), and their label files (relative too)."""
+
+    name: str
+    folders: tuple[str, ...]
+    label_files: tuple[str, ...] = ()
+
+
+TRAIN = Split("train", ("data_A/train", "data_B"), ("data_A/train/必选数据.txt", "data_B/补充数据.txt"))
+TEST = Split("test", ("data_A/test",))
+TEST_B = Split("testB", ("data_C",))
+COMPETITION = (TRAIN, TEST, TEST_B)
+
+
+@dataclass(frozen=True, order=True)
+class Clip:
+    """One clip of a dataset: its folder below the root, and its name without a suffix."""
+
+    folder: str
+    name: str
+
+    @property
+    def kind(self) -> str:
+        """`s` where the opening's end is asked for, `e` where the ending's start is. Raises UserError."""
+        return clip_kind(self.name)
+
+    def mfcc(self, root: Path) -> Path:
+        """float32 (20, T)."""
+        return root / self.folder / f"{self.name}_mfcc.npy"
+
+    def frames(self, root: Path) -> Path:
+        """uint8 (200, 66, 88, 3), RGB."""
+        return root / self.folder / f"{self.name}_frames.npy"
+
+    def video(self, root: Path) -> Path:
+        """The 1 fps video of the processed data, at the source's size."""
+        return root / self.folder / f"{self.name}.mp4"
+
+    def text_roi(self, root: Path) -> Path:
+        """uint8 (200, 27, 36), 1 inside a text box. One flat folder for all splits, as in the reference."""
+        return root / "ROIs" / f"{self.name}.npy"
+
+
+def clip_kind(name: str) -> str:
+    """`s` for `<id>_start`, `e` for `<id>_end`. Raises UserError for any other name."""
+    for ending, kind in KINDS.items():
+        if name.endswith(ending):
+            return kind
+    raise UserError(f"clip {name!r}: its name must end in _start (where does the opening end?) or _end (where does the ending begin?)")
+
+
+def text_boxes_path(root: Path, split_name: str) -> Path:
+    """JSON: {name: {"0": [[quad, [height, width], text, confidence], ...], "1": ...}}; quad in pixels, four [x, y]."""
+    return root / f"ocr_text_{split_name}.json"
+
+
+def text_detector_path(root: Path) -> Path:
+    """JSON: which detector made every text box below this root."""
+    return root / "ocr_text_detector.json"
+
+
+def split_of_folder(folder: str) -> str:
+    """Name of the split that a folder's text boxes are stored under; an own folder is its own split."""
+    for split in COMPETITION:
+        if folder in split.folders:
+            return split.name
+    return folder.strip("/").replace("/", "_")
+
+
+def find_raw(root: Path, folder: str) -> dict[Clip, Path]:
+    """The video files in `root/folder`, sorted by name.
+
+    Raises UserError where the folder is missing or holds no video, or two files differ by their suffix alone.
+    """
+    where = root / folder
+    if not where.is_dir():
+        raise UserError(f"{where}: no such folder. Expected clips (*.mp4) in it; name other folders with --folders.")
+    paths = sorted(p for p in where.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith("."))
+    if not paths:
+        raise UserError(f"{where}: no clips in it. Expected files with one of the suffixes {', '.join(VIDEO_SUFFIXES)}.")
+    doubled = [stem for stem, count in Counter(p.stem for p in paths).items() if count > 1]
+    if doubled:
+        raise UserError(f"{where}: two files with the name {doubled[0]!r} and different suffixes; keep one of them.")
+    return {Clip(folder, p.stem): p for p in paths}
+
+
+def choose_folders(root: Path, folders: list[str] | None) -> list[str]:
+    """The folders asked for, or those of the competition's layout that are there. Raises UserError where none is."""
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder (--data_root).")
+    if folders:
+        return [f.strip("/") for f in folders]
+    known = [f for split in COMPETITION for f in split.folders]
+    found = [f for f in known if (root / f).is_dir()]
+    if not found:
+        raise UserError(f"{root}: none of {', '.join(known)} is in it. Name your own folders with --folders.")
+    return found
+
+
+def find_raw_clips(root: Path, folders: list[str] | None) -> dict[Clip, Path]:
+    """All raw clips of a dataset. Raises UserError where a name stands in two folders.
+
+    Text masks lie in one flat folder (as in the reference), so a name must be unique in the whole dataset.
+    """
+    clips: dict[Clip, Path] = {}
+    for folder in choose_folders(root, folders):
+        clips |= find_raw(root, folder)
+    check_unique(clips)
+    return clips
+
+
+def check_unique(clips) -> None:
+    """Raise UserError where two clips of different folders bear one name."""
+    folders: dict[str, str] = {}
+    for clip in clips:
+        other = folders.setdefault(clip.name, clip.folder)
+        if other != clip.folder:
+            raise UserError(
+                f"clip {clip.name!r} stands in {other} and in {clip.folder}; names must be unique in a dataset, "
+                "because ROIs/<name>.npy is shared by all folders. Rename one of them."
+            )
+
+
+def label_files_below(root: Path, folders: list[str]) -> list[Path]:
+    """Label and truth files in these folders, which the preprocessing commands copy beside the features."""
+    return [p for f in folders for p in sorted((root / f).iterdir()) if p.suffix in (".txt", ".csv")]

@@ -1,0 +1,35 @@
+"""AVTNet_YOLT ("you only look twice"): a coarse answer chooses a cell of ten seconds, a fine one looks into it."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mish
+
+from models.avtnet import AudioVisualText, TimeHead
+from models.layers import STEPS
+from models.losses import CELLS, CLIP_SECONDS, cell_of
+
+
+class AVTNetYOLT(AudioVisualText):
+    """The third network: returns {"coarse": (B, 1), "fine": (B, 1)}, a share of the clip and a share of the cell."""
+
+    def __init__(self, dropout: float = 0.3, **sizes):
+        super().__init__(**sizes)
+        self.dropout = nn.Dropout(dropout)
+        self.coarse_head = nn.Conv1d(self.channels, 1, 1)
+        self.time_head = TimeHead()
+        self.fine_head = nn.Conv1d(self.channels, 1, 1)
+        self.cell_head = nn.Linear(STEPS // CELLS, 1)
+
+    def forward(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor) -> dict[str, Tensor]:
+        x = self.dropout(self.fuse(mfcc, frames, text_roi))
+        coarse = self.time_head(mish(self.coarse_head(x)).squeeze(1))             # (B, 1)
+        evidence = mish(self.fine_head(x)).view(len(x), CELLS, STEPS // CELLS)    # (B, 20, 10)
+        fine = self.cell_head(evidence).sigmoid()                                 # (B, 20, 1), every cell's answer
+        index = cell_of(coarse).long().unsqueeze(2)                               # (B, 1, 1)
+        return {"coarse": coarse, "fine": torch.gather(fine, 1, index).squeeze(1)}
+
+    @staticmethod
+    def seconds(outputs: dict[str, Tensor]) -> Tensor:
+        """The answer in seconds, (B,): (cell + fine) / 20 of the clip."""
+        coarse, fine = outputs["coarse"].float(), outputs["fine"].float()
+        return ((cell_of(coarse) + fine) / CELLS * CLIP_SECONDS).squeeze(1)

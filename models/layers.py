@@ -1,0 +1,52 @@
+"""Layers that several networks share: squeeze-and-excitation, the recurrent part, the input's scaling."""
+
+import torch
+from torch import Tensor, nn
+
+STEPS = 200   # time steps of every feature, one a second of the clip
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class SqueezeExcite(nn.Module):
+    """Weigh channels by what the whole clip holds (Hu et al., 2018). (B, C, T) -> (B, C, T)."""
+
+    def __init__(self, channels: int, reduction: int = 4):
+        super().__init__()
+        self.squeeze = nn.Linear(channels, channels // reduction, bias=False)
+        self.excite = nn.Linear(channels // reduction, channels, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.excite(self.squeeze(x.mean(-1)).relu()).sigmoid()   # (B, C)
+        return x * weight.unsqueeze(-1)
+
+
+class BiGRU(nn.GRU):
+    """A two-layer GRU that reads both ways, then averages to STEPS steps. (B, T, C) -> (B, 2 * hidden, STEPS)."""
+
+    def __init__(self, channels: int, hidden: int, dropout: float = 0.3):
+        super().__init__(channels, hidden, num_layers=2, batch_first=True, bidirectional=True, dropout=dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.flatten_parameters()
+        x = super().forward(x)[0].transpose(1, 2)   # (B, 2 * hidden, T)
+        return nn.functional.adaptive_avg_pool1d(x, STEPS)
+
+
+class FrameInput(nn.Module):
+    """Bring uint8 pictures to the network's scale, on the device. (N, H, W, 3) uint8, RGB -> (N, 3, H, W) float.
+
+    Divides by 255; with `standardise` also subtracts ImageNet's mean and divides by its deviation. The setting
+    belongs to the network and travels in its checkpoint, so that inference cannot forget it.
+    """
+
+    def __init__(self, standardise: bool):
+        super().__init__()
+        self.standardise = standardise
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        x = frames.permute(0, 3, 1, 2).float() / 255
+        return (x - self.mean) / self.std if self.standardise else x

@@ -1,0 +1,39 @@
+"""Losses and the competition's score; the one place that divides seconds by the clip's length."""
+
+from torch import Tensor
+from torch.nn.functional import l1_loss, smooth_l1_loss
+
+CLIP_SECONDS = 200   # s; the networks answer with a share of this
+CELLS = 20           # AVTNet_YOLT cuts a clip into this many cells
+TOLERANCE = 1.0      # s; an error up to this costs nothing in the competition
+
+
+def cell_of(share: Tensor) -> Tensor:
+    """Index of the cell that a share of the clip lies in, as float; 1.0 itself belongs to the last cell."""
+    return (share * CELLS).floor().clamp(0, CELLS - 1)
+
+
+def regression_loss(outputs: dict[str, Tensor], seconds: Tensor) -> Tensor:
+    """Smooth L1 in seconds, for AVTNet and AVTNet-normalized. outputs["out"] (B, 1), seconds (B,)."""
+    return smooth_l1_loss(outputs["out"].float().squeeze(1) * CLIP_SECONDS, seconds)
+
+
+def yolt_loss(outputs: dict[str, Tensor], seconds: Tensor) -> Tensor:
+    """L1 of the coarse answer in seconds, plus, over clips whose cell is right, L1 of the place within the cell.
+
+    outputs["coarse"], outputs["fine"] (B, 1); seconds (B,). No second term where no cell is right.
+    """
+    coarse, fine = outputs["coarse"].float().squeeze(1), outputs["fine"].float().squeeze(1)
+    share = seconds / CLIP_SECONDS
+    loss = l1_loss(coarse * CLIP_SECONDS, seconds)
+    cell = cell_of(share)
+    right = cell_of(coarse.detach()) == cell
+    if right.any():
+        cell_seconds = CLIP_SECONDS / CELLS
+        loss = loss + l1_loss(cell_seconds * fine[right], cell_seconds * (CELLS * share - cell)[right])
+    return loss
+
+
+def competition_score(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Mean of max(0, |error| - 1 s) over clips; both in seconds, shape (N,)."""
+    return ((predicted - truth).abs() - TOLERANCE).clamp(min=0).mean()

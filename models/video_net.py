@@ -1,0 +1,77 @@
+"""What is seen: one small picture a second and the boxes of its text, to a feature per second."""
+
+import torch
+from torch import Tensor, nn
+
+from models.layers import BiGRU, FrameInput
+
+
+class TextNet(nn.Module):
+    """A mask of text boxes to one vector: conv 3x3, batch norm, ReLU, max-pool, per channel count; then a mean.
+
+    (N, 27, 36) -> (N, channels[-1])
+    """
+
+    def __init__(self, channels: tuple[int, ...] = (32, 64, 96, 128)):
+        super().__init__()
+        self.convs = nn.ModuleList()
+        self.norms = nn.ModuleList()
+        for before, after in zip((1, *channels), channels, strict=False):
+            self.convs.append(nn.Conv2d(before, after, 3, padding=1))
+            self.norms.append(nn.BatchNorm2d(after))
+
+    def forward(self, text_roi: Tensor) -> Tensor:
+        x = text_roi.unsqueeze(1).float()   # (N, 1, 27, 36)
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            x = nn.functional.max_pool2d(norm(conv(x)).relu(), 2)
+        return x.mean((2, 3))
+
+
+class StridedFrameNet(nn.Sequential):
+    """A frame network small enough for two cores: strided convolutions, then a mean. (N, 3, 66, 88) -> (N, C)."""
+
+    def __init__(self, channels: tuple[int, ...]):
+        layers: list[nn.Module] = []
+        for before, after in zip((3, *channels), channels, strict=False):
+            layers += [nn.Conv2d(before, after, 5, stride=3, padding=2, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+        super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def resnet18_frame_net() -> nn.Module:
+    """torchvision's ResNet-18 without its last layer, untrained. (N, 3, 66, 88) -> (N, 512)."""
+    from torchvision.models import resnet18
+
+    net = resnet18(weights=None)
+    net.fc = nn.Identity()
+    return net
+
+
+class VideoNet(nn.Module):
+    """Frames and text masks to a feature per second. -> (B, 2 * hidden, 200).
+
+    frames    (B, 200, 66, 88, 3) uint8, RGB
+    text_roi  (B, 200, 27, 36) uint8, 1 inside a text box
+
+    `frame_channels` None takes ResNet-18, the reference's choice; a tuple takes StridedFrameNet.
+    """
+
+    def __init__(
+        self,
+        hidden: int = 1024,
+        frame_channels: tuple[int, ...] | None = None,
+        text_channels: tuple[int, ...] = (32, 64, 96, 128),
+        dropout: float = 0.5,
+        standardise: bool = False,
+    ):
+        super().__init__()
+        self.input = FrameInput(standardise)
+        self.frame_net = StridedFrameNet(frame_channels) if frame_channels else resnet18_frame_net()
+        self.dropout = nn.Dropout(dropout)
+        self.text_net = TextNet(text_channels)
+        self.gru = BiGRU((frame_channels[-1] if frame_channels else 512) + text_channels[-1], hidden)
+
+    def forward(self, frames: Tensor, text_roi: Tensor) -> Tensor:
+        b, t = frames.shape[:2]
+        seen = self.dropout(self.frame_net(self.input(frames.flatten(0, 1))))   # (B*T, F)
+        read = self.text_net(text_roi.flatten(0, 1))                            # (B*T, R)
+        return self.gru(torch.cat([seen, read], 1).unflatten(0, (b, t)))

@@ -21,7 +21,7 @@ def describe_os_error(error: OSError) -> str:
     """One sentence for an operating-system error, with its file and what to do about it."""
     where = error.filename2 or error.filename or "a file"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"{where}: cannot be written, the disk (or its quota) is full. Free some space and run the command again."
+        return f"{where}: cannot be written, the disk (or its quota) is full. Free some space, then run it again."
     if error.errno == errno.EROFS:
         return f"{where}: cannot be written, its file system is read-only. Choose another folder."
     if error.errno in (errno.EACCES, errno.EPERM):

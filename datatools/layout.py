@@ -64,7 +64,8 @@ def clip_kind(name: str) -> str:
     for ending, kind in KINDS.items():
         if name.endswith(ending):
             return kind
-    raise UserError(f"clip {name!r}: its name must end in _start (where does the opening end?) or _end (where does the ending begin?)")
+    raise UserError(f"clip {name!r}: its name must end in _start (where does the opening end?) or in _end (where does "
+                    "the ending begin?). Rename it.")
 
 
 def text_boxes_path(root: Path, split_name: str) -> Path:
@@ -95,7 +96,7 @@ def find_raw(root: Path, folder: str) -> dict[Clip, Path]:
         raise UserError(f"{where}: no such folder. Expected clips (*.mp4) in it; name other folders with --folders.")
     paths = sorted(p for p in where.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith("."))
     if not paths:
-        raise UserError(f"{where}: no clips in it. Expected files with one of the suffixes {', '.join(VIDEO_SUFFIXES)}.")
+        raise UserError(f"{where}: no clips in it. Expected files that end in {', '.join(VIDEO_SUFFIXES)}.")
     doubled = [stem for stem, count in Counter(p.stem for p in paths).items() if count > 1]
     if doubled:
         raise UserError(f"{where}: two files with the name {doubled[0]!r} and different suffixes; keep one of them.")

@@ -1,0 +1,204 @@
+"""Processed data as samples: which clips there are, whether all is well with them, and one dict of tensors a clip.
+
+    clips, seconds = labelled_clips(root, folders, label_files, data_seed=0)["train"]
+    sample = ClipDataset(root, clips, seconds, inputs=("mfcc", "frames", "text_roi"))[0]
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from datatools.command import UserError
+from datatools.features import FRAME_HEIGHT, FRAME_WIDTH, HOP, NUM_MFCC, SAMPLE_RATE, extract_frames
+from datatools.labels import Label, doubled_labels, read_labels, split_labels
+from datatools.layout import CLIP_SECONDS, Clip, check_unique
+from datatools.text_roi import ROI_HEIGHT, ROI_WIDTH
+
+MFCC_STEPS = math.ceil((CLIP_SECONDS * SAMPLE_RATE / HOP) / 8) * 8   # 8616: AudioNet halves the steps several times
+MFCC_STEPS_PER_SECOND = SAMPLE_RATE / HOP
+SLACK_SECONDS = 1.0      # a clip may be this much longer than CLIP_SECONDS; what is over is cut off
+MOST_PROBLEMS = 40       # lines shown at once
+
+SHAPES = {
+    "frames": (CLIP_SECONDS, FRAME_HEIGHT, FRAME_WIDTH, 3),
+    "text_roi": (CLIP_SECONDS, ROI_HEIGHT, ROI_WIDTH),
+}
+REMEDIES = {
+    "mfcc": "Run utils/extract_audio.py",
+    "frames": "Run utils/extract_video.py",
+    "text_roi": "Run datatools/text_extract.py, then utils/extract_textROI.py",
+}
+
+
+@dataclass(frozen=True)
+class ClipSet:
+    """Clips in order, and the boundary of each in seconds, shape (N,); None where no truth is known."""
+
+    clips: list[Clip]
+    seconds: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+
+def find_processed(root: Path, folder: str) -> list[Clip]:
+    """Clips of which anything processed lies in `root/folder`, sorted by name. Raises UserError where none does."""
+    where = root / folder
+    if not where.is_dir():
+        raise UserError(f"{where}: no such folder. Run the preprocessing commands with --save_root {root}, or name "
+                        "another folder.")
+    names = set()
+    for path in where.iterdir():
+        for ending in ("_mfcc.npy", "_frames.npy", ".mp4"):
+            if path.name.endswith(ending) and not path.name.startswith("."):
+                names.add(path.name.removesuffix(ending))
+    if not names:
+        raise UserError(f"{where}: no processed clips in it (<name>_mfcc.npy, <name>_frames.npy). Run the "
+                        "preprocessing commands first.")
+    return [Clip(folder, name) for name in sorted(names)]
+
+
+def unlabelled_clips(root: Path, folder: str) -> ClipSet:
+    """All clips of one folder, for inference. Raises UserError where a name tells neither start nor end."""
+    clips = find_processed(root, folder)
+    for clip in clips:
+        _ = clip.kind   # raises before any work is done
+    return ClipSet(clips, None)
+
+
+def resolve_label_file(root: Path, path: str) -> Path:
+    """A label file as given: below the processed root, or a path of its own."""
+    below = root / path
+    return below if below.exists() or not Path(path).exists() else Path(path)
+
+
+def labelled_clips(root: Path, folders: list[str], label_files: list[str], data_seed: int) -> dict[str, ClipSet]:
+    """{"train": ..., "val": ...} of the clips that the label files name, split as the reference splits.
+
+    Raises UserError that tells everything that does not fit at once: bad label lines, labels without a clip, clips
+    without a label or with two.
+    """
+    problems: list[str] = []
+    labels: list[Label] = []
+    for path in label_files:
+        try:
+            labels += read_labels(resolve_label_file(root, path))
+        except UserError as error:
+            problems.append(str(error))
+    clips = [clip for folder in folders for clip in find_processed(root, folder)]
+    check_unique(clips)
+    by_name = {clip.name: clip for clip in clips}
+    problems += doubled_labels(labels)
+    problems += [f"{lab.place}: {lab.name} has a label, but no such clip is in {', '.join(folders)}"
+                 for lab in labels if lab.name not in by_name]
+    problems += [f"{lab.place}: {lab.name} is labelled {lab.seconds:g} s, beyond the {CLIP_SECONDS} s of a clip"
+                 for lab in labels if lab.seconds > CLIP_SECONDS]
+    if labels:   # else every clip would be told as unlabelled, behind the one real cause
+        known = {label.name for label in labels}
+        problems += [f"{clip.folder}/{clip.name}: no label in {', '.join(label_files)}"
+                     for clip in clips if clip.name not in known]
+    raise_problems(f"{root}: labels and clips do not fit together", problems)
+    parts = split_labels(labels, data_seed)
+    return {
+        name: ClipSet([by_name[lab.name] for lab in part], np.array([lab.seconds for lab in part], dtype=np.float32))
+        for name, part in zip(("train", "val"), parts, strict=True)
+    }
+
+
+def raise_problems(title: str, problems: list[str]) -> None:
+    """Raise one UserError that lists `problems`, if there are any."""
+    if problems:
+        more = [f"and {len(problems) - MOST_PROBLEMS} more"] if len(problems) > MOST_PROBLEMS else []
+        lines = "\n  ".join(problems[:MOST_PROBLEMS] + more)
+        raise UserError(f"{title}, {len(problems)} problems:\n  {lines}")
+
+
+def check_features(root: Path, clip_set: ClipSet, inputs: tuple[str, ...]) -> None:
+    """Read the header of every feature file that a network wants, and hold it against what is expected.
+
+    Raises UserError that lists every missing, unreadable or misshapen file and every label beyond its clip.
+    """
+    problems = []
+    for i, clip in enumerate(clip_set.clips):
+        for name in inputs:
+            problem = _check_one(root, clip, name)
+            if problem:
+                problems.append(problem)
+            elif name == "mfcc" and clip_set.seconds is not None:
+                duration = np.load(clip.mfcc(root), mmap_mode="r").shape[1] / MFCC_STEPS_PER_SECOND
+                if clip_set.seconds[i] > duration:
+                    problems.append(f"{clip.folder}/{clip.name}: labelled {clip_set.seconds[i]:.2f} s, but the clip's "
+                                    f"sound ends at {duration:.2f} s. Correct the label.")
+    raise_problems(f"{root}: features are missing or damaged", problems)
+
+
+def _check_one(root: Path, clip: Clip, name: str) -> str | None:
+    path = getattr(clip, name)(root)
+    if name == "frames" and not path.exists() and clip.video(root).exists():
+        return None   # the 1 fps video is read instead
+    if not path.exists():
+        return f"{path}: missing. {REMEDIES[name]}."
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        return f"{path}: no readable .npy file ({error}). Delete it, then: {REMEDIES[name]}."
+    if name == "mfcc":
+        most = MFCC_STEPS + SLACK_SECONDS * MFCC_STEPS_PER_SECOND
+        if array.ndim != 2 or array.shape[0] != NUM_MFCC or array.shape[1] == 0:
+            return f"{path}: shape {array.shape}, expected ({NUM_MFCC}, steps). Delete it, then: {REMEDIES[name]}."
+        if array.shape[1] > most:
+            return (f"{path}: {array.shape[1] / MFCC_STEPS_PER_SECOND:.1f} s of sound, a clip has at most "
+                    f"{CLIP_SECONDS} s. Cut the clip.")
+    elif array.shape != SHAPES[name]:
+        return f"{path}: shape {array.shape}, expected {SHAPES[name]}. Delete it, then: {REMEDIES[name]}."
+    if array.dtype.kind not in "fiub":
+        return f"{path}: holds {array.dtype}, expected numbers. Delete it, then: {REMEDIES[name]}."
+    return None
+
+
+def load_mfcc(path: Path) -> np.ndarray:
+    """float32 (20, 8616): zero-padded on the right, what is over 200 s cut off."""
+    mfcc = np.load(path)[:, :MFCC_STEPS].astype(np.float32, copy=False)
+    return np.pad(mfcc, ((0, 0), (0, MFCC_STEPS - mfcc.shape[1])))
+
+
+def load_frames(root: Path, clip: Clip) -> np.ndarray:
+    """uint8 (200, 66, 88, 3), RGB; from the 1 fps video where there is no _frames.npy."""
+    path = clip.frames(root)
+    return np.load(path) if path.exists() else extract_frames(clip.video(root))
+
+
+def load_text_roi(path: Path) -> np.ndarray:
+    """uint8 (200, 27, 36), 1 inside a text box; the reference's float64 files are read as well."""
+    return (np.load(path) > 0).astype(np.uint8)
+
+
+class ClipDataset(torch.utils.data.Dataset):
+    """One dict of tensors a clip: the inputs asked for, `index`, and `seconds` where the truth is known.
+
+    mfcc      (20, 8616) float32
+    frames    (200, 66, 88, 3) uint8, RGB
+    text_roi  (200, 27, 36) uint8
+    """
+
+    def __init__(self, root: Path, clip_set: ClipSet, inputs: tuple[str, ...]):
+        self.root, self.clip_set, self.inputs = root, clip_set, inputs
+
+    def __len__(self) -> int:
+        return len(self.clip_set)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        clip = self.clip_set.clips[index]
+        sample = {"index": torch.tensor(index)}
+        if "mfcc" in self.inputs:
+            sample["mfcc"] = torch.from_numpy(load_mfcc(clip.mfcc(self.root)))
+        if "frames" in self.inputs:
+            sample["frames"] = torch.from_numpy(load_frames(self.root, clip))
+        if "text_roi" in self.inputs:
+            sample["text_roi"] = torch.from_numpy(load_text_roi(clip.text_roi(self.root)))
+        if self.clip_set.seconds is not None:
+            sample["seconds"] = torch.tensor(self.clip_set.seconds[index])
+        return sample

@@ -1,0 +1,106 @@
+"""The networks' shapes, sizes and rules, and the losses, on numbers worked out by hand."""
+
+import pytest
+import torch
+from conftest import TINY
+
+from models.avtnet import AVTNet, AVTNetNormalized
+from models.avtnet_yolt import AVTNetYOLT
+from models.layers import FrameInput
+from models.losses import cell_of, competition_score, regression_loss, yolt_loss
+
+NETWORKS = [AVTNet, AVTNetNormalized, AVTNetYOLT]
+
+
+def random_batch(size: int = 2) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "mfcc": torch.randn(size, 20, 8616, generator=generator),
+        "frames": torch.randint(0, 256, (size, 200, 66, 88, 3), generator=generator, dtype=torch.uint8),
+        "text_roi": (torch.rand(size, 200, 27, 36, generator=generator) < 0.1).to(torch.uint8),
+    }
+
+
+# Counted from the reference's tensors, without the running statistics and the four convolutions that take part in
+# nothing.
+@pytest.mark.parametrize("network, parameters", [
+    (AVTNet, 81_163_866), (AVTNetNormalized, 85_356_122), (AVTNetYOLT, 81_167_974)])
+def test_default_sizes_are_the_references(network, parameters):
+    with torch.device("meta"):
+        net = network()
+    assert net.channels == 4096
+    assert net.audio_net.gru.hidden_size == net.video_net.gru.hidden_size == 1024
+    assert net.video_net.gru.input_size == 640
+    assert sum(p.numel() for p in net.parameters()) == parameters
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_answers_are_seconds_within_the_clip(network):
+    torch.manual_seed(0)
+    net = network(**TINY).eval()
+    seconds = net.seconds(net(**random_batch(3)))
+    assert seconds.shape == (3,) and seconds.dtype == torch.float32
+    assert ((seconds >= 0) & (seconds <= 200)).all()
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_clips_answer_does_not_depend_on_its_batch(network):
+    torch.manual_seed(0)
+    net = network(**TINY).eval()
+    batch = random_batch(3)
+    together = net.seconds(net(**batch))
+    alone = torch.cat([net.seconds(net(**{k: v[i : i + 1] for k, v in batch.items()})) for i in range(3)])
+    torch.testing.assert_close(alone, together, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_parameter_of_a_network_learns(network):
+    torch.manual_seed(0)
+    net = network(**TINY).train()
+    outputs = net(**random_batch(4))
+    seconds = (net.seconds(outputs).detach() + 1).clamp(0, 199)   # in most cases in the cell that was answered
+    loss = yolt_loss if network is AVTNetYOLT else regression_loss
+    loss(outputs, seconds).backward()
+    idle = [name for name, p in net.named_parameters() if p.grad is None]
+    assert not idle
+
+
+def test_frames_are_standardised_only_where_the_network_says_so():
+    frames = torch.full((1, 2, 2, 3), 255, dtype=torch.uint8)
+    assert FrameInput(False)(frames).unique().tolist() == [1.0]
+    red, green, blue = FrameInput(True)(frames)[0, :, 0, 0].tolist()
+    assert red == pytest.approx((1 - 0.485) / 0.229)
+    assert green == pytest.approx((1 - 0.456) / 0.224)
+    assert blue == pytest.approx((1 - 0.406) / 0.225)
+    assert AVTNetNormalized(**TINY).video_net.input.standardise
+    assert not AVTNet(**TINY).video_net.input.standardise
+
+
+def test_cells_are_ten_seconds_and_the_end_belongs_to_the_last():
+    assert cell_of(torch.tensor([0.0, 0.049, 0.05, 0.999, 1.0])).tolist() == [0, 0, 1, 19, 19]
+
+
+def test_yolt_answers_with_the_fine_place_in_the_coarse_cell():
+    outputs = {"coarse": torch.tensor([[0.52], [1.0]]), "fine": torch.tensor([[0.25], [0.5]])}
+    # 0.52 is cell 10: (10 + 0.25) x 10 s; 1.0 is cell 19: (19 + 0.5) x 10 s.
+    assert AVTNetYOLT.seconds(outputs).tolist() == pytest.approx([102.5, 195.0])
+
+
+def test_yolt_loss_counts_the_fine_part_only_where_the_cell_is_right():
+    seconds = torch.tensor([103.0, 55.0])
+    outputs = {"coarse": torch.tensor([[0.52], [0.9]]), "fine": torch.tensor([[0.5], [0.0]])}
+    # Coarse: |104 - 103| and |180 - 55|, mean 63. Fine, first clip alone: |10 x 0.5 - 3| = 2.
+    assert yolt_loss(outputs, seconds).item() == pytest.approx(65.0, abs=1e-4)
+    outputs["coarse"] = torch.tensor([[0.1], [0.9]])
+    assert yolt_loss(outputs, seconds).item() == pytest.approx((83 + 125) / 2, abs=1e-4)
+
+
+def test_regression_loss_is_smooth_l1_in_seconds():
+    # Errors 0.5 s and 10 s: 0.5 x 0.25 = 0.125 and 10 - 0.5 = 9.5.
+    outputs = {"out": torch.tensor([[0.5025], [0.25]])}
+    assert regression_loss(outputs, torch.tensor([100.0, 40.0])).item() == pytest.approx((0.125 + 9.5) / 2, abs=1e-4)
+
+
+def test_score_forgives_one_second():
+    predicted, truth = torch.tensor([10.0, 20.9, 33.0]), torch.tensor([10.0, 20.0, 30.0])
+    assert competition_score(predicted, truth).item() == pytest.approx(2 / 3)

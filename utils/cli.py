@@ -1,0 +1,137 @@
+"""Flags of the training scripts, and presets: a YAML file whose keys are the flags' names.
+
+    python avt_main.py --preset configs/demo_avt.yaml --lr 1e-3     # the command line wins over the preset
+"""
+
+import argparse
+from pathlib import Path
+
+from datatools.command import UserError
+from datatools.layout import TEST, TEST_B, TRAIN
+
+NETWORK_KEY = "network"   # the one section of a preset that is no flag: the network's sizes
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that reports a mistake as a UserError, so that presets and the shell read alike."""
+
+    def error(self, message: str):
+        raise UserError(f"{message} (all flags: {self.prog} --help)")
+
+
+def positive(kind):
+    """A parser of numbers above zero."""
+
+    def parse(text: str):
+        value = kind(text)
+        if not value > 0:
+            raise argparse.ArgumentTypeError(f"{text!r} is not above zero")
+        return value
+
+    return parse
+
+
+def not_negative(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is negative")
+    return value
+
+
+def training_parser(description: str, *, batch_size: int, standardise: bool) -> Parser:
+    """The flags of the three training scripts; defaults are the reference's."""
+    parser = Parser(description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", type=Path, metavar="YAML", help="a file of settings; flags given here win over it")
+
+    data = parser.add_argument_group("data")
+    data.add_argument("--data_root", type=Path, help="processed data (save_root of the preprocessing commands)")
+    data.add_argument("--train_folders", nargs="+", default=list(TRAIN.folders), metavar="FOLDER",
+                      help="folders of labelled clips below data_root (default: the competition's, %(default)s)")
+    data.add_argument("--label_files", nargs="+", default=list(TRAIN.label_files), metavar="FILE",
+                      help="text (`name seconds`) or CSV (`name,seconds`), below data_root or a path (%(default)s)")
+    data.add_argument("--data_seed", type=int, default=0, help="which 7th of the clips validates (%(default)s)")
+    data.add_argument("--num_workers", type=not_negative, default=4, help="loading processes (%(default)s)")
+
+    training = parser.add_argument_group("training")
+    training.add_argument("--lr", type=positive(float), default=3e-4, help="highest learning rate (%(default)s)")
+    training.add_argument("--batch_size", type=positive(int), default=batch_size, help="clips a step (%(default)s)")
+    training.add_argument("--max_epoch", type=positive(int), default=64, help="%(default)s")
+    training.add_argument("--schedule", choices=("warmup_cosine", "one_cycle"), default="warmup_cosine",
+                          help="warmup_cosine is the reference's (%(default)s)")
+    training.add_argument("--accumulation_step", type=positive(int), default=1,
+                          help="batches whose gradients make one step (%(default)s)")
+    training.add_argument("--shift", type=not_negative, default=0, metavar="SECONDS",
+                          help="augmentation: shift clips in time by up to this (%(default)s)")
+    training.add_argument("--use_amp", action="store_true", help="mixed precision: bfloat16 where the device has it, "
+                          "else float16 with loss scaling")
+    training.add_argument("--pretrained", default="imagenet", metavar="imagenet|none|FILE",
+                          help="start of the ResNet-18 for the frames (%(default)s)")
+    training.add_argument("--if_normal", action="store_true", default=standardise,
+                          help="standardise frames by ImageNet's mean and deviation; the checkpoint remembers it "
+                          f"(default: {standardise})")
+    training.add_argument("--seed", type=int, default=10, help="of weights, order and augmentation (%(default)s)")
+    training.add_argument("--show_freq", type=positive(int), default=10, metavar="STEPS",
+                          help="steps between updates of the progress bar (%(default)s)")
+
+    run = parser.add_argument_group("run")
+    run.add_argument("--gpus", default="auto", metavar="IDS|auto|cpu", help="e.g. 0 or 0,1 (%(default)s)")
+    run.add_argument("--save_prefix", type=Path, help="folder for checkpoints, logs and the submission")
+    run.add_argument("--resume", metavar="auto|FILE", help="go on with a training: auto takes save_prefix's last")
+    run.add_argument("--overwrite", action="store_true", help="start anew in a save_prefix that holds a training")
+
+    infer = parser.add_argument_group("inference")
+    infer.add_argument("--weights", type=Path, metavar="CHECKPOINT", help="infer with these instead of training")
+    where = infer.add_mutually_exclusive_group()
+    where.add_argument("--testB", dest="folder", action="store_const", const=TEST_B.folders[0],
+                       help=f"clips of {TEST_B.folders[0]} (the default)")
+    where.add_argument("--test", dest="folder", action="store_const", const=TEST.folders[0],
+                       help=f"clips of {TEST.folders[0]}")
+    where.add_argument("--folder", dest="folder", help="clips of any folder below data_root")
+    where.add_argument("--split", choices=("train", "val"), help="the clips of this part of the labelled ones")
+    infer.add_argument("--output", type=Path, metavar="CSV", help="default: submission.csv in save_prefix")
+    return parser
+
+
+def preset_arguments(path: Path) -> tuple[list[str], dict]:
+    """A preset as command-line arguments, and its network's sizes. Raises UserError where it is no flat mapping."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such preset. Those of the project lie in configs/.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: no valid YAML ({error}).") from None
+    content = {} if content is None else content
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected `flag: value` lines, found {type(content).__name__}.")
+    sizes = content.pop(NETWORK_KEY, {})
+    if not isinstance(sizes, dict):
+        raise UserError(f"{path}: {NETWORK_KEY}: expected `size: value` lines, found {sizes!r}.")
+    arguments: list[str] = []
+    for key, value in content.items():
+        if key in ("preset", NETWORK_KEY) or isinstance(value, dict) or value is None:
+            raise UserError(f"{path}: {key}: {value!r} is nothing that a preset can set.")
+        if isinstance(value, bool):
+            arguments += [f"--{key}"] if value else []
+        elif isinstance(value, list):
+            arguments += [f"--{key}", *map(str, value)]
+        else:
+            arguments += [f"--{key}={value}"]
+    return arguments, sizes
+
+
+def parse_with_preset(parser: Parser, argv: list[str] | None) -> tuple[argparse.Namespace, dict]:
+    """Parsed flags, and the preset's network sizes ({} without a preset). Raises UserError."""
+    import sys
+
+    argv = sys.argv[1:] if argv is None else argv
+    args = parser.parse_args(argv)
+    if args.preset is None:
+        return args, {}
+    arguments, sizes = preset_arguments(args.preset)
+    try:
+        parser.parse_args(arguments)
+    except UserError as error:
+        raise UserError(f"{args.preset}: {error}") from None
+    return parser.parse_args(arguments + argv), {k: tuple(v) if isinstance(v, list) else v for k, v in sizes.items()}

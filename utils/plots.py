@@ -1,0 +1,74 @@
+"""Pictures: predictions against truth, and strips of frames with the true and the found boundary."""
+
+from pathlib import Path
+
+import numpy as np
+
+from datatools.command import write_atomic
+
+TRUE_COLOUR, FOUND_COLOUR = "#1a9850", "#d73027"
+START_COLOUR, END_COLOUR = "#4575b4", "#f46d43"
+STRIP_STEP = 8     # s between the frames of an overview strip
+ZOOM_SECONDS = 6   # s on both sides of the true boundary in a close strip
+
+
+def predictions_picture(
+    path: Path, truth: dict[str, float], found: dict[str, float], frames: dict[str, np.ndarray], title: str
+) -> None:
+    """Found against true boundary of all clips, and for the clips of `frames` an overview and a close strip.
+
+    `truth` and `found` are {clip name: seconds}; `frames` {clip name: uint8 (200, 66, 88, 3), RGB, one a second}.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    rows = len(frames)
+    figure = plt.figure(figsize=(14, 5.2 + 2.3 * rows), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, height_ratios=[5.2, 2.3 * max(rows, 0.1)])
+    figure.suptitle(title, fontsize=13)
+    _scatter(top, truth, found)
+    if rows:
+        axes = bottom.subplots(2 * rows, 1)
+        for i, (name, pictures) in enumerate(frames.items()):
+            _strip(axes[2 * i], name, pictures, truth[name], found[name], 0, len(pictures), STRIP_STEP)
+            first = int(np.clip(round(truth[name]) - ZOOM_SECONDS, 0, len(pictures) - 2 * ZOOM_SECONDS))
+            _strip(axes[2 * i + 1], None, pictures, truth[name], found[name], first, first + 2 * ZOOM_SECONDS, 1)
+    with write_atomic(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+    plt.close(figure)
+
+
+def _scatter(figure, truth: dict[str, float], found: dict[str, float]) -> None:
+    left, right = figure.subplots(1, 2)
+    left.plot([0, 200], [0, 200], color="0.7", linewidth=1)
+    errors = {}
+    kinds = ((False, START_COLOUR, "end of the opening"), (True, END_COLOUR, "start of the ending"))
+    for ending, colour, label in kinds:
+        names = [n for n in truth if n.endswith("_end") == ending]
+        x, y = [truth[n] for n in names], [found[n] for n in names]
+        left.scatter(x, y, s=28, color=colour, alpha=0.8, label=label)
+        errors[label] = (np.subtract(y, x), colour)
+    left.set(xlim=(0, 200), ylim=(0, 200), xlabel="true boundary, s", ylabel="found boundary, s", aspect="equal")
+    left.legend(loc="upper left")
+    most = max(5.0, max((np.abs(e).max() for e, _ in errors.values() if len(e)), default=5.0))
+    right.hist([e for e, _ in errors.values()], bins=np.linspace(-most, most, 31), stacked=True,
+               color=[c for _, c in errors.values()], label=list(errors))
+    right.axvspan(-1, 1, color="0.9", zorder=0, label="within 1 s: costs nothing")
+    right.set(xlabel="found minus true, s", ylabel="clips")
+    right.legend(loc="upper left")
+
+
+def _strip(axis, name: str | None, pictures, true: float, found: float, first: int, last: int, step: int) -> None:
+    """Frames first, first + step, ... side by side on an axis in seconds; a frame covers `step` seconds."""
+    strip = np.concatenate([pictures[s] for s in range(first, last, step)], axis=1)
+    end = first + step * len(range(first, last, step))
+    axis.imshow(strip, extent=(first, end, 0, 1), aspect="auto")
+    for seconds, colour, style, label in ((true, TRUE_COLOUR, "-", "true"), (found, FOUND_COLOUR, "--", "found")):
+        if first <= seconds <= end:
+            axis.axvline(seconds, color=colour, linestyle=style, linewidth=3, label=f"{label} {seconds:.2f} s")
+    axis.set(xlim=(first, end), yticks=[], title=name)
+    axis.tick_params(labelsize=8)
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend(loc="lower right", fontsize=8, framealpha=0.9)

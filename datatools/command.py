@@ -68,10 +68,33 @@ def write_atomic(path: Path) -> Iterator[Path]:
 
 def save_array(path: Path, array) -> None:
     """Write `array` as .npy under a temporary name, then rename."""
+    import io
+
     import numpy as np
 
-    with write_atomic(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, array)
+    # Through memory: np.save into a file reports a full disk without an error number, so that nobody knows what it was.
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    with write_atomic(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+
+
+def array_is_whole(path: Path, dtype: str, shape: tuple[int | None, ...]) -> bool:
+    """Whether `path` is a readable .npy of this type and shape (None: any length above 0). Reads its header only."""
+    import numpy as np
+
+    try:
+        array = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return False
+    if array.dtype != dtype or array.ndim != len(shape):
+        return False
+    return all(have > 0 if want is None else have == want for have, want in zip(array.shape, shape, strict=True))
+
+
+def is_current(result: Path, source: Path) -> bool:
+    """Whether `result` exists and is not older than `source`."""
+    return result.is_file() and result.stat().st_mtime_ns >= source.stat().st_mtime_ns
 
 
 def save_text(path: Path, text: str) -> None:
@@ -91,6 +114,32 @@ def check_writable(folder: Path) -> None:
             probe.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(describe_os_error(OSError(error.errno, error.strerror, str(folder)))) from error
+
+
+def stage_parser(description: str, *, save_root: bool = True, clips: bool = True):
+    """The argument parser of a preprocessing command, with the flags that they share.
+
+    `save_root`: raw clips go to another root. `clips`: it works clip by clip, on chosen folders, in several processes.
+    """
+    import argparse
+
+    def count(text: str) -> int:
+        if int(text) < 0:
+            raise argparse.ArgumentTypeError("must not be negative")
+        return int(text)
+
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    root = "folder of the raw dataset" if save_root else "folder of the processed dataset"
+    parser.add_argument("--data_root", type=Path, required=True, help=root)
+    if save_root:
+        help_text = "folder of the processed dataset, one for all stages"
+        parser.add_argument("--save_root", type=Path, required=True, help=help_text)
+    if clips:
+        help_text = "folders below --data_root (default: the competition's)"
+        parser.add_argument("--folders", nargs="+", metavar="FOLDER", help=help_text)
+        parser.add_argument("--workers", type=count, default=0, help="processes at once (default: one per core)")
+    parser.add_argument("--force", action="store_true", help="do again what is already there")
+    return parser
 
 
 def number_of_cores() -> int:

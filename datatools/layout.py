@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from datatools.command import UserError
+from datatools.command import UserError, check_writable, write_atomic
 
 CLIP_SECONDS = 200                # s; a clip is at most this long, a shorter one is filled up
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".ts", ".flv", ".wmv")
@@ -143,3 +143,23 @@ def check_unique(clips) -> None:
 def label_files_below(root: Path, folders: list[str]) -> list[Path]:
     """Label and truth files in these folders, which the preprocessing commands copy beside the features."""
     return [p for f in folders for p in sorted((root / f).iterdir()) if p.suffix in (".txt", ".csv")]
+
+
+def prepare_save_root(data_root: Path, save_root: Path, folders: list[str] | None) -> None:
+    """Make the folders below `save_root`, prove that they can be written, and copy the label and truth files there.
+
+    Raises UserError, also where both roots are one: the 1 fps video would take the raw clip's place.
+    """
+    chosen = choose_folders(data_root, folders)
+    if save_root.resolve() == data_root.resolve():
+        raise UserError(
+            f"{save_root}: --save_root is --data_root, and the 1 fps videos would replace the clips. "
+            "Name another folder."
+        )
+    for folder in chosen:
+        check_writable(save_root / folder)
+    for source in label_files_below(data_root, chosen):
+        target = save_root / source.relative_to(data_root)
+        if not target.is_file() or target.read_bytes() != source.read_bytes():
+            with write_atomic(target) as temporary:
+                temporary.write_bytes(source.read_bytes())

@@ -11,10 +11,10 @@ from scipy.signal import lfilter
 
 from datatools.synth_plan import ClipPlan, Event, Segment
 
-TABLE = 2048                    # samples of one period of a tone
+TABLE = 2048  # samples of one period of a tone
 BAR_BEATS = 4
-BLOCK_BARS = 4                  # a song is put together from pieces of four bars
-LEVEL = 0.1                     # root mean square that songs and speech are brought to before they are mixed
+BLOCK_BARS = 4  # a song is put together from pieces of four bars
+LEVEL = 0.1  # root mean square that songs and speech are brought to before they are mixed
 
 # Scale degrees (0 is the tonic's chord) of usual four-bar turns.
 TURNS = ((3, 4, 2, 5), (0, 4, 5, 3), (5, 3, 4, 0), (0, 5, 3, 4), (3, 4, 5, 5), (5, 4, 3, 4), (0, 2, 3, 4), (0, 3, 0, 4))
@@ -45,7 +45,7 @@ class Studio:
         self.notes: dict[tuple, np.ndarray] = {}
         self.drums = self._make_drums()
         self.voices = [self._make_voice() for _ in range(3)]
-        self.singer = rng.uniform(1.0, 1.2)             # formants of the clip's singing voice
+        self.singer = rng.uniform(1.0, 1.2)  # formants of the clip's singing voice
 
     def samples(self, seconds: float) -> int:
         return round(seconds * self.sample_rate)
@@ -83,7 +83,7 @@ class Studio:
         if vibrato:
             cycles = cycles + vibrato * hertz / 33 * np.sin(33 * time)
         sound = table[(cycles * TABLE).astype(np.int64) & (TABLE - 1)]
-        if instrument in ("strings", "pad", "saw"):     # a second, detuned voice beside the first
+        if instrument in ("strings", "pad", "saw"):  # a second, detuned voice beside the first
             sound = 0.7 * (sound + table[(cycles * (1.004 * TABLE)).astype(np.int64) & (TABLE - 1)])
         envelope = np.exp(-decay * time) * np.minimum(1, time / attack)
         envelope *= np.clip((seconds + release - time) / release, 0, 1)
@@ -124,10 +124,12 @@ class Studio:
                 bend = pitch * height * (1 + rng.uniform(-0.08, 0.08) * time / seconds)
                 phase = np.cumsum(bend) / rate
                 vowel = VOWELS[rng.integers(5)]
-                onset = self.samples(rng.choice((0.0, 0.02, 0.045, 0.07)))     # consonant
+                onset = self.samples(rng.choice((0.0, 0.02, 0.045, 0.07)))  # consonant
                 glottis = (phase % 1.0) ** 2 - 1 / 3 + 0.02 * rng.standard_normal(size)
                 glottis[:onset] = 0
-                sound = sum(_resonator(glottis, f * formants, 60 + 0.05 * f, rate) / (1 + i) for i, f in enumerate(vowel))
+                sound = sum(
+                    _resonator(glottis, f * formants, 60 + 0.05 * f, rate) / (1 + i) for i, f in enumerate(vowel)
+                )
                 sound *= np.minimum(1, np.maximum(0, np.arange(size) - onset) / (0.012 * rate))
                 sound *= np.minimum(1, (size - np.arange(size)) / (0.03 * rate))
                 sound /= np.sqrt((sound**2).mean()) + 1e-9
@@ -162,8 +164,12 @@ class Song:
         self.studio, self.channels, self.style = studio, channels, style
         rng = self.rng = studio.rng
         tempos = {
-            "opening": (118, 188), "ending": (62, 104), "song": (76, 150),
-            "calm": (60, 92), "tense": (88, 140), "lively": (100, 150),
+            "opening": (118, 188),
+            "ending": (62, 104),
+            "song": (76, 150),
+            "calm": (60, 92),
+            "tense": (88, 140),
+            "lively": (100, 150),
         }
         tempo = rng.uniform(*tempos[style])
         if style == "ending" and rng.random() < 0.2:
@@ -185,6 +191,12 @@ class Song:
         drums = {"opening": 0.97, "ending": 0.55, "song": 0.6, "calm": 0.08, "tense": 0.5, "lively": 0.55}[style]
         self.drummed = rng.random() < drums
         self.four_on_floor = rng.random() < 0.4
+        self.loudness = {  # dB: songs breathe, a steady level would give them away
+            "intro": rng.uniform(-5, 1),
+            "verse": rng.uniform(-8, -1),
+            "break": rng.uniform(-12, -4),
+            "chorus": 0.0,
+        }
         self.blocks: dict[tuple[str, int], np.ndarray] = {}
 
     @property
@@ -248,7 +260,7 @@ class Song:
         rng = self.rng
         sung = self.sung and part != "intro"
         busy = {"opening": 0.75, "song": 0.6, "ending": 0.5, "calm": 0.3, "tense": 0.3, "lively": 0.6}[self.style]
-        rhythm = rng.random(8) < busy                   # one rhythm for all four bars, as tunes go
+        rhythm = rng.random(8) < busy  # one rhythm for all four bars, as tunes go
         rhythm[0] = rng.random() < 0.8
         degree = 7 + int(rng.integers(-2, 5))
         for b, root in enumerate(turn):
@@ -257,7 +269,7 @@ class Song:
                 length = min(2.5, (*starts, 4.0)[i + 1] - at)
                 degree += int(rng.choice((-2, -1, -1, 0, 1, 1, 2)))
                 degree = min(12, max(3, degree))
-                if i == 0:                              # the first note of a bar belongs to its chord
+                if i == 0:  # the first note of a bar belongs to its chord
                     degree = root + min((0, 2, 4, 7, 9), key=lambda d: abs(root + d - degree))
                 if sung:
                     play(f"sing{rng.integers(5)}", degree, b * 4 + at, length * 0.95, 0.62, (1.0,))
@@ -298,27 +310,29 @@ class Song:
         verses = [("verse", i % 2) for i in range(max(0, count - len(choruses) - len(late) - len(intro)))]
         return (intro + verses + late + choruses)[-count:]
 
-    def render(self, seconds: float, *, closes: bool, tail: float = 0.0) -> np.ndarray:
+    def render(self, seconds: float, *, closes: bool, tail: float = 0.0, running: bool = False) -> np.ndarray:
         """`seconds` of the song and its `tail`, float32 (channels, samples), root mean square near LEVEL.
 
-        A song that closes runs towards a last stroke shortly before `seconds`; another is cut off there.
+        A song that closes runs towards a last stroke shortly before `seconds`; another is cut off there. One that is
+        `running` has begun before; another may wait a moment.
         """
         studio, rng = self.studio, self.rng
         length = studio.samples(seconds + tail)
         track = np.zeros((self.channels, length + 1), np.float32)
         ring = min(rng.uniform(0.25, 2.2), seconds / 4) if closes else 0.0
-        lead_in = rng.uniform(0.0, 0.3)
+        lead_in = 0.0 if running else rng.uniform(0.0, 0.3)
         body = max(0.5, seconds - ring - lead_in)
-        if closes:                                      # a whole number of bars, by a slight change of tempo
+        if closes:  # a whole number of bars, by a slight change of tempo
             self.beat = body / max(1, round(body / self.bar)) / BAR_BEATS
         bars = body / self.bar
         count = int(np.ceil(bars / BLOCK_BARS - 1e-6))
         first = bars - count * BLOCK_BARS if closes else 0.0
         for i, (part, variant) in enumerate(self.parts(count)):
             at = lead_in + (first + i * BLOCK_BARS) * self.bar
-            add(track, studio.samples(at), self.block(part, variant))
+            gain = _decibel(self.loudness[part] + rng.uniform(-1.5, 1.5))
+            add(track, studio.samples(at), self.block(part, variant), gain)
         if lead_in and closes:
-            track[:, : studio.samples(lead_in)] = 0     # the first, cut block began earlier
+            track[:, : studio.samples(lead_in)] = 0  # the first, cut block began earlier
         if closes:
             at = studio.samples(seconds - ring)
             track[:, at:] *= np.float32(0.25)
@@ -338,7 +352,9 @@ def render_sound(plan: ClipPlan) -> np.ndarray:
     """float32 (channels, samples) in -1..1, of exactly round(duration x sample_rate) samples."""
     rng = np.random.default_rng([plan.seed, 2])
     studio = Studio(rng, plan.sample_rate)
-    track = np.zeros((plan.channels, round(plan.duration * plan.sample_rate)), np.float32)
+    size = round(plan.duration * plan.sample_rate)
+    floor = np.resize(studio.noise(min(5.0, plan.duration)), size) * np.float32(LEVEL * _decibel(rng.uniform(-60, -45)))
+    track = np.repeat(floor[None], plan.channels, axis=0)
     for segment in plan.segments:
         if segment.type in ("opening", "ending", "sponsor"):
             _add_music(track, studio, segment, plan)
@@ -359,13 +375,13 @@ def _add_music(track: np.ndarray, studio: Studio, segment: Segment, plan: ClipPl
     rng = studio.rng
     if segment.type == "sponsor":
         if rng.random() < 0.35:
-            return                                      # quiet, or only a voice
+            return  # quiet, or only a voice
         style = str(rng.choice(("lively", "calm", "opening")))
     else:
         style = segment.type
     song = Song(studio, style, plan.channels)
     closes = segment.end < plan.duration and (segment.type == "opening" or rng.random() < 0.5)
-    sound = song.render(segment.seconds, closes=closes, tail=segment.tail)
+    sound = song.render(segment.seconds, closes=closes, tail=segment.tail, running=segment.start == 0)
     if segment.type == "ending" and rng.random() < 0.3:
         size = studio.samples(min(rng.uniform(0.3, 1.2), segment.seconds / 2))
         sound[:, :size] *= np.linspace(0.1, 1, size, dtype=np.float32)
@@ -378,14 +394,16 @@ def _add_background_music(track: np.ndarray, studio: Studio, plan: ClipPlan) -> 
     tails = {s.end: s.tail for s in plan.segments}
     for event in plan.all("bgm", "song"):
         preview = plan.segment_at(event.start).type == "preview"
-        style = "song" if event.type == "song" else str(rng.choice(("lively",) if preview else ("calm", "tense", "lively")))
+        style = (
+            "song" if event.type == "song" else str(rng.choice(("lively",) if preview else ("calm", "tense", "lively")))
+        )
         song = Song(studio, style, plan.channels)
         tail = tails.get(event.end, 0.3)
         sound = song.render(event.end - event.start, closes=rng.random() < 0.4, tail=tail)
-        for end in (1, -1):                             # fades at both ends, often so short that they are cuts
+        for end in (1, -1):  # fades at both ends, often so short that they are cuts
             size = studio.samples(min(rng.choice((0.02, 0.5, 2.0)), (event.end - event.start) / 3))
             sound[:, ::end][:, :size] *= np.linspace(0, 1, size, dtype=np.float32)
-        gain = rng.uniform(-4, 2) if event.type == "song" else rng.uniform(-14, -5)
+        gain = rng.uniform(-4, 2) if event.type == "song" else rng.uniform(-13, -3)
         add(track, studio.samples(event.start), sound, _decibel(gain))
 
 
@@ -402,7 +420,7 @@ def _add_places(track: np.ndarray, studio: Studio, plan: ClipPlan) -> None:
         slow = np.interp(np.arange(size), np.linspace(0, size, 12), rng.uniform(0.6, 1.3, 12)).astype(np.float32)
         add(track, studio.samples(scene.start), tone * slow, _decibel(rng.uniform(-34, -16)))
         for _ in range(int(rng.integers(0, 5))):
-            _add_noise_of_a_thing(track, studio, rng.uniform(scene.start, scene.end - 0.8), plan)
+            _add_noise_of_a_thing(track, studio, rng.uniform(scene.start, max(scene.start, scene.end - 0.8)), plan)
     for event in plan.all("montage"):
         for at in np.arange(event.start, event.end - 1.0, rng.uniform(0.8, 2.0)):
             if rng.random() < 0.6:
@@ -417,7 +435,7 @@ def _add_noise_of_a_thing(track: np.ndarray, studio: Studio, start: float, plan:
     rng = studio.rng
     thing = rng.choice(("steps", "door", "chime", "whoosh", "bird", "boom"))
     at, gain = studio.samples(start), _decibel(rng.uniform(-14, 0))
-    room = studio.samples(plan.segment_at(start).end) - at        # nothing of an episode sounds in the next segment
+    room = studio.samples(plan.segment_at(start).end) - at  # nothing of an episode sounds in the next segment
     sounds = []
     if thing == "steps":
         sounds = [(i * rng.uniform(0.3, 0.5), studio.drums["tom"][::2], 0.1) for i in range(5)]
@@ -442,7 +460,7 @@ def _add_line(track: np.ndarray, studio: Studio, event: Event) -> None:
     rng = studio.rng
     voice = studio.voices[rng.integers(3)]
     gain = _decibel(rng.uniform(-3, 3))
-    rise = rng.random() < 0.2                           # a question
+    rise = rng.random() < 0.2  # a question
     now = event.start
     while now < event.end - 0.1:
         share = (now - event.start) / (event.end - event.start)

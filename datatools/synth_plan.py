@@ -17,19 +17,19 @@ from fractions import Fraction
 # Percentiles of the labels in the competition's lists, in seconds; between them the inverse CDF is a straight line.
 PERCENTS = (0, 5, 25, 50, 75, 95, 100)
 LABEL_SECONDS = {"s": (3, 14, 42, 77, 92, 165, 200), "e": (5, 66, 108, 136, 165, 178, 180)}
-FULL_SECONDS = 200.0          # s; the label table is meant for clips of this length
-GOLDEN = 0.6180339887498949   # steps of the golden ratio spread any run of indices evenly over the percentiles
+FULL_SECONDS = 200.0  # s; the label table is meant for clips of this length
+GOLDEN = 0.6180339887498949  # steps of the golden ratio spread any run of indices evenly over the percentiles
 SUFFIX = {"s": "start", "e": "end"}
 VFR_TIME_BASE = Fraction(1, 90_000)
-VFR_RATES = (12.5, 15.0, 20.0, 24.0, 25.0, 30.0)    # frames a second
+VFR_RATES = (12.5, 15.0, 20.0, 24.0, 25.0, 30.0)  # frames a second
 
 
 @dataclass(frozen=True)
 class Segment:
     """A part of the clip: `episode`, `opening`, `ending`, `sponsor` or `preview`. All figures in seconds.
 
-    `fade_in` and `fade_out` lie inside the segment; `colour` is what it fades from and to; `tail` is how long its music
-    rings on after its end.
+    `fade_in` and `fade_out` lie inside the segment; `colour` is what it fades out to, and the next one in from; `tail`
+    is how long its music rings on after its end.
     """
 
     type: str
@@ -134,12 +134,21 @@ def plan_clip(seed: int, index: int, kind: str, *, height: int = 180, duration: 
     label = max(min(label, duration - (0.5 if kind == "s" else 4.0 * scale)), 2.0 * scale)
     times = height * rng.choices((1, 1.2, 4 / 3), (0.76, 0.14, 0.1))[0]
     size = (2 * round(times * 16 / 9 / 2), 2 * round(times / 2))
-    sample_rate, channels = rng.choices(((44_100, 1), (44_100, 2), (48_000, 2)), (0.5, 0.35, 0.15))[0]
+    sample_rate, channels = rng.choices(((44_100, 1), (44_100, 2), (48_000, 2)), (0.65, 0.25, 0.1))[0]
     fps = rng.choices(("25", "24000/1001", "30", "vfr"), (0.7, 0.1, 0.1, 0.1))[0]
     parts = (_start_parts if kind == "s" else _end_parts)(rng, label, duration, scale)
     segments = _join(rng, parts, label)
     return ClipPlan(
-        name, kind, duration, fps, *size, sample_rate, channels, label, rng.getrandbits(62), segments,
+        name,
+        kind,
+        duration,
+        fps,
+        *size,
+        sample_rate,
+        channels,
+        label,
+        rng.getrandbits(62),
+        segments,
         tuple(sorted(_events(rng, segments, label, scale), key=lambda e: (e.start, e.end, e.type))),
     )
 
@@ -148,7 +157,7 @@ def _start_parts(rng: random.Random, label: float, duration: float, scale: float
     """(type, start, end) of a start clip: [cold open] opening [sponsor] episode."""
     length = scale * rng.choices((rng.uniform(85, 95), rng.uniform(30, 60), rng.uniform(60, 85)), (0.75, 0.15, 0.1))[0]
     start = label - length
-    if start < 6 * scale:       # no room for a cold open: the clip begins while the opening runs
+    if start < 6 * scale:  # no room for a cold open: the clip begins while the opening runs
         start = 0.0
     parts = [("episode", 0.0, start)] if start else []
     parts.append(("opening", start, label))
@@ -180,7 +189,7 @@ def _end_parts(rng: random.Random, label: float, duration: float, scale: float) 
 def _join(rng: random.Random, parts: list[tuple[str, float, float]], label: float) -> tuple[Segment, ...]:
     """Decide how each part passes into the next: hard cut, fade, a moment of black; and how long its music rings on."""
     fades_in, fades_out, colours, tails = {0: 0.0}, {}, {}, {}
-    for i, (_, _, end) in enumerate(parts[:-1]):
+    for i in range(len(parts) - 1):
         room = min(parts[i][2] - parts[i][1], parts[i + 1][2] - parts[i + 1][1]) / 4
         way = rng.choices(("cut", "out", "in", "both"), (0.45, 0.2, 0.12, 0.23))[0]
         fades_out[i] = min(room, rng.uniform(0.4, 1.0)) if way in ("out", "both") else 0.0
@@ -188,7 +197,9 @@ def _join(rng: random.Random, parts: list[tuple[str, float, float]], label: floa
         colours[i] = rng.choices(("black", "white"), (0.8, 0.2))[0]
         tails[i] = rng.uniform(0.0, 0.7) if rng.random() < 0.6 else 0.0
     return tuple(
-        Segment(kind, start, end, fades_in.get(i, 0.0), fades_out.get(i, 0.0), colours.get(i, "black"), tails.get(i, 0.0))
+        Segment(
+            kind, start, end, fades_in.get(i, 0.0), fades_out.get(i, 0.0), colours.get(i, "black"), tails.get(i, 0.0)
+        )
         for i, (kind, start, end) in enumerate(parts)
     )
 
@@ -206,7 +217,8 @@ def _events(rng: random.Random, segments: tuple[Segment, ...], label: float, sca
             events += _spoken(rng, segment.start + 0.6, segment.end - 0.6, 0.9)
         elif segment.type in ("opening", "ending") and i and rng.random() < 0.25:
             # The last sentence of the scene goes on over the first seconds of the music.
-            events.append(Event("line", segment.start + 0.2, segment.start + min(rng.uniform(1.2, 3.5), segment.seconds / 3)))
+            seconds = min(rng.uniform(1.2, 3.5), segment.seconds / 3)
+            events.append(Event("line", segment.start + 0.2, segment.start + seconds))
     return events
 
 
@@ -235,16 +247,18 @@ def _episode_events(rng: random.Random, segment: Segment, label: float, scale: f
         song = _away_from(label, _placed(rng, start, end, rng.uniform(14, 40) * scale), 10 * scale)
     for a, b in zip(cuts, cuts[1:], strict=False):
         events.append(Event("scene", a, b))
-        if b < end and rng.random() < 0.45:         # a scene's own end looks like a segment's end
+        if b < end and rng.random() < 0.45:  # a scene's own end looks like a segment's end
             gap = min(rng.uniform(0.3, 1.6), (b - a) / 4)
             events.append(Event(rng.choices(("black", "white"), (0.85, 0.15))[0], b - gap, b))
             if rng.random() < 0.6:
                 events.append(Event("silence", b - gap, b + rng.uniform(0, 0.3)))
         elif b < end - 8 * scale and b - a > 12 * scale and rng.random() < 0.12:
             events.append(Event("eyecatch", b - rng.uniform(3, 5) * scale, b))
-        if rng.random() < 0.62:
+        if rng.random() < 0.72:
             lead = rng.uniform(-0.2, 0.35) * (b - a)
-            events.append(Event("bgm", max(a, a + lead), b if rng.random() < 0.6 else b - rng.uniform(0, 0.3) * (b - a)))
+            events.append(
+                Event("bgm", max(a, a + lead), b if rng.random() < 0.6 else b - rng.uniform(0, 0.3) * (b - a))
+            )
         if rng.random() < 0.2 and b - a > 8 * scale:
             events.append(Event("sign", *_placed(rng, a, b, rng.uniform(2, 5) * min(1, scale * 2))))
         if rng.random() < (0.3 if subject == "lively" else 0.12):

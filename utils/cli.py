@@ -134,4 +134,4 @@ def parse_with_preset(parser: Parser, argv: list[str] | None) -> tuple[argparse.
         parser.parse_args(arguments)
     except UserError as error:
         raise UserError(f"{args.preset}: {error}") from None
-    return parser.parse_args(arguments + argv), {k: tuple(v) if isinstance(v, list) else v for k, v in sizes.items()}
+    return parser.parse_args(arguments + argv), sizes

@@ -15,6 +15,7 @@ from utils.cli import Parser, parse_with_preset
 BEST, LAST = "avnet_bestmodel.pth", "avnet_last.pth"   # the reference's spelling, in epoch files too
 KEEP_AFTER = 0.6       # share of max_epoch after which every epoch is kept
 WRONG_SECONDS = 10.0   # s; clips that are off by more go to error.txt
+EPOCH_SEED_STEP = 1000   # between the seeds of two epochs
 
 
 def run(network: type, loss: Callable, parser: Parser, argv: list[str] | None = None) -> int:
@@ -58,7 +59,7 @@ def choose_devices(gpus: str) -> list:
 def build_network(network: type, sizes: dict):
     """The network with these sizes. Raises UserError that names a size that it does not have or cannot take."""
     try:
-        return network(**sizes)
+        return network(**{name: tuple(size) if isinstance(size, list) else size for name, size in sizes.items()})
     except (TypeError, ValueError, IndexError) as error:
         raise UserError(f"preset, section network: {sizes}: {network.__name__} cannot be built so ({error}).") from None
 
@@ -96,56 +97,40 @@ def recorded_detector(root: Path) -> str | None:
 
 def train(network: type, loss: Callable, args, sizes: dict) -> int:
     """Train `network` and write checkpoints, logs and settings into args.save_prefix."""
-    import numpy as np
     import torch
     from tqdm import tqdm
 
-    from datatools.dataset import ClipDataset, check_features, labelled_clips
+    from datatools.dataset import ClipDataset
     from datatools.submission import score_table
-    from utils.checkpoint import load_pretrained, load_weights, save_checkpoint
-    from utils.engine import learning_rate_factor, predict, train_one_epoch
+    from utils.engine import amp_dtype, learning_rate_factor, predict, train_one_epoch
     from utils.log import Log
 
     devices = choose_devices(args.gpus)
-    root, folder = args.data_root, args.save_prefix
+    device = devices[0]
+    folder = args.save_prefix
     resumed = load_resumed(network, args)
     if resumed is None and not args.overwrite and (folder / LAST).exists():
         raise UserError(f"{folder}: holds a training already. Go on with it: --resume auto; or choose another "
                         "--save_prefix; or replace it: --overwrite.")
-    parts = labelled_clips(root, args.train_folders, args.label_files, args.data_seed)
-    for part in ("train", "val"):
-        if not len(parts[part]):
-            raise UserError(f"{', '.join(args.label_files)}: too few clips, none is left for the {part} part.")
-        check_features(root, parts[part], network.inputs)
-    detector = recorded_detector(root) if "text_roi" in network.inputs else None
-
+    parts = checked_parts(args, network.inputs)
+    detector = recorded_detector(args.data_root) if "text_roi" in network.inputs else None
     torch.manual_seed(args.seed)
-    np.random.seed(args.seed)
     sizes = resumed["sizes"] if resumed else {**sizes, "standardise": args.if_normal}
-    net = build_network(network, sizes)
-    if resumed:
-        load_weights(args.resume, net, resumed["model"])
-    else:
-        load_pretrained(net.video_net.frame_net, args.pretrained)
+    net = start_network(network, sizes, args, resumed)
     check_writable(folder)
     if resumed is None:
         clear_old_run(folder)
-        settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
-        save_text(folder / "settings.json",
-                  json.dumps({"network": network.__name__, "sizes": sizes, **settings}, indent=2, ensure_ascii=False))
-    log = Log(folder)
+        write_settings(folder, network, sizes, args)
 
-    parallel = on_devices(net, devices)
-    device = devices[0]
-    datasets = {part: ClipDataset(root, parts[part], network.inputs) for part in parts}
     optimizer = torch.optim.Adam(net.parameters(), args.lr)
     steps = math.ceil(math.ceil(len(parts["train"]) / args.batch_size) / args.accumulation_step)   # an epoch
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: learning_rate_factor(args.schedule, step / steps, args.max_epoch)
     )
-    use_scaler = args.use_amp and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
-    scaler = torch.amp.GradScaler(device.type, enabled=use_scaler)   # kept over all epochs, and in the checkpoint
+    # float16 needs loss scaling; the scaler lives through all epochs, and in the checkpoint.
+    scaler = torch.amp.GradScaler(device.type, enabled=args.use_amp and amp_dtype(device) == torch.float16)
     first_epoch, best = 0, {"score": float("inf"), "epoch": -1}
+    log = Log(folder)
     if resumed:
         restore(resumed, optimizer, schedule, scaler)
         first_epoch, best = resumed["epoch"] + 1, resumed["best"]
@@ -156,22 +141,24 @@ def train(network: type, loss: Callable, args, sizes: dict) -> int:
     if detector is None and "text_roi" in network.inputs:
         log.line("which detector made the text boxes is not recorded with this data")
 
+    parallel = on_devices(net, devices)
+    datasets = {part: ClipDataset(args.data_root, parts[part], network.inputs) for part in parts}
     val = parts["val"]
     truth = {clip.name: float(s) for clip, s in zip(val.clips, val.seconds, strict=True)}
     started = time.perf_counter()
     for epoch in range(first_epoch, args.max_epoch):
         epoch_started = time.perf_counter()
         # Order, shifts and dropout follow from the seed and the epoch alone, so a resumed training goes the same way.
-        epoch_seed = args.seed + 1000 * (epoch + 1)
+        epoch_seed = args.seed + EPOCH_SEED_STEP * (epoch + 1)
         torch.manual_seed(epoch_seed)
-        generator = torch.Generator().manual_seed(epoch_seed)
         rate = schedule.get_last_lr()[0]
         loader = make_loader(datasets["train"], args, devices, shuffle_seed=epoch_seed)
         bar = tqdm(loader, desc=f"epoch {epoch}/{args.max_epoch - 1}", unit="batch", leave=False, dynamic_ncols=True,
                    miniters=args.show_freq)
         train_loss = train_one_epoch(
             parallel, network.inputs, loss, bar, optimizer, schedule, scaler, device=device, amp=args.use_amp,
-            accumulation_step=args.accumulation_step, max_shift=args.shift, generator=generator,
+            accumulation_step=args.accumulation_step, max_shift=args.shift,
+            generator=torch.Generator().manual_seed(epoch_seed),
         )
         # Validation in float32, so that it is the score that inference with these weights reaches.
         answers = predict(parallel, network.inputs, network.seconds, make_loader(datasets["val"], args, devices),
@@ -181,17 +168,12 @@ def train(network: type, loss: Callable, args, sizes: dict) -> int:
         is_best = table["score"] < best["score"]
         if is_best:
             best = {"score": table["score"], "epoch": epoch}
-        content = {
+            save_text(folder / "error.txt", wrong_clips(predicted, truth))
+        save_epoch(folder, args.max_epoch, is_best, {
             "network": network.__name__, "sizes": plain(sizes), "text_detector": detector, "model": net.state_dict(),
             "epoch": epoch, "score": table["score"], "best": best, "training": training_settings(args),
             "optimizer": optimizer.state_dict(), "scheduler": plain_schedule(schedule), "scaler": scaler.state_dict(),
-        }
-        if is_best:
-            save_checkpoint(folder / BEST, content)
-            save_text(folder / "error.txt", wrong_clips(predicted, truth))
-        if epoch > KEEP_AFTER * args.max_epoch:
-            save_checkpoint(folder / f"avnet_epoch{epoch}.pth", content)
-        save_checkpoint(folder / LAST, content)
+        })
         took = time.perf_counter() - epoch_started
         left = (time.perf_counter() - started) / (epoch - first_epoch + 1) * (args.max_epoch - 1 - epoch)
         log.line(f"epoch {epoch:2d} | train {train_loss:.3f} | val {table['score']:.3f} s | best {best['score']:.3f} s "
@@ -200,6 +182,48 @@ def train(network: type, loss: Callable, args, sizes: dict) -> int:
                    **{f"val_{k}": v for k, v in table.items()})
     log.line(f"done: best score {best['score']:.3f} s at epoch {best['epoch']}, in {folder / BEST}")
     return 0
+
+
+def checked_parts(args, inputs: tuple[str, ...]) -> dict:
+    """The training and the validation clips, after every label and feature file was checked."""
+    from datatools.dataset import check_features, labelled_clips
+
+    parts = labelled_clips(args.data_root, args.train_folders, args.label_files, args.data_seed)
+    for name, part in parts.items():
+        if not len(part):
+            raise UserError(f"{', '.join(args.label_files)}: too few clips, none is left for the {name} part.")
+        check_features(args.data_root, part, inputs)
+    return parts
+
+
+def start_network(network: type, sizes: dict, args, resumed: dict | None):
+    """The network with the weights of the resumed checkpoint, or else as --pretrained says."""
+    from utils.checkpoint import load_pretrained, load_weights
+
+    net = build_network(network, sizes)
+    if resumed:
+        load_weights(args.resume, net, resumed["model"])
+    else:
+        load_pretrained(net.video_net.frame_net, args.pretrained)
+    return net
+
+
+def write_settings(folder: Path, network: type, sizes: dict, args) -> None:
+    """settings.json: all that this training was started with."""
+    settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
+    content = {"network": network.__name__, "sizes": plain(sizes), **settings}
+    save_text(folder / "settings.json", json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def save_epoch(folder: Path, max_epoch: int, is_best: bool, content: dict) -> None:
+    """The best so far, every epoch of the last two fifths, and the last: the files of the reference, and one more."""
+    from utils.checkpoint import save_checkpoint
+
+    if is_best:
+        save_checkpoint(folder / BEST, content)
+    if content["epoch"] > KEEP_AFTER * max_epoch:
+        save_checkpoint(folder / f"avnet_epoch{content['epoch']}.pth", content)
+    save_checkpoint(folder / LAST, content)
 
 
 def plain(sizes: dict) -> dict:
@@ -276,7 +300,7 @@ def infer(network: type, args) -> int:
     devices = choose_devices(args.gpus)
     content = load_checkpoint(args.weights)
     check_network(args.weights, content, network.__name__)
-    net = build_network(network, {k: tuple(v) if isinstance(v, list) else v for k, v in content["sizes"].items()})
+    net = build_network(network, content["sizes"])
     load_weights(args.weights, net, content["model"])
     if args.split:
         clip_set = labelled_clips(args.data_root, args.train_folders, args.label_files, args.data_seed)[args.split]

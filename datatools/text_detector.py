@@ -1,0 +1,215 @@
+"""Where text stands in a picture: two detectors behind one interface.
+
+    detector = load_detector("rapidocr")
+    for quad, text, confidence in detector.detect(image):     # image: uint8 (height, width, 3), RGB
+        ...
+
+EasyOCR downloads its weights at the first use, or reads them from a folder; it loads them by plain pickle after an
+MD5 check, so a folder of weights must come from a source as trustworthy as a program. RapidOCR brings its models
+(ONNX) in its package. Nothing heavy is imported before a detector is loaded.
+"""
+
+import functools
+import importlib.metadata
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+
+from datatools.command import UserError
+
+DETECTORS = ("easyocr", "rapidocr")
+Box = tuple[list[list[float]], str, float]     # four [x, y] in pixels, text ("" without recognition), confidence
+
+# Long side of the detector's input, pixels; smaller pictures stay as they are. RapidOCR at 288, on made pictures of
+# 320x180 and 640x360: all of 60 credit lines, 8 pixels high at 320x180, are found in 16 ms a picture on one core
+# (320: all, 20 ms; 256: three of four, 12 ms).
+MAX_SIDE = {"easyocr": 2560, "rapidocr": 288}
+DOWNLOAD_TIMEOUT = 30             # s without an answer
+EASYOCR_LANGUAGES = ["ch_sim", "en"]
+EASYOCR_DETECTION = "craft_mlt_25k.pth"
+EASYOCR_RECOGNITION = "zh_sim_g2.pth"
+
+
+def detector_identity(name: str, recognize: bool = False, max_side: int | None = None) -> dict:
+    """What decides where boxes are found: package, version, models, settings. Loads nothing. Raises UserError."""
+    if name not in DETECTORS:
+        raise UserError(f"text detector {name!r}: unknown. Expected one of {', '.join(DETECTORS)}.")
+    if importlib.util.find_spec(name) is None:
+        other = DETECTORS[1 - DETECTORS.index(name)]
+        raise UserError(f"the package {name} is not installed. Run `pip install {name}`, or choose `--ocr {other}`.")
+    if name == "easyocr":
+        models = [EASYOCR_DETECTION] + [EASYOCR_RECOGNITION] * recognize
+    else:
+        models = [_rapidocr_model(part).name for part in ["det"] + ["rec", "cls"] * recognize]
+    return {
+        "name": name,
+        "version": importlib.metadata.version(name),
+        "models": models,
+        "settings": {"max_side": max_side or MAX_SIDE[name], "recognize": recognize},
+    }
+
+
+def same_detector(one: dict, other: dict) -> bool:
+    """Whether two identities give the same boxes; the package's version alone does not count."""
+    return all(one.get(key) == other.get(key) for key in ("name", "models", "settings"))
+
+
+def load_detector(
+    name: str,
+    weights: Path | None = None,
+    recognize: bool = False,
+    gpu: bool = False,
+    max_side: int | None = None,
+    threads: int = 0,
+) -> "EasyOcrDetector | RapidOcrDetector":
+    """A detector by name; `weights` is EasyOCR's folder, `max_side` the input's longest side in pixels.
+
+    `gpu` lets EasyOCR use one where there is one; `threads` is for RapidOCR, 0 means one per core. Raises UserError.
+    """
+    identity = detector_identity(name, recognize, max_side)
+    if name == "easyocr":
+        return EasyOcrDetector(identity, weights, gpu)
+    if weights is not None:
+        raise UserError(f"{weights}: --ocr_weights is for `--ocr easyocr`; rapidocr brings its models. Leave it out.")
+    return RapidOcrDetector(identity, threads)
+
+
+@functools.lru_cache(maxsize=1)
+def shared_detector(*arguments) -> "EasyOcrDetector | RapidOcrDetector":
+    """load_detector, once for each process and settings."""
+    return load_detector(*arguments)
+
+
+class EasyOcrDetector:
+    """EasyOCR: CRAFT finds the boxes; the Chinese and English recogniser reads them where asked to."""
+
+    def __init__(self, identity: dict, weights: Path | None, gpu: bool):
+        self.identity = identity
+        self.recognize = identity["settings"]["recognize"]
+        self.max_side = identity["settings"]["max_side"]
+        if weights is not None:
+            missing = [name for name in identity["models"] if not (Path(weights) / name).is_file()]
+            if missing:
+                raise UserError(
+                    f"{weights}: no {' and '.join(missing)} in it, which EasyOCR needs. Put the file there, "
+                    "or choose `--ocr rapidocr`."
+                )
+        self.reader = self._reader(weights, gpu)
+
+    def _reader(self, weights: Path | None, gpu: bool):
+        import socket
+        import urllib.error
+        import zipfile
+
+        import easyocr
+
+        remedy = (
+            "Choose `--ocr rapidocr` (needs no download), or name a folder that holds "
+            f"{' and '.join(self.identity['models'])} with `--ocr_weights FOLDER`."
+        )
+        # EasyOCR's downloads name no timeout of their own.
+        timeout = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
+        try:
+            return easyocr.Reader(
+                EASYOCR_LANGUAGES,
+                gpu=gpu,
+                model_storage_directory=None if weights is None else str(weights),
+                # With downloads allowed EasyOCR deletes a file whose checksum is not the one that it knows.
+                download_enabled=weights is None,
+                recognizer=self.recognize,
+                verbose=False,
+            )
+        except FileNotFoundError as error:
+            raise UserError(f"EasyOCR's weights: {error}. Replace the file. {remedy}") from error
+        except (urllib.error.URLError, TimeoutError, ConnectionError, zipfile.BadZipFile, AssertionError) as error:
+            reason = getattr(error, "reason", None) or error
+            raise UserError(f"EasyOCR's weights could not be downloaded ({reason}). {remedy}") from error
+        finally:
+            socket.setdefaulttimeout(timeout)
+
+    def detect(self, image: np.ndarray) -> list[Box]:
+        """Text boxes of one RGB picture, uint8 (height, width, 3)."""
+        import cv2
+
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        horizontal, free = (found[0] for found in self.reader.detect(image, canvas_size=self.max_side))
+        if self.recognize:
+            if not horizontal and not free:
+                return []
+            read = self.reader.recognize(grey, horizontal, free)
+            return [(_as_quad(quad), str(text), float(confidence)) for quad, text, confidence in read]
+        upright = [[[x1, y1], [x2, y1], [x2, y2], [x1, y2]] for x1, x2, y1, y2 in horizontal]
+        return [(_as_quad(quad), "", 1.0) for quad in [*upright, *free]]
+
+
+class RapidOcrDetector:
+    """RapidOCR: PP-OCR models on onnxruntime's CPU provider."""
+
+    def __init__(self, identity: dict, threads: int):
+        from rapidocr import RapidOCR
+
+        self.identity = identity
+        self.recognize = identity["settings"]["recognize"]
+        params = {
+            "Global.log_level": "error",
+            "Global.use_rec": self.recognize,
+            "Global.use_cls": self.recognize,
+            "Det.model_path": str(_rapidocr_model("det")),
+            # "max" only ever shrinks; the default "min" would blow a picture of 320x180 up to 1309x736.
+            "Det.limit_type": "max",
+            "Det.limit_side_len": identity["settings"]["max_side"],
+            "EngineConfig.onnxruntime.intra_op_num_threads": threads or -1,
+            "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+        }
+        if self.recognize:
+            params |= {"Rec.model_path": str(_rapidocr_model("rec")), "Cls.model_path": str(_rapidocr_model("cls"))}
+        self.engine = RapidOCR(params=params)
+
+    def detect(self, image: np.ndarray) -> list[Box]:
+        """Text boxes of one RGB picture, uint8 (height, width, 3)."""
+        found = self.engine(image[:, :, ::-1])      # BGR, as it reads files
+        if found.boxes is None:
+            return []
+        if self.recognize:
+            read = zip(found.boxes, found.txts, found.scores, strict=True)
+            return [(_as_quad(quad), str(text), float(confidence)) for quad, text, confidence in read]
+        return [(_as_quad(quad), "", 1.0) for quad in found.boxes]
+
+
+def _as_quad(points) -> list[list[float]]:
+    return [[round(float(x), 1), round(float(y), 1)] for x, y in points]
+
+
+def _rapidocr_model(part: str) -> Path:
+    folder = Path(importlib.util.find_spec("rapidocr").submodule_search_locations[0]) / "models"
+    found = sorted(folder.glob(f"*_{part}_*.onnx"))
+    if len(found) != 1:
+        raise UserError(f"{folder}: {len(found)} models *_{part}_*.onnx, expected one. Install rapidocr again.")
+    return found[0]
+
+
+SMALL_WIDTH, BLOCK = 160, 8       # pixels; the copy in which two pictures are compared, and its blocks
+SAME_MEAN, SAME_BLOCK = 1.0, 3.0  # grey levels; mean difference of the picture, and of its most changed block
+
+
+def same_text_boxes(previous_image: np.ndarray, image: np.ndarray) -> bool:
+    """Whether `image` differs so little from `previous_image` that its text boxes must be the same.
+
+    Both uint8 (height, width, 3). Compare with the picture in which boxes were looked for last, not with its
+    neighbour: a text that fades in over many frames is then seen as soon as the sum of the changes shows.
+    """
+    import cv2
+
+    if previous_image.shape != image.shape:
+        return False
+    height = max(BLOCK, round(image.shape[0] * SMALL_WIDTH / image.shape[1] / BLOCK) * BLOCK)
+
+    def small(picture):
+        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+        return cv2.resize(grey, (SMALL_WIDTH, height), interpolation=cv2.INTER_AREA)
+
+    difference = cv2.absdiff(small(previous_image), small(image)).astype(np.float32)
+    blocks = difference.reshape(height // BLOCK, BLOCK, SMALL_WIDTH // BLOCK, BLOCK).mean(axis=(1, 3))
+    return bool(blocks.mean() <= SAME_MEAN and blocks.max() <= SAME_BLOCK)

@@ -1,0 +1,48 @@
+"""Text boxes as a small mask a second: what the video networks see of the text.
+
+    mask = paint_boxes(json.load(file)["abc_start"])      # uint8 (200, 27, 36), 1 inside a box
+"""
+
+import numpy as np
+
+from datatools.command import UserError
+from datatools.features import fit
+from datatools.layout import CLIP_SECONDS
+
+ROI_HEIGHT, ROI_WIDTH = 27, 36    # cells
+
+
+def box_cells(quad: list, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """(top, bottom, left, right) of a box in the mask's cells, half open; `size` is the picture's (height, width).
+
+    The first and third corner, letterboxed as the frames are and cut to whole cells, in order. What overhangs the
+    picture is cut off.
+    """
+    scale, top, left, _, _ = fit(size, (ROI_HEIGHT, ROI_WIDTH))
+    (x1, y1), (x2, y2) = quad[0], quad[2]
+    rows = sorted(int(min(max(y, 0), size[0]) * scale + top) for y in (y1, y2))
+    columns = sorted(int(min(max(x, 0), size[1]) * scale + left) for x in (x1, x2))
+    return rows[0], rows[1], columns[0], columns[1]
+
+
+def paint_boxes(boxes_per_second: dict[str, list]) -> np.ndarray:
+    """uint8 (200, 27, 36) from {"0": [[quad, [height, width], text, confidence], ...], ...}.
+
+    A box of no width or height in cells paints nothing; nor does a second that is missing or beyond the clip's 200.
+    Raises UserError for an entry of another form.
+    """
+    mask = np.zeros((CLIP_SECONDS, ROI_HEIGHT, ROI_WIDTH), np.uint8)
+    for second, boxes in boxes_per_second.items():
+        for box in boxes:
+            try:
+                quad, (height, width) = box[0], box[1]
+                top, bottom, left, right = box_cells(quad, (height, width))
+                index = int(second)
+            except (TypeError, ValueError, IndexError, KeyError, ZeroDivisionError, OverflowError) as error:
+                raise UserError(
+                    f"second {second!r}: a text box {box!r:.120}, expected [[four [x, y]], [height, width], text, "
+                    "confidence]. Run datatools/text_extract.py again."
+                ) from error
+            if 0 <= index < CLIP_SECONDS:
+                mask[index, top:bottom, left:right] = 1
+    return mask

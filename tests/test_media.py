@@ -1,0 +1,216 @@
+"""Decoding by time: every container, rate, start and fault that a clip may come with."""
+
+import subprocess
+import wave
+
+import av
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from media_files import numbered_picture, read_number, tone, write_clip, write_media
+
+from datatools.media import MediaError, probe, read_audio, read_frames, save_video
+
+PICTURES = [numbered_picture(index) for index in range(60)]
+
+
+def numbers(path, times) -> list[int | None]:
+    return [None if image is None else read_number(image) for image in read_frames(path, times)]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("a.mp4", {}), ("a.mp4", {"bf": "3", "preset": "medium"}), ("a.mkv", {"bf": "3", "preset": "medium"})]
+)
+def test_constant_rate_shows_each_picture_at_its_time(tmp_path, name, options):
+    path = write_media(tmp_path / name, PICTURES, fps=10, video_options=options)
+    assert numbers(path, [0, 0.1, 0.15, 1, 2.99, 5.95]) == [0, 1, 1, 10, 29, 59]
+
+
+@pytest.mark.parametrize("name", ["v.mp4", "v.mkv"])
+def test_variable_rate_is_read_by_presentation_time(tmp_path, name):
+    times = [0, 0.04, 0.5, 0.98, 1.0, 1.02, 2.5, 2.999, 3.0, 3.001, 5.2]
+    path = write_media(tmp_path / name, PICTURES[:11], times)
+    asked = [0, 0.03, 0.04, 1, 1.019, 1.02, 2.4, 3, 3.0005, 5.199, 5.2]
+    assert numbers(path, asked) == [0, 0, 1, 4, 4, 5, 5, 8, 8, 9, 10]
+
+
+def test_nothing_is_shown_after_the_last_picture_has_ended(tmp_path):
+    path = write_media(tmp_path / "a.mp4", PICTURES[:25], fps=10)
+    assert numbers(path, [2, 2.4, 2.5, 3]) == [20, 24, None, None]
+
+
+def test_a_picture_that_starts_late_stays_with_its_sound(tmp_path):
+    times = [1.5 + index / 10 for index in range(30)]
+    path = write_media(tmp_path / "late.mp4", PICTURES[:30], times, sound=tone(4, 44_100))
+    assert numbers(path, [0, 1, 2, 3, 4]) == [0, 0, 5, 15, 25]
+
+
+@pytest.mark.parametrize("name", ["late.mp4", "late.mkv"])
+def test_sound_that_starts_late_is_padded_within_25_ms(tmp_path, name):
+    path = write_media(tmp_path / name, PICTURES[:30], sound=tone(1, 44_100), sound_start=1.25)
+    samples = read_audio(path)
+    loud = np.flatnonzero(np.abs(samples) > 0.2)
+    assert abs(loud[0] / 22_050 - 1.25) < 0.025
+    assert abs(loud[-1] / 22_050 - 2.25) < 0.03
+
+
+def test_a_hole_between_sound_packets_is_silence(tmp_path):
+    whole = write_media(tmp_path / "whole.mkv", sound=tone(3, 44_100))
+    holed = tmp_path / "holed.mkv"
+    with av.open(str(whole)) as source, av.open(str(holed), "w") as target:
+        stream = target.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(audio=0):
+            if packet.dts is not None and not 1.0 < packet.pts * packet.time_base < 2.0:
+                packet.stream = stream
+                target.mux(packet)
+    samples = read_audio(holed)
+    assert abs(len(samples) / 22_050 - 3.0) < 0.05
+    assert np.abs(samples[int(1.1 * 22_050):int(1.9 * 22_050)]).max() < 0.01
+    assert np.abs(samples[int(2.2 * 22_050):int(2.8 * 22_050)]).max() > 0.3
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "codec", "channels"),
+    [("a.mp4", 44_100, "aac", 2), ("a.mkv", 48_000, "libopus", 1), ("a.avi", 44_100, "libmp3lame", 2), ("a.mp4", 8_000, "aac", 1)],
+)
+def test_sound_is_what_the_ffmpeg_command_line_decodes(tmp_path, name, rate, codec, channels):
+    sound = tone(3.3, rate, 300, channels) * np.linspace(0, 1, round(3.3 * rate), dtype=np.float32)
+    path = write_media(
+        tmp_path / name, PICTURES[:33], codec="mpeg4" if name.endswith("avi") else "libx264",
+        sound=sound, sound_rate=rate, sound_codec=codec,
+    )
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", path, "-ac", "1", "-ar", "22050", tmp_path / "o.wav"]
+    subprocess.run(command, check=True)
+    with wave.open(str(tmp_path / "o.wav")) as file:
+        expected = np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32768
+    samples = read_audio(path)
+    assert samples.dtype == np.float32
+    assert abs(len(samples) - len(expected)) < 512
+    num = min(len(samples), len(expected))
+    assert np.abs(samples[:num] - expected[:num]).mean() < 0.002      # a shift by 5 samples gives 0.05
+
+
+def test_mono_is_the_mean_of_the_channels(tmp_path):
+    sound = np.concatenate([tone(1, 22_050), 0 * tone(1, 22_050)])
+    path = write_media(tmp_path / "a.mkv", sound=sound, sound_rate=22_050, sound_codec="pcm_s16le")
+    np.testing.assert_allclose(read_audio(path), sound.mean(axis=0), atol=1e-4)
+
+
+def test_display_rotation_is_applied(tmp_path):
+    upright = np.zeros((64, 128, 3), np.uint8)
+    upright[:, :64, 0] = 255      # red on the left, black on the right
+    for rotation in (90, -90):
+        path = write_media(tmp_path / f"r{rotation}.mp4", [upright] * 3, rotation=rotation)
+        (image,) = read_frames(path, [0])
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", path, "-frames:v", "1", "-f", "rawvideo"]
+        raw = subprocess.run([*command, "-pix_fmt", "rgb24", "-"], check=True, capture_output=True).stdout
+        expected = np.frombuffer(raw, np.uint8).reshape(128, 64, 3)
+        assert image.shape == expected.shape
+        assert np.abs(image.astype(int) - expected).max() <= 4
+
+
+def test_matroska_without_a_duration_is_read_to_its_end(tmp_path):
+    path = write_media(tmp_path / "live.mkv", PICTURES, sound=tone(6, 44_100), container_options={"live": "1"})
+    assert probe(path).duration is None
+    assert numbers(path, [0, 5, 6]) == [0, 50, None]
+
+
+def test_a_transport_stream_that_does_not_start_at_zero(tmp_path):
+    options = {"output_ts_offset": "5"}
+    path = write_media(tmp_path / "a.ts", PICTURES, sound=tone(6, 44_100), container_options=options)
+    with av.open(str(path)) as container:
+        assert container.start_time > 1_000_000
+    assert numbers(path, [0.05, 3.15]) == [0, 31]
+    assert abs(len(read_audio(path)) / 22_050 - 6) < 0.05
+
+
+def test_probe_tells_what_the_file_promises(tmp_path):
+    info = probe(write_media(tmp_path / "a.mp4", PICTURES, sound=tone(6, 44_100, channels=2)))
+    assert (info.video.width, info.video.height, info.video.duration) == (128, 64, 6.0)
+    assert (info.audio.sample_rate, info.audio.channels) == (44_100, 2)
+    assert info.audio.duration == pytest.approx(6.0, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("text.mp4", "This is no video.\n"),
+        ("empty.mp4", ""),
+        ("concat.mp4", "ffconcat version 1.0\nfile {other}\n"),
+        ("playlist.mp4", "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{other}\n#EXT-X-ENDLIST\n"),
+        ("playlist.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nfile:{other}\n#EXT-X-ENDLIST\n"),
+        ("list.mp4", "<?xml version='1.0'?><MPD><Period><BaseURL>{other}</BaseURL></Period></MPD>\n"),
+    ],
+)
+def test_what_is_no_media_file_opens_nothing(tmp_path, name, content):
+    other = write_clip(tmp_path / "other.ts", seconds=1)
+    path = tmp_path / name
+    path.write_text(content.format(other=other))
+    for read in (probe, read_audio, lambda p: list(read_frames(p, [0]))):
+        with pytest.raises(MediaError, match=name):
+            read(path)
+
+
+def test_a_name_that_looks_like_an_address_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "a.mp4").rename(tmp_path / "concat:a.mp4|b.mp4")
+    assert numbers("concat:a.mp4|b.mp4", [0, 1]) == [0, 1]
+    with pytest.raises(MediaError, match="no such file"):
+        probe("http://127.0.0.1:9/a.mp4")
+    with pytest.raises(MediaError, match="not a regular file"):
+        probe(tmp_path)
+
+
+def test_a_file_without_sound_or_picture_says_so(tmp_path):
+    with pytest.raises(MediaError, match=r"silent\.mp4: no sound"):
+        read_audio(write_clip(tmp_path / "silent.mp4", with_sound=False))
+    with pytest.raises(MediaError, match=r"radio\.mp4: no picture"):
+        list(read_frames(write_media(tmp_path / "radio.mp4", sound=tone(1, 44_100)), [0]))
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.flv", "a.avi"])
+def test_a_cut_file_fails_instead_of_ending_early(tmp_path, name):
+    path = write_media(
+        tmp_path / name, PICTURES, codec="mpeg4" if name.endswith("avi") else "libx264", sound=tone(6, 44_100),
+        sound_codec="libmp3lame" if name.endswith("avi") else "aac",
+        container_options={"movflags": "faststart"} if name.endswith("mp4") else None,
+    )
+    assert numbers(path, [0])[0] == 0
+    content = path.read_bytes()
+    path.write_bytes(content[:len(content) * 6 // 10])
+    for read in (read_audio, lambda p: list(read_frames(p, range(6)))):
+        with pytest.raises(MediaError, match=rf"{name}: .*after 3\.\d s of 6\.\d s"):
+            read(path)
+
+
+def test_damage_in_the_middle_tells_after_how_many_seconds(tmp_path):
+    path = write_media(tmp_path / "a.mp4", PICTURES)
+    with av.open(str(path)) as container:
+        packets = [(p.pos, p.size) for p in container.demux(video=0) if p.dts is not None]
+    content = bytearray(path.read_bytes())
+    for position, size in packets[30:]:
+        content[position:position + size] = b"\xff" * size
+    path.write_bytes(content)
+    with pytest.raises(MediaError, match=r"a\.mp4: decoding its picture fails after 3\.0 s of 6\.0 s"):
+        list(read_frames(path, range(6)))
+
+
+def test_only_sampled_pictures_are_converted(tmp_path):
+    path = write_media(tmp_path / "a.mp4", PICTURES)
+    converted = []
+    frames = read_frames(path, [0, 0.05, 3], transform=lambda image: converted.append(read_number(image)) or image)
+    assert [read_number(image) for image in frames] == [0, 0, 30]
+    assert converted == [0, 30]
+
+
+def test_saved_video_keeps_colours_times_and_positions(tmp_path):
+    image = np.zeros((63, 127, 3), np.uint8)
+    image[:, :40], image[:, 40:80], image[:, 80:] = (200, 30, 60), (20, 160, 90), (90, 90, 240)
+    save_video(tmp_path / "a.mp4", [image, None, image])
+    first, black, last = read_frames(tmp_path / "a.mp4", range(3))
+    assert first.shape == (64, 128, 3)       # even, the last row and column repeated
+    assert black.max() == 0
+    for x in (20, 60, 100, 127):
+        assert np.abs(first[32, x].astype(int) - image[32, min(x, 126)]).max() <= 4
+        assert np.abs(last[32, x].astype(int) - first[32, x]).max() <= 4
+    assert probe(tmp_path / "a.mp4").video.duration == 3

@@ -1,0 +1,351 @@
+"""Text boxes: found, kept over kills, never mixed, and painted into masks worked out by hand."""
+
+import importlib.machinery
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import types
+import urllib.error
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from media_files import numbered_picture
+from PIL import Image, ImageDraw, ImageFont
+
+from datatools import text_detector, text_extract
+from datatools.command import UserError
+from datatools.media import save_video
+from datatools.text_detector import detector_identity, load_detector, same_detector, same_text_boxes
+from datatools.text_roi import paint_boxes
+
+ROOT = Path(__file__).resolve().parents[1]
+FONT = Path(matplotlib.__file__).parent / "mpl-data/fonts/ttf/DejaVuSans.ttf"
+
+
+def background(seed: int = 0) -> np.ndarray:
+    small = np.random.default_rng(seed).integers(0, 200, (6, 8, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(small).resize((320, 180), Image.BICUBIC))
+
+
+def with_text(image: np.ndarray, text: str, x: int, y: int, pixels: int, colour=(255, 255, 255)) -> np.ndarray:
+    drawn = Image.fromarray(image)
+    ImageDraw.Draw(drawn).text((x, y), text, font=ImageFont.truetype(str(FONT), pixels), fill=colour)
+    return np.asarray(drawn)
+
+
+# masks -------------------------------------------------------------------------------------------------------------
+
+def box(x1, y1, x2, y2, size=(180, 320)) -> list:
+    return [[[x1, y1], [x2, y1], [x2, y2], [x1, y2]], list(size), "", 1.0]
+
+
+def painted(entry: list) -> tuple[int, int, int, int] | None:
+    """(top, bottom, left, right) of what one box paints, half open."""
+    mask = paint_boxes({"7": [entry]})
+    assert mask.shape == (200, 27, 36)
+    assert mask.dtype == np.uint8
+    assert np.delete(mask, 7, axis=0).max() == 0
+    rows, columns = np.nonzero(mask[7])
+    if not len(rows):
+        return None
+    top, bottom, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
+    assert mask[7, top:bottom, left:right].all()
+    return top, bottom, left, right
+
+
+def test_a_box_is_painted_where_its_letterboxed_corners_are():
+    # 320 x 180 into 36 x 27: scale 0.1125, 20 rows, 3 above. x 32..160 -> 3.6..18; y 90..135 -> 13.125..18.1875.
+    assert painted(box(32, 90, 160, 135)) == (13, 18, 3, 18)
+
+
+def test_a_tall_picture_has_its_bars_at_the_sides():
+    # 180 x 320 into 36 x 27: scale 0.084375, 15 columns, 10 to the left. x 60..120 -> 15.06..20.1; y 160..320 -> 13.5..27.
+    assert painted(box(60, 160, 120, 320, size=(320, 180))) == (13, 27, 15, 20)
+
+
+def test_a_tilted_box_counts_by_its_first_and_third_corner():
+    quad = [[10, 20], [100, 40], [95, 80], [5, 60]]      # x 10..95 -> 1.1..10.7; y 20..80 -> 5.25..12
+    assert painted([quad, [180, 320], "", 1.0]) == (5, 12, 1, 10)
+    turned = [[95, 80], [5, 60], [10, 20], [100, 40]]
+    assert painted([turned, [180, 320], "", 1.0]) == (5, 12, 1, 10)
+
+
+def test_a_box_that_overhangs_the_picture_is_cut_at_its_edge():
+    assert painted(box(-50, 160, 400, 220)) == (21, 23, 0, 36)     # y 160..180 -> 21..23.25
+    assert painted(box(330, 10, 400, 60)) is None                  # wholly outside
+
+
+def test_a_box_without_width_or_height_in_cells_paints_nothing():
+    assert painted(box(10, 20, 12, 90)) is None      # x 10..12 -> 1.1..1.35
+    assert painted(box(10, 20, 90, 20)) is None
+
+
+def test_seconds_beyond_the_clip_and_missing_ones_are_no_text():
+    assert paint_boxes({"200": [box(0, 0, 300, 170)], "5000": [box(0, 0, 300, 170)], "3": []}).max() == 0
+
+
+@pytest.mark.parametrize("entry", [[[[1, 2]], [180, 320]], [[[1, 2], [3, 4], [None, 5]], [180, 320]], "text", box(1, 2, 3, 4, (0, 0))])
+def test_an_entry_of_another_form_is_told(entry):
+    with pytest.raises(UserError, match="second '3': a text box"):
+        paint_boxes({"3": [entry]})
+
+
+# detectors ---------------------------------------------------------------------------------------------------------
+
+def test_rapidocr_finds_subtitles_and_small_credits():
+    detector = load_detector("rapidocr", threads=1)
+    image = with_text(background(), "What are you doing here?", 80, 150, 10)
+    image = with_text(image, "Key Animation", 190, 30, 8)
+    (x1, y1), _, (x2, y2), _ = (lambda quads: max(quads, key=lambda q: q[2][1]))([q for q, _, _ in detector.detect(image)])
+    assert 70 <= x1 <= 84 and 200 <= x2 <= 230 and 143 <= y1 <= 154 and 158 <= y2 <= 170
+    assert any(180 <= quad[0][0] <= 195 and 24 <= quad[0][1] <= 34 for quad, _, _ in detector.detect(image))
+    assert all((text, confidence) == ("", 1.0) for _, text, confidence in detector.detect(image))
+
+
+def test_rapidocr_finds_nothing_in_an_empty_picture():
+    assert load_detector("rapidocr", threads=1).detect(np.zeros((180, 320, 3), np.uint8)) == []
+
+
+def test_rapidocr_reads_when_asked_to():
+    detector = load_detector("rapidocr", recognize=True, threads=1)
+    read = detector.detect(with_text(np.zeros((180, 320, 3), np.uint8), "OPENING SONG", 60, 80, 24))
+    assert [text.replace(" ", "") for _, text, _ in read] == ["OPENINGSONG"]
+    assert 0.5 < read[0][2] <= 1
+
+
+def test_identity_counts_models_and_settings_but_not_the_version():
+    one = detector_identity("rapidocr")
+    assert same_detector(one, one | {"version": "0.0"})
+    assert not same_detector(one, detector_identity("rapidocr", recognize=True))
+    assert not same_detector(one, detector_identity("easyocr"))
+    assert not same_detector({}, one)
+
+
+def fake_easyocr(monkeypatch, reader) -> None:
+    module = types.ModuleType("easyocr")
+    module.__spec__ = importlib.machinery.ModuleSpec("easyocr", None)
+    module.Reader = reader
+    monkeypatch.setitem(sys.modules, "easyocr", module)
+
+
+def test_easyocr_boxes_become_quads(monkeypatch):
+    class Reader:
+        def __init__(self, languages, **settings):
+            assert settings["recognizer"] is False
+
+        def detect(self, image, canvas_size):
+            return [[[10, 100, 20, 40]]], [[[[10, 60], [100, 90], [95, 110], [5, 80]]]]
+
+    fake_easyocr(monkeypatch, Reader)
+    assert load_detector("easyocr").detect(background()) == [
+        ([[10, 20], [100, 20], [100, 40], [10, 40]], "", 1.0),
+        ([[10, 60], [100, 90], [95, 110], [5, 80]], "", 1.0),
+    ]
+
+
+@pytest.mark.parametrize("error", [urllib.error.URLError("no route"), TimeoutError("timed out"), ConnectionResetError("reset")])
+def test_easyocr_without_weights_and_network_names_the_other_choices(monkeypatch, error):
+    def reader(*arguments, **settings):
+        raise error
+
+    fake_easyocr(monkeypatch, reader)
+    with pytest.raises(UserError, match=r"--ocr rapidocr.*craft_mlt_25k\.pth.*--ocr_weights"):
+        load_detector("easyocr")
+
+
+def test_easyocrs_weights_folder_must_hold_the_file(tmp_path):
+    with pytest.raises(UserError, match=r"craft_mlt_25k\.pth .*--ocr rapidocr"):
+        load_detector("easyocr", weights=tmp_path)
+    with pytest.raises(UserError, match="--ocr_weights is for"):
+        load_detector("rapidocr", weights=tmp_path)
+
+
+# pictures that hardly differ ---------------------------------------------------------------------------------------
+
+def test_a_picture_with_coding_noise_takes_over_the_boxes():
+    noise = np.random.default_rng(1).integers(-2, 3, (180, 320, 3))
+    assert same_text_boxes(background(), np.clip(background().astype(int) + noise, 0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("pixels", [8, 10, 14])
+def test_an_appearing_text_is_never_taken_for_the_same(pixels, seed):
+    image = background(seed)
+    for x, y in ((5, 5), (113, 83), (200, 160)):
+        assert not same_text_boxes(image, with_text(image, "Yes.", x, y, pixels))
+        faint = with_text(image, "Director", x, y, pixels, tuple(int(v) + 40 for v in image[y + 4, x + 10]))
+        assert not same_text_boxes(image, faint)
+
+
+def test_a_text_that_fades_in_slowly_is_searched_for(tmp_path):
+    clear = with_text(background(), "What are you doing here?", 80, 150, 12)
+    images = [(background() * (1 - k / 40) + clear * (k / 40)).astype(np.uint8) for k in range(41)]
+    save_video(tmp_path / "a.mp4", images)
+    boxes = text_extract.detect_boxes(tmp_path / "a.mp4", load_detector("rapidocr", threads=1))
+    assert boxes["0"] == []
+    assert len(boxes["40"]) == 1
+    assert boxes["41"] == []       # the clip is over
+
+
+# the stage ---------------------------------------------------------------------------------------------------------
+
+NAMES = ["a_start", "b_end", "c_start"]
+
+
+class CountingDetector:
+    """Finds one box in every picture, and counts pictures; `stop_at` is the picture at which the power fails."""
+
+    def __init__(self, stop_at: int | None = None):
+        self.pictures, self.stop_at = 0, stop_at
+
+    def detect(self, image):
+        self.pictures += 1
+        if self.pictures == self.stop_at:
+            raise KeyboardInterrupt
+        return [([[1.0, 2.0], [30.0, 2.0], [30.0, 12.0], [1.0, 12.0]], "", 1.0)]
+
+
+@pytest.fixture
+def dataset(tmp_path) -> Path:
+    """Three 1 fps clips, of two folders of one split and one of another; five pictures each."""
+    for folder, name in zip(["data_A/train", "data_B", "data_C"], NAMES, strict=True):
+        (tmp_path / folder).mkdir(parents=True)
+        save_video(tmp_path / folder / f"{name}.mp4", [numbered_picture(37 * k + 1) for k in range(5)])
+    return tmp_path
+
+
+@pytest.fixture
+def use(monkeypatch):
+    def install(detector):
+        monkeypatch.setattr(text_detector, "load_detector", lambda *settings: detector)
+        monkeypatch.setattr(text_detector, "shared_detector", lambda *settings: detector)
+        return detector
+
+    return install
+
+
+def extract(root: Path, **settings):
+    return text_extract.extract_text(root, **({"ocr": "rapidocr", "workers": 1} | settings))
+
+
+def test_the_json_has_every_second_of_every_clip(dataset, use):
+    detector = use(CountingDetector())
+    assert extract(dataset).exit_code == 0
+    assert detector.pictures == 15
+    train = json.loads((dataset / "ocr_text_train.json").read_text())
+    assert sorted(train) == ["a_start", "b_end"]
+    assert list(json.loads((dataset / "ocr_text_testB.json").read_text())) == ["c_start"]
+    assert list(train["b_end"]) == [str(second) for second in range(200)]
+    assert train["b_end"]["4"] == [[[[1.0, 2.0], [30.0, 2.0], [30.0, 12.0], [1.0, 12.0]], [64, 128], "", 1.0]]
+    assert train["b_end"]["5"] == []
+    assert json.loads((dataset / "ocr_text_detector.json").read_text())["name"] == "rapidocr"
+    assert not list(dataset.glob("*.parts"))
+
+
+def test_a_second_run_keeps_everything_and_a_changed_clip_is_done_again(dataset, use):
+    use(CountingDetector())
+    extract(dataset)
+    again = use(CountingDetector())
+    assert extract(dataset).kept == NAMES
+    os.utime(dataset / "data_B/b_end.mp4")             # a copy: new time, same content
+    assert extract(dataset).kept == NAMES
+    save_video(dataset / "data_B/b_end.mp4", [numbered_picture(3)])
+    assert extract(dataset).done == ["b_end"]
+    assert again.pictures == 1
+    assert json.loads((dataset / "ocr_text_train.json").read_text())["b_end"]["1"] == []
+
+
+def test_an_interrupted_run_goes_on_where_it_was(dataset, use):
+    use(CountingDetector(stop_at=12))
+    with pytest.raises(KeyboardInterrupt):
+        extract(dataset)
+    rest = use(CountingDetector())
+    report = extract(dataset)
+    assert (report.kept, report.done, rest.pictures) == (["a_start", "b_end"], ["c_start"], 5)
+    assert sorted(json.loads((dataset / "ocr_text_train.json").read_text())) == ["a_start", "b_end"]
+
+
+def test_a_killed_command_goes_on_where_it_was(tmp_path):
+    (tmp_path / "own").mkdir()
+    for index in range(5):
+        save_video(tmp_path / "own" / f"c{index}_end.mp4", [numbered_picture(k % 255, 320, 180) for k in range(40)])
+    command = [sys.executable, ROOT / "datatools/text_extract.py", "--data_root", tmp_path, "--folders", "own"]
+    command += ["--ocr", "rapidocr", "--workers", "1"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("ocr_text_own.parts/c*.json"))) < 2:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    finished = len(list(tmp_path.glob("ocr_text_own.parts/c*.json")))
+    assert 2 <= finished < 5
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)
+    assert f"text: {5 - finished} done, {finished} already there, 0 failed" in done.stdout
+    assert len(json.loads((tmp_path / "ocr_text_own.json").read_text())) == 5
+    assert not list(tmp_path.glob("*.parts")) and not list(tmp_path.rglob(".tmp-*"))
+
+
+def test_boxes_of_two_detectors_are_never_mixed(dataset, use):
+    detector = use(CountingDetector())
+    extract(dataset, folders=["data_A/train", "data_C"])
+    for settings in ({"ocr": "easyocr"}, {"recognize": True}, {"ocr": "easyocr", "force": True, "folders": ["data_B"]}):
+        with pytest.raises(UserError, match="2 clips were made by rapidocr .* --force"):
+            extract(dataset, **settings)
+    assert detector.pictures == 10
+    assert extract(dataset, ocr="easyocr", force=True).done == NAMES
+    assert json.loads((dataset / "ocr_text_detector.json").read_text())["name"] == "easyocr"
+
+
+def test_boxes_of_an_unknown_detector_are_not_added_to(dataset, use):
+    use(CountingDetector())
+    (dataset / "ocr_text_train.json").write_text(json.dumps({"a_start": {"0": []}}))
+    with pytest.raises(UserError, match="unknown detector"):
+        extract(dataset)
+    assert json.loads((dataset / "ocr_text_train.json").read_text()) == {"a_start": {"0": []}}
+
+
+def test_a_detector_that_cannot_be_loaded_costs_no_boxes(dataset, use, monkeypatch):
+    use(CountingDetector())
+    extract(dataset)
+    before = (dataset / "ocr_text_train.json").read_bytes()
+
+    def fail(*settings):
+        raise UserError("no weights")
+
+    monkeypatch.setattr(text_detector, "load_detector", fail)
+    with pytest.raises(UserError, match="no weights"):
+        extract(dataset, ocr="easyocr", force=True)
+    assert (dataset / "ocr_text_train.json").read_bytes() == before
+
+
+def test_an_unreadable_clip_fails_alone(dataset, use):
+    use(CountingDetector())
+    (dataset / "data_B/b_end.mp4").write_bytes(b"no video")
+    report = extract(dataset)
+    assert report.exit_code == 1
+    assert [name for name, _ in report.failed] == ["b_end"]
+    assert sorted(report.done) == ["a_start", "c_start"]
+    assert list(json.loads((dataset / "ocr_text_train.json").read_text())) == ["a_start"]
+
+
+def test_a_cut_json_is_told_and_left_alone(dataset, use):
+    use(CountingDetector())
+    (dataset / "ocr_text_train.json").write_text('{"a_start": {"0": [')
+    with pytest.raises(UserError, match=r"ocr_text_train\.json: no JSON"):
+        extract(dataset)
+
+
+def test_the_command_without_easyocrs_weights_ends_with_one_message(dataset):
+    environment = os.environ | {"EASYOCR_MODULE_PATH": str(dataset / "nowhere"), "https_proxy": "http://127.0.0.1:9"}
+    command = [sys.executable, ROOT / "datatools/text_extract.py", "--data_root", dataset]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "--ocr rapidocr" in done.stderr.splitlines()[-1]
+    assert not (dataset / "ocr_text_detector.json").exists()

@@ -249,7 +249,7 @@ class Picture:
         special = [e for e in self.plan.all("eyecatch", "sign", "montage") if scene.start <= e.start < scene.end]
         now, turn = scene.start, 0
         pace = rng.uniform(2.5, 6.0)
-        if rng.random() < 0.15:  # a caption: where are we?
+        if rng.random() < 0.15 and scene.end - scene.start > 2:  # a caption: where are we?
             word = self._text([(artist.sentence(2), self._size(rng.uniform(11, 16)))], WHITE, BLACK)
             at = (rng.uniform(0.05, 0.5) * self.plan.width, rng.uniform(0.1, 0.6) * self.plan.height)
             self.overlays.append(Overlay(scene.start + 0.5, min(scene.end, scene.start + 4), word, *at, fade=0.3))

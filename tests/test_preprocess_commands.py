@@ -192,12 +192,14 @@ def test_text_rois_follow_their_json(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "script", ["utils/extract_audio.py", "utils/extract_video.py", "utils/extract_textROI.py", "datatools/text_extract.py"]
+    "script",
+    ["utils/extract_audio.py", "utils/extract_video.py", "utils/extract_textROI.py", "datatools/text_extract.py"],
 )
 def test_help_comes_at_once_and_imports_nothing_heavy(script):
     done = run(script, "--help")
     assert done.returncode == 0 and "--data_root" in done.stdout
-    code = f"import runpy, sys; sys.argv = ['x', '--help']\ntry: runpy.run_path({str(ROOT / script)!r}, run_name='__main__')\n"
+    code = "import runpy, sys; sys.argv = ['x', '--help']\n"
+    code += f"try: runpy.run_path({str(ROOT / script)!r}, run_name='__main__')\n"
     code += "except SystemExit: print(sorted({'numpy', 'av', 'cv2', 'torch', 'librosa'} & set(sys.modules)))"
     heavy = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert heavy.stdout.splitlines()[-1] in ("[]", "['numpy']")

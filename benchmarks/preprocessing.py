@@ -1,0 +1,107 @@
+"""Wall and CPU seconds of each preprocessing stage for one clip, as a Markdown table.
+
+    python benchmarks/preprocessing.py                 # a made clip of 200 s, 320x180 or a little larger
+    python benchmarks/preprocessing.py clip.mp4 --ocr easyocr
+
+One process, one thread a library, as in a run over many clips with one process a core.
+"""
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+if __package__ in (None, ""):
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(name, "1")      # read when the libraries are imported
+
+from datatools.command import number_of_cores, run_command
+from datatools.text_detector import DETECTORS
+
+
+def machine() -> str:
+    """Cores, processor and memory of this machine in one line."""
+    cpu_info = Path("/proc/cpuinfo")
+    lines = cpu_info.read_text().splitlines() if cpu_info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    processor = names[0] if names else platform.processor() or platform.machine()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{number_of_cores()} cores, {processor}, {memory:.0f} GiB"
+
+
+def measure(function, *arguments):
+    """(result, wall seconds, CPU seconds) of one call."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = function(*arguments)
+    return result, time.perf_counter() - wall, time.process_time() - cpu
+
+
+def measure_stages(clip: Path, ocr: str, folder: Path) -> list[tuple[str, float, float]]:
+    """(stage, wall seconds, CPU seconds) for one clip; results go to `folder`."""
+    import cv2
+
+    import numpy as np
+
+    from datatools import text_extract
+    from datatools.features import mfcc
+    from datatools.text_detector import load_detector
+    from utils import extract_audio, extract_textROI, extract_video
+
+    cv2.setNumThreads(1)
+    rows = []
+
+    def stage(title, function, *arguments):
+        result, wall, cpu = measure(function, *arguments)
+        rows.append((title, wall, cpu))
+        return result, cpu
+
+    stage("start: librosa", lambda: mfcc(np.zeros(22_050, np.float32)))
+    detector, _ = stage(f"start: {ocr}", lambda: load_detector(ocr, threads=1))
+    stage("audio: MFCC", extract_audio.extract_clip, clip, folder / "mfcc.npy")
+    stage("video: frames and 1 fps video", extract_video.extract_clip, clip, folder / "frames.npy", folder / "clip.mp4")
+
+    searched = []
+    detect = detector.detect
+    detector.detect = lambda image: searched.append(image.shape) or detect(image)
+    boxes, cpu = stage("text boxes", text_extract.detect_boxes, folder / "clip.mp4", detector)
+    num_boxes = sum(map(len, boxes.values()))
+    if searched:
+        rows[-1] = (f"text boxes: {len(searched)} pictures searched, {num_boxes} boxes", *rows[-1][1:])
+        rows.append(("text boxes, one picture searched", rows[-1][1] / len(searched), cpu / len(searched)))
+    stage("text ROI", extract_textROI.extract_clip, boxes, folder / "roi.npy")
+    return rows
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clip", type=Path, nargs="?", help="a video file (default: a clip is made)")
+    parser.add_argument("--ocr", choices=DETECTORS, default="rapidocr", help="text detector (default: %(default)s)")
+    arguments = parser.parse_args(argv)
+
+    from datatools.media import probe
+
+    with tempfile.TemporaryDirectory() as folder:
+        clip = arguments.clip
+        if clip is None:
+            from datatools.synth import plan_clip, render_clip
+
+            clip = Path(folder) / "made.mp4"
+            render_clip(plan_clip(0, 0, "s", duration=200), clip)
+        info = probe(clip)
+        rows = measure_stages(clip, arguments.ocr, Path(folder))
+        size = clip.stat().st_size / 2**20
+    seconds = f"{info.duration:.0f} s" if info.duration else "unknown duration"
+    picture = f"{info.video.codec} {info.video.width}x{info.video.height}, {info.video.rate or 0:.2f} fps"
+    print(f"{clip.name}: {seconds}, {picture}, {size:.1f} MiB; {machine()}\n")
+    print("| stage | wall s | CPU s |\n| --- | ---: | ---: |")
+    for title, wall, cpu in rows:
+        print(f"| {title} | {wall:.3f} | {cpu:.3f} |")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -43,7 +43,6 @@ def measure(function, *arguments):
 def measure_stages(clip: Path, ocr: str, folder: Path) -> list[tuple[str, float, float]]:
     """(stage, wall seconds, CPU seconds) for one clip; results go to `folder`."""
     import cv2
-
     import numpy as np
 
     from datatools import text_extract

@@ -189,6 +189,7 @@ def _decode(path: Path, container, stream, kind: str) -> Iterator[tuple[float, f
     default_duration = float(1 / rate) if rate else 0.0
     of_promised = "" if (promised_end or container_end) is None else f" of {promised_end or container_end:.1f} s"
 
+    lost_from = None        # s; where packets that cannot be decoded begin, before the first frame
     end = None              # s; where the last decoded frame ends
     demuxed_end = 0.0       # s; the same for every stream of the file, not decoded
     try:
@@ -201,9 +202,12 @@ def _decode(path: Path, container, stream, kind: str) -> Iterator[tuple[float, f
             try:
                 frames = packet.decode()
             except av.FFmpegError:
-                if end is None:
-                    continue       # a recording that begins before its first key frame
-                raise
+                if end is not None:
+                    raise
+                # A recording may begin before its first key frame.
+                if lost_from is None:
+                    lost_from = float((packet.pts or 0) * packet.time_base - zero)
+                continue
             for frame in frames:
                 stamp = frame.pts if frame.pts is not None else frame.dts
                 second = float(stamp * frame.time_base - zero) if stamp is not None else end or 0.0
@@ -211,6 +215,11 @@ def _decode(path: Path, container, stream, kind: str) -> Iterator[tuple[float, f
                     lasts = frame.samples / frame.sample_rate
                 else:
                     lasts = float(frame.duration * frame.time_base) if frame.duration else default_duration
+                if end is None and lost_from is not None and second - lost_from > CUT_TOLERANCE:
+                    raise MediaError(
+                        f"{path}: its {kind} cannot be decoded before {second:.1f} s{of_promised}. "
+                        "The file is damaged: copy or encode it again, or remove it."
+                    )
                 end = max(end or 0.0, second + lasts)
                 yield second, lasts, frame
     except av.FFmpegError as error:

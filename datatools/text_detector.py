@@ -9,14 +9,18 @@ MD5 check, so a folder of weights must come from a source as trustworthy as a pr
 (ONNX) in its package. Nothing heavy is imported before a detector is loaded.
 """
 
+from __future__ import annotations
+
 import functools
 import importlib.metadata
 import importlib.util
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from datatools.command import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 DETECTORS = ("easyocr", "rapidocr")
 Box = tuple[list[list[float]], str, float]     # four [x, y] in pixels, text ("" without recognition), confidence
@@ -66,7 +70,7 @@ def load_detector(
     gpu: bool = False,
     max_side: int | None = None,
     threads: int = 0,
-) -> "EasyOcrDetector | RapidOcrDetector":
+) -> EasyOcrDetector | RapidOcrDetector:
     """A detector by name; `weights` is EasyOCR's folder, `max_side` the input's longest side in pixels.
 
     `gpu` lets EasyOCR use one where there is one; `threads` is for RapidOCR, 0 means one per core. Raises UserError.
@@ -80,7 +84,7 @@ def load_detector(
 
 
 @functools.lru_cache(maxsize=1)
-def shared_detector(*arguments) -> "EasyOcrDetector | RapidOcrDetector":
+def shared_detector(*arguments) -> EasyOcrDetector | RapidOcrDetector:
     """load_detector, once for each process and settings."""
     return load_detector(*arguments)
 
@@ -186,7 +190,7 @@ class RapidOcrDetector:
         return [
             (_as_quad(quad), *text)
             for quad, text in zip(found.boxes, read, strict=True)
-            if cv2.contourArea(quad.astype(np.float32)) <= largest
+            if cv2.contourArea(quad.astype("float32")) <= largest
         ]
 
 
@@ -222,6 +226,6 @@ def same_text_boxes(previous_image: np.ndarray, image: np.ndarray) -> bool:
         grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
         return cv2.resize(grey, (SMALL_WIDTH, height), interpolation=cv2.INTER_AREA)
 
-    difference = cv2.absdiff(small(previous_image), small(image)).astype(np.float32)
+    difference = cv2.absdiff(small(previous_image), small(image)).astype("float32")
     blocks = difference.reshape(height // BLOCK, BLOCK, SMALL_WIDTH // BLOCK, BLOCK).mean(axis=(1, 3))
     return bool(blocks.mean() <= SAME_MEAN and blocks.max() <= SAME_BLOCK)

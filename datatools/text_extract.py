@@ -9,6 +9,7 @@ boxes of two detectors are never mixed. ocr_sources_<split>.json tells of which 
 done again. Exit code 1 where a clip failed.
 """
 
+import contextlib
 import hashlib
 import json
 import sys
@@ -131,8 +132,10 @@ class Split:
     def remove_parts(self) -> None:
         if self.parts.is_dir():
             for path in self.parts.iterdir():
-                path.unlink()
-            self.parts.rmdir()
+                path.unlink(missing_ok=True)
+            # Workers of a killed run finish their clips, and may just have written a part: the next run takes it.
+            with contextlib.suppress(OSError):
+                self.parts.rmdir()
 
     def remove(self) -> None:
         self.remove_parts()

@@ -189,14 +189,27 @@ def test_a_cut_file_fails_instead_of_ending_early(tmp_path, name):
             read(path)
 
 
-def test_damage_in_the_middle_tells_after_how_many_seconds(tmp_path):
-    path = write_media(tmp_path / "a.mp4", PICTURES)
+def damage(path, packets: slice) -> None:
     with av.open(str(path)) as container:
-        packets = [(p.pos, p.size) for p in container.demux(video=0) if p.dts is not None]
+        places = [(p.pos, p.size) for p in container.demux(video=0) if p.dts is not None]
     content = bytearray(path.read_bytes())
-    for position, size in packets[30:]:
+    for position, size in places[packets]:
         content[position:position + size] = b"\xff" * size
     path.write_bytes(content)
+
+
+def test_damage_at_the_start_costs_at_most_a_second(tmp_path):
+    path = write_media(tmp_path / "a.mp4", PICTURES, video_options={"g": "5"})
+    damage(path, slice(0, 5))
+    assert numbers(path, [0, 1, 5]) == [5, 10, 50]      # before the first picture, the first
+    damage(path, slice(0, 15))
+    with pytest.raises(MediaError, match=r"a\.mp4: its picture cannot be decoded before 1\.5 s of 6\.0 s"):
+        list(read_frames(path, range(6)))
+
+
+def test_damage_in_the_middle_tells_after_how_many_seconds(tmp_path):
+    path = write_media(tmp_path / "a.mp4", PICTURES)
+    damage(path, slice(30, None))
     with pytest.raises(MediaError, match=r"a\.mp4: decoding its picture fails after 3\.0 s of 6\.0 s"):
         list(read_frames(path, range(6)))
 

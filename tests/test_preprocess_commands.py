@@ -202,4 +202,4 @@ def test_help_comes_at_once_and_imports_nothing_heavy(script):
     code += f"try: runpy.run_path({str(ROOT / script)!r}, run_name='__main__')\n"
     code += "except SystemExit: print(sorted({'numpy', 'av', 'cv2', 'torch', 'librosa'} & set(sys.modules)))"
     heavy = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert heavy.stdout.splitlines()[-1] in ("[]", "['numpy']")
+    assert heavy.stdout.splitlines()[-1] == "[]"

@@ -49,6 +49,8 @@ def extract_text_roi(data_root: Path, force: bool = False) -> StageReport:
     jobs, kept, found_in = [], [], {}
     for source in sources:
         for name, boxes_per_second in read_boxes(source).items():
+            if Path(name).name != name:
+                raise UserError(f"{source}: {name!r} is no name of a clip. Remove this entry.")
             other = found_in.setdefault(name, source)
             if other != source:
                 raise UserError(f"clip {name!r} stands in {other} and in {source}. Remove it from one of them.")

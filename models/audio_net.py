@@ -31,10 +31,18 @@ class AudioBlock(nn.Module):
 
 
 class AudioNet(nn.Module):
-    """MFCC to a feature per second. (B, 20, 8616) -> (B, 2 * hidden, 200); in between 270 steps."""
+    """MFCC to a feature per second. (B, 20, 8616) -> (B, 2 * hidden, 200); in between 270 steps.
 
-    def __init__(self, hidden: int = 1024, channels: tuple[int, ...] = (64, 128, 256, 512)):
+    `normalise` brings every coefficient to the same scale by a batch norm before the stem. The reference does not:
+    there the first coefficient (loudness, in the hundreds) drowns the others at first, which costs a short training
+    most of its steps.
+    """
+
+    def __init__(
+        self, hidden: int = 1024, channels: tuple[int, ...] = (64, 128, 256, 512), normalise: bool = False
+    ):
         super().__init__()
+        self.input_norm = nn.BatchNorm1d(NUM_MFCC, affine=False) if normalise else nn.Identity()
         self.stem_conv = nn.Conv1d(NUM_MFCC, channels[0], 3, stride=2, padding=1)
         self.stem_norm = nn.BatchNorm1d(channels[0])
         self.stages = nn.ModuleList()
@@ -47,7 +55,7 @@ class AudioNet(nn.Module):
         self.gru = BiGRU(before, hidden)
 
     def forward(self, mfcc: Tensor) -> Tensor:
-        x = max_pool1d(mish(self.stem_norm(self.stem_conv(mfcc))), 2)
+        x = max_pool1d(mish(self.stem_norm(self.stem_conv(self.input_norm(mfcc)))), 2)
         for stage in self.stages:
             x = stage(x)
         return self.gru(self.norm(x).transpose(1, 2))

@@ -30,10 +30,11 @@ class AudioVisualText(nn.Module):
         audio_channels: tuple[int, ...] = (64, 128, 256, 512),
         frame_dropout: float = 0.5,
         standardise: bool = False,
+        normalise_mfcc: bool = False,
     ):
         super().__init__()
         self.video_net = VideoNet(hidden, frame_channels, text_channels, frame_dropout, standardise)
-        self.audio_net = AudioNet(hidden, audio_channels)
+        self.audio_net = AudioNet(hidden, audio_channels, normalise_mfcc)
         self.channels = 4 * hidden
         self.se = SqueezeExcite(self.channels)
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 TINY = {
-    "hidden": 8, "frame_channels": (4, 8), "text_channels": (4, 8), "audio_channels": (16, 16, 16, 16), "frame_dropout": 0.0,
+    "hidden": 8, "frame_channels": (4, 8), "text_channels": (4, 8), "audio_channels": (16, 16, 16, 16),
+    "frame_dropout": 0.0,
 }
 
 
@@ -53,7 +54,8 @@ def tiny_preset(tmp_path_factory) -> Path:
     path.write_text(
         "pretrained: none\ngpus: cpu\nmax_epoch: 2\nbatch_size: 4\nnum_workers: 0\n"
         "train_folders: [data_A/train]\nlabel_files: [data_A/train/必选数据.txt]\n"
-        "network:\n  hidden: 8\n  frame_channels: [4, 8]\n  text_channels: [4, 8]\n  audio_channels: [16, 16, 16, 16]\n",
+        "network:\n  hidden: 8\n  frame_channels: [4, 8]\n  text_channels: [4, 8]\n"
+        "  audio_channels: [16, 16, 16, 16]\n",
         encoding="utf-8",
     )
     return path

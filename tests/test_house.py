@@ -10,7 +10,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("models", "datatools", "utils", "fuse")
-ALLOWED = {"models": {"models"}, "datatools": {"datatools"}, "fuse": {"fuse", "datatools"}, "utils": {"utils", "datatools"}}
+ALLOWED = {
+    "models": {"models"},
+    "datatools": {"datatools"},
+    "fuse": {"fuse", "datatools"},
+    "utils": {"utils", "datatools"},
+}
 COMMANDS = [
     "avt_main.py", "avt_normal_main.py", "avt_yolt_main.py", "fuse/fuse.py", "datatools/synth.py",
     "datatools/text_extract.py", "utils/extract_audio.py", "utils/extract_video.py", "utils/extract_textROI.py",

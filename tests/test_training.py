@@ -1,15 +1,18 @@
 """Training and inference by the entry scripts' own main functions, on tiny networks and random features."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import write_clip
 
 import avt_main
 import avt_normal_main
 import avt_yolt_main
-from conftest import write_clip
 from datatools.augment import draw_shifts, shift_in_time
 from datatools.command import UserError
 from datatools.dataset import ClipDataset, find_processed, load_mfcc, unlabelled_clips
@@ -17,6 +20,7 @@ from datatools.submission import best_constant, clip_costs, read_submission, sco
 from utils.checkpoint import load_checkpoint, load_pretrained
 from utils.engine import learning_rate_factor
 
+ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = {"avt": avt_main, "avt_normal": avt_normal_main, "avt_yolt": avt_yolt_main}
 
 
@@ -81,22 +85,27 @@ def test_normalized_network_standardises_without_being_told_again(trained, share
     assert answers[0] == answers[1]
 
 
+def stop_after_epoch(monkeypatch, epoch: int) -> None:
+    """Ctrl-C right after the checkpoints of an epoch are written."""
+    import utils.checkpoint as checkpoint
+
+    saved = checkpoint.save_checkpoint
+
+    def save_then_stop(path, content):
+        saved(path, content)
+        if path.name == "avnet_last.pth" and content["epoch"] == epoch:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "save_checkpoint", save_then_stop)
+
+
 @pytest.mark.parametrize("more", [[], ["--shift", "30", "--use_amp", "--accumulation_step", "2"]])
 def test_a_resumed_training_ends_with_the_same_weights(shared_processed, tiny_preset, tmp_path, monkeypatch, more):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     argv = ["--max_epoch", 4, *more]
     avt_main.main(flags(shared_processed, tiny_preset, whole, *argv))
 
-    import utils.checkpoint as checkpoint
-
-    saved = checkpoint.save_checkpoint
-
-    def stop_after_epoch_1(path, content):
-        saved(path, content)
-        if path.name == "avnet_last.pth" and content["epoch"] == 1:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(checkpoint, "save_checkpoint", stop_after_epoch_1)
+    stop_after_epoch(monkeypatch, 1)
     with pytest.raises(KeyboardInterrupt):
         avt_main.main(flags(shared_processed, tiny_preset, broken, *argv))
     monkeypatch.undo()
@@ -319,3 +328,34 @@ def test_missing_and_empty_folders_say_what_to_do(tmp_path, shared_processed, ti
     write_clip(tmp_path, "data_C", "unnamed", np.random.default_rng(0))
     with pytest.raises(UserError, match="must end in _start"):
         unlabelled_clips(tmp_path, "data_C")
+
+
+def run_limited(argv: list[str], most_bytes: int) -> subprocess.CompletedProcess:
+    """An entry script in a process that may write files of at most this size: what a full disk looks like."""
+    limit = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})); " \
+            "sys.path.insert(0, '.'); sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    return subprocess.run([sys.executable, "-c", limit.format(most_bytes), "avt_main.py", *argv], cwd=ROOT,
+                          capture_output=True, text=True)
+
+
+def test_a_full_disk_ends_training_with_a_message_and_harms_no_checkpoint(
+    shared_processed, tiny_preset, tmp_path, monkeypatch
+):
+    folder = tmp_path / "run"
+    argv = flags(shared_processed, tiny_preset, folder, "--max_epoch", 4)
+    stop_after_epoch(monkeypatch, 1)
+    with pytest.raises(KeyboardInterrupt):
+        avt_main.main(argv)
+    before = {p.name: p.read_bytes() for p in folder.glob("*.pth")}
+    result = run_limited([*argv, "--resume", "auto"], len(before["avnet_last.pth"]) - 1000)
+    assert result.returncode == 2
+    assert "the disk (or its quota) is full" in result.stderr and "Traceback" not in result.stderr
+    assert {p.name: p.read_bytes() for p in folder.glob("*.pth")} == before
+    assert not list(folder.glob(".tmp-*"))
+
+
+def test_a_save_prefix_that_cannot_be_written_is_one_message(shared_processed, tiny_preset):
+    result = subprocess.run([sys.executable, "avt_main.py", *flags(shared_processed, tiny_preset, "/proc/none")],
+                            cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: /proc/none") and "Traceback" not in result.stderr

@@ -12,6 +12,7 @@ from pathlib import Path
 from datatools.command import UserError, number_of_cores, run_command, save_text
 
 ROOT = Path(__file__).resolve().parents[1]
+CHECKPOINTS = {"best": "avnet_bestmodel.pth", "last": "avnet_last.pth"}
 TRAININGS = {   # name: (entry script, preset, the checkpoints that infer: best and last, as the reference fused)
     "avt": ("avt_main.py", "configs/demo_avt.yaml", ("best",)),
     "avt_normal": ("avt_normal_main.py", "configs/demo_avt_normal.yaml", ("best", "last")),
@@ -26,6 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--train", type=int, default=48, help="labelled clips (%(default)s)")
     parser.add_argument("--test", type=int, default=16, help="test clips (%(default)s)")
     parser.add_argument("--max_epoch", type=int, help="default: the presets'")
+    parser.add_argument("--duration", type=float, metavar="SECONDS", help="length of the clips (default: 180 to 200)")
     parser.add_argument("--work_dir", type=Path, help="default: work_dir/demo_seed<SEED>")
     return parser
 
@@ -49,11 +51,6 @@ class Steps:
         self.seconds.append((title, time.perf_counter() - begun))
 
 
-def last_epoch(prefix: Path) -> Path:
-    """The checkpoint of the last epoch of a finished training."""
-    return max(prefix.glob("avnet_epoch*.pth"), key=lambda p: int(p.stem.removeprefix("avnet_epoch")))
-
-
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     work = (args.work_dir or ROOT / "work_dir" / f"demo_seed{args.seed}").resolve()
@@ -61,9 +58,10 @@ def main(argv: list[str] | None = None) -> int:
     inferences = sum(len(which) for *_, which in TRAININGS.values())
     steps = Steps(5 + len(TRAININGS) + inferences + 1)
     epochs = ["--max_epoch", args.max_epoch] if args.max_epoch else []
+    length = ["--duration", args.duration] if args.duration else []
 
     steps.run("make clips with exact truth", "datatools/synth.py", "--save_root", raw, "--train", args.train,
-              "--test", args.test, "--seed", args.seed)
+              "--test", args.test, "--seed", args.seed, *length)
     steps.run("sound: MFCC", "utils/extract_audio.py", "--data_root", raw, "--save_root", processed)
     steps.run("picture: one frame a second", "utils/extract_video.py", "--data_root", raw, "--save_root", processed)
     steps.run("text: boxes", "datatools/text_extract.py", "--data_root", processed, "--ocr", "rapidocr")
@@ -74,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
     submissions = {}
     for name, (script, _, checkpoints) in TRAININGS.items():
         for which in checkpoints:
-            weights = work / name / "avnet_bestmodel.pth" if which == "best" else last_epoch(work / name)
+            weights = work / name / CHECKPOINTS[which]
             output = work / "submissions" / f"{name}_{which}.csv"
             steps.run(f"infer {name}, {which}", script, "--weights", weights, "--data_root", processed,
                       "--num_workers", 0, "--output", output)

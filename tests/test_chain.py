@@ -1,0 +1,80 @@
+"""The whole system on real files: clips, four stages, three trainings, five inferences, fusion, table and picture."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datatools.labels import read_truth
+from datatools.submission import read_submission
+from fuse.vote import two_means_vote
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run_demo(work: Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "utils.demo", "--work_dir", str(work), "--train", "14", "--test", "4",
+               "--duration", "40", "--max_epoch", "1"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """A demo of 14 training and 4 test clips of 40 s, one epoch a network: (its folder, what it printed)."""
+    work = tmp_path_factory.mktemp("demo")
+    result = run_demo(work)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return work, result.stdout
+
+
+@pytest.mark.chain
+def test_every_clip_goes_all_the_way(demo):
+    work, _ = demo
+    truth = read_truth(work / "raw/data_C/truth.csv")
+    assert len(truth) == 4
+    submissions = sorted((work / "submissions").glob("*.csv"))
+    assert [p.stem for p in submissions] == [
+        "avt_best", "avt_normal_best", "avt_normal_last", "avt_yolt_best", "avt_yolt_last"]
+    answers = [read_submission(p) for p in submissions]
+    fused = read_submission(work / "submission_fused.csv")
+    assert {name.removesuffix(".mp4") for name, _ in fused} == set(truth)
+    for clip, seconds in fused.items():
+        assert seconds == pytest.approx(two_means_vote(np.array([[a[clip] for a in answers]]))[0], abs=5e-4)
+
+
+@pytest.mark.chain
+def test_the_demo_reports_a_score_beside_the_best_constant_and_draws_a_picture(demo):
+    work, printed = demo
+    report = (work / "report.txt").read_text()
+    for row in ("avt best", "avt_yolt last", "fused", "best constant", "fused score / best constant's score"):
+        assert row in report and row in printed
+    assert (work / "demo.png").read_bytes().startswith(b"\x89PNG")
+    assert "[14/14," in printed
+
+
+@pytest.mark.chain
+def test_features_have_the_references_shapes(demo):
+    work, _ = demo
+    processed = work / "processed"
+    names = [line.split()[0] for line in (processed / "data_B/补充数据.txt").read_text(encoding="utf-8").splitlines()]
+    assert names
+    for name in names:
+        mfcc = np.load(processed / "data_B" / f"{name}_mfcc.npy")
+        assert mfcc.dtype == np.float32 and mfcc.shape == (20, 1 + 40 * 22_050 // 512)
+        frames = np.load(processed / "data_B" / f"{name}_frames.npy")
+        assert frames.shape == (200, 66, 88, 3) and frames[:40].any((1, 2, 3)).sum() > 20 and not frames[41:].any()
+        roi = np.load(processed / "ROIs" / f"{name}.npy")
+        assert roi.shape == (200, 27, 36) and set(np.unique(roi)) <= {0, 1}
+
+
+@pytest.mark.chain
+def test_a_second_demo_does_nothing_again(demo):
+    work, _ = demo
+    before = (work / "avt/avnet_last.pth").stat().st_mtime_ns, (work / "submission_fused.csv").read_bytes()
+    result = run_demo(work)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "synth: 0 done, 18 already there" in result.stdout
+    assert "text: 0 done, 18 already there" in result.stdout
+    assert ((work / "avt/avnet_last.pth").stat().st_mtime_ns, (work / "submission_fused.csv").read_bytes()) == before

@@ -14,9 +14,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = training_parser(__doc__, batch_size=16, standardise=False)
     parser.parse_known_args(argv)   # --help and mistakes answer before torch is imported
     from models.avtnet import AVTNet
-    from models.losses import regression_loss
+    from models.losses import regression_loss, step_loss
 
-    return run(AVTNet, regression_loss, parser, argv)
+    return run(AVTNet, regression_loss, step_loss, parser, argv)
 
 
 if __name__ == "__main__":

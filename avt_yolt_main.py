@@ -14,9 +14,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = training_parser(__doc__, batch_size=21, standardise=False)
     parser.parse_known_args(argv)   # --help and mistakes answer before torch is imported
     from models.avtnet_yolt import AVTNetYOLT
-    from models.losses import yolt_loss
+    from models.losses import step_loss, yolt_loss
 
-    return run(AVTNetYOLT, yolt_loss, parser, argv)
+    return run(AVTNetYOLT, yolt_loss, step_loss, parser, argv)
 
 
 if __name__ == "__main__":

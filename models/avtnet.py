@@ -56,7 +56,7 @@ class TimeHead(nn.Module):
 
 
 class AVTNet(AudioVisualText):
-    """The first network: returns {"out": (B, 1)}, the boundary as a share of the clip."""
+    """The first network: returns {"out": (B, 1)}, the boundary as a share of the clip, and {"steps": (B, 1, 200)}."""
 
     def __init__(self, **sizes):
         super().__init__(**sizes)
@@ -64,8 +64,8 @@ class AVTNet(AudioVisualText):
         self.time_head = TimeHead()
 
     def forward(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor) -> dict[str, Tensor]:
-        x = self.fuse(mfcc, frames, text_roi)
-        return {"out": self.time_head(mish(self.step_head(x)).squeeze(1))}
+        steps = self.step_head(self.fuse(mfcc, frames, text_roi))   # (B, 1, 200)
+        return {"out": self.time_head(mish(steps).squeeze(1)), "steps": steps}
 
     @staticmethod
     def seconds(outputs: dict[str, Tensor]) -> Tensor:

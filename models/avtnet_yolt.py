@@ -10,7 +10,10 @@ from models.losses import CELLS, CLIP_SECONDS, cell_of
 
 
 class AVTNetYOLT(AudioVisualText):
-    """The third network: returns {"coarse": (B, 1), "fine": (B, 1)}, a share of the clip and a share of the cell."""
+    """The third network: returns {"coarse": (B, 1), "fine": (B, 1)}, a share of the clip and a share of the cell.
+
+    And {"steps": (B, 2, 200)}, what both branches see of each second.
+    """
 
     def __init__(self, dropout: float = 0.3, **sizes):
         super().__init__(**sizes)
@@ -22,11 +25,12 @@ class AVTNetYOLT(AudioVisualText):
 
     def forward(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor) -> dict[str, Tensor]:
         x = self.dropout(self.fuse(mfcc, frames, text_roi))
-        coarse = self.time_head(mish(self.coarse_head(x)).squeeze(1))             # (B, 1)
-        evidence = mish(self.fine_head(x)).view(len(x), CELLS, STEPS // CELLS)    # (B, 20, 10)
+        steps = torch.cat([self.coarse_head(x), self.fine_head(x)], 1)            # (B, 2, 200)
+        coarse = self.time_head(mish(steps[:, 0]))                                # (B, 1)
+        evidence = mish(steps[:, 1]).view(len(x), CELLS, STEPS // CELLS)          # (B, 20, 10)
         fine = self.cell_head(evidence).sigmoid()                                 # (B, 20, 1), every cell's answer
         index = cell_of(coarse).long().unsqueeze(2)                               # (B, 1, 1)
-        return {"coarse": coarse, "fine": torch.gather(fine, 1, index).squeeze(1)}
+        return {"coarse": coarse, "fine": torch.gather(fine, 1, index).squeeze(1), "steps": steps}
 
     @staticmethod
     def seconds(outputs: dict[str, Tensor]) -> Tensor:

@@ -29,12 +29,16 @@ class TextNet(nn.Module):
 
 
 class StridedFrameNet(nn.Sequential):
-    """A frame network small enough for two cores: strided convolutions, then a mean. (N, 3, 66, 88) -> (N, C)."""
+    """A frame network small enough for two cores: patches of 4x4, then strided convolutions, then a mean.
+
+    (N, 3, 66, 88) -> (N, channels[-1])
+    """
 
     def __init__(self, channels: tuple[int, ...]):
         layers: list[nn.Module] = []
-        for before, after in zip((3, *channels), channels, strict=False):
-            layers += [nn.Conv2d(before, after, 5, stride=3, padding=2, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+        for i, (before, after) in enumerate(zip((3, *channels), channels, strict=False)):
+            kernel, stride, padding = (4, 4, 0) if i == 0 else (3, 2, 1)
+            layers += [nn.Conv2d(before, after, kernel, stride, padding, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
         super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 

@@ -1,9 +1,12 @@
 """A small processed data set and small networks, made once a run."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")   # the networks of the tests are too small for more
 
 TINY = {
     "hidden": 8, "frame_channels": (4, 8), "text_channels": (4, 8), "audio_channels": (16, 16, 16, 16),

@@ -7,7 +7,7 @@ from conftest import TINY
 from models.avtnet import AVTNet, AVTNetNormalized
 from models.avtnet_yolt import AVTNetYOLT
 from models.layers import FrameInput
-from models.losses import cell_of, competition_score, regression_loss, yolt_loss
+from models.losses import cell_of, competition_score, regression_loss, step_loss, yolt_loss
 
 NETWORKS = [AVTNet, AVTNetNormalized, AVTNetYOLT]
 
@@ -104,3 +104,16 @@ def test_regression_loss_is_smooth_l1_in_seconds():
 def test_score_forgives_one_second():
     predicted, truth = torch.tensor([10.0, 20.9, 33.0]), torch.tensor([10.0, 20.0, 30.0])
     assert competition_score(predicted, truth).item() == pytest.approx(2 / 3)
+
+
+def test_step_loss_is_smallest_where_the_evidence_is_a_bell_around_the_boundary():
+    centres = torch.arange(200) + 0.5
+    bell = -(((centres - 70.3) / 1.5) ** 2) / 2
+    right = step_loss({"steps": bell.view(1, 1, 200)}, torch.tensor([70.3])).item()
+    # The entropy of a bell of 1.5 s: log(1.5 x sqrt(2 pi e)).
+    assert right == pytest.approx(1.8244, abs=1e-3)
+    assert step_loss({"steps": bell.roll(5).view(1, 1, 200)}, torch.tensor([70.3])).item() > right + 1
+    two = torch.stack([bell, torch.zeros(200)])[None]                      # the mean over the branches
+    flat = step_loss({"steps": torch.zeros(1, 1, 200)}, torch.tensor([70.3])).item()
+    assert flat == pytest.approx(5.2983, abs=1e-3)                         # log 200
+    assert step_loss({"steps": two}, torch.tensor([70.3])).item() == pytest.approx((right + flat) / 2, abs=1e-4)

@@ -13,7 +13,7 @@ from conftest import write_clip
 import avt_main
 import avt_normal_main
 import avt_yolt_main
-from datatools.augment import draw_shifts, shift_in_time
+from datatools.augment import draw_shifts, shift_in_time, vary_look_and_sound
 from datatools.command import UserError
 from datatools.dataset import ClipDataset, find_processed, load_mfcc, unlabelled_clips
 from datatools.submission import best_constant, clip_costs, read_submission, score_table
@@ -99,7 +99,8 @@ def stop_after_epoch(monkeypatch, epoch: int) -> None:
     monkeypatch.setattr(checkpoint, "save_checkpoint", save_then_stop)
 
 
-@pytest.mark.parametrize("more", [[], ["--shift", "30", "--use_amp", "--accumulation_step", "2"]])
+@pytest.mark.parametrize("more", [[], ["--shift", "30", "--vary", "0.5", "--step_loss", "20", "--use_amp",
+                                       "--accumulation_step", "2"]])
 def test_a_resumed_training_ends_with_the_same_weights(shared_processed, tiny_preset, tmp_path, monkeypatch, more):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     argv = ["--max_epoch", 4, *more]
@@ -138,7 +139,7 @@ def test_accumulated_batches_make_the_same_step_as_one_large_batch():
         train_one_epoch(
             net, ("x",), lambda out, seconds: ((out["out"] - seconds) ** 2).mean(), batches, optimizer,
             torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1), torch.amp.GradScaler("cpu", enabled=False),
-            device=torch.device("cpu"), amp=False, accumulation_step=accumulate, max_shift=0,
+            device=torch.device("cpu"), amp=False, accumulation_step=accumulate, max_shift=0, variation=0,
             generator=torch.Generator(),
         )
         weights.append(net.weight.item())
@@ -182,6 +183,32 @@ def test_shifting_moves_sound_picture_text_and_label_together():
         assert heard == pytest.approx(seconds, abs=512 / 22050)
     assert len(seen) > 10
     assert batch["seconds"].item() == 50.0 and frames[0, mark].min() == 255   # the batch itself is untouched
+
+
+def test_varying_changes_look_and_sound_but_no_label_no_padding_and_no_order_in_time():
+    batch = {
+        "index": torch.arange(16), "seconds": torch.full((16,), 50.0),
+        "frames": torch.zeros(16, 200, 66, 88, 3, dtype=torch.uint8),
+        "text_roi": torch.zeros(16, 200, 27, 36, dtype=torch.uint8), "mfcc": torch.zeros(16, 20, 8616),
+    }
+    batch["frames"][:, 50, :, :8] = torch.tensor([200, 100, 50], dtype=torch.uint8)   # the left edge, at 50 s
+    batch["text_roi"][:, 50, :, :3] = 1
+    batch["mfcc"][:, :, :8000] = 1
+    before = {name: value.clone() for name, value in batch.items()}
+    varied = vary_look_and_sound(batch, 0.5, torch.Generator().manual_seed(0))
+    assert all(torch.equal(batch[name], before[name]) for name in batch)
+    assert torch.equal(varied["seconds"], before["seconds"])
+    left = varied["frames"][:, 50, 0, 0].amax(1) > 0
+    assert 2 < left.sum() < 14                                         # some are mirrored, and their text with them
+    assert torch.equal(varied["text_roi"][:, 50, 0, 0].bool(), left)
+    assert torch.equal(varied["text_roi"][:, 50, 0, 35].bool(), ~left)
+    assert not varied["frames"][:, :50].any() and not varied["frames"][:, 51:].any()
+    colours = varied["frames"][:, 50].amax((1, 2))
+    assert len(colours.unique(dim=0)) == 16
+    assert not varied["mfcc"][:, :, 8000:].any()
+    offset = varied["mfcc"][:, :, :8000] - 1
+    assert torch.equal(offset.amax(2), offset.amin(2))                 # constant over time
+    assert 15 < offset[:, 0, 0].std() < 60                             # 0.5 x 60, from 16 draws
 
 
 def test_shifts_keep_the_label_within_the_clip():

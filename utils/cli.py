@@ -38,6 +38,13 @@ def not_negative(text: str) -> int:
     return value
 
 
+def share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 1")
+    return value
+
+
 def training_parser(description: str, *, batch_size: int, standardise: bool) -> Parser:
     """The flags of the three training scripts; defaults are the reference's."""
     parser = Parser(description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -62,6 +69,10 @@ def training_parser(description: str, *, batch_size: int, standardise: bool) -> 
                           help="batches whose gradients make one step (%(default)s)")
     training.add_argument("--shift", type=not_negative, default=0, metavar="SECONDS",
                           help="augmentation: shift clips in time by up to this (%(default)s)")
+    training.add_argument("--vary", type=share, default=0.0, metavar="STRENGTH",
+                          help="augmentation: vary colours, mirroring, loudness and timbre, 0 to 1 (%(default)s)")
+    training.add_argument("--step_loss", type=not_negative, default=0, metavar="WEIGHT",
+                          help="add a loss on where each second's evidence points, for small data sets (%(default)s)")
     training.add_argument("--use_amp", action="store_true", help="mixed precision: bfloat16 where the device has it, "
                           "else float16 with loss scaling")
     training.add_argument("--pretrained", default="imagenet", metavar="imagenet|none|FILE",

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from datatools.augment import shift_in_time
+from datatools.augment import shift_in_time, vary_look_and_sound
 from datatools.command import UserError
 
 WARMUP_EPOCHS = 5
@@ -67,6 +67,7 @@ def train_one_epoch(
     amp: bool,
     accumulation_step: int,
     max_shift: int,
+    variation: float,
     generator: torch.Generator,
 ) -> float:
     """Train on every batch once; returns the mean loss a clip.
@@ -85,6 +86,8 @@ def train_one_epoch(
             batch = to_device(batch, device)
             if max_shift:
                 batch = shift_in_time(batch, max_shift, generator)
+            if variation:
+                batch = vary_look_and_sound(batch, variation, generator)
             with torch.autocast(device.type, amp_dtype(device), enabled=amp):
                 outputs = answer(net, batch, inputs)
             loss = loss_function(outputs, batch["seconds"])   # in float32

@@ -1,10 +1,11 @@
 """Wiring of the training scripts: flags to data, network, training or inference, and files.
 
-    run(AVTNet, regression_loss, parser)      # all that an entry script has to say
+    run(AVTNet, regression_loss, step_loss, parser)      # all that an entry script has to say
 """
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +19,11 @@ WRONG_SECONDS = 10.0   # s; clips that are off by more go to error.txt
 EPOCH_SEED_STEP = 1000   # between the seeds of two epochs
 
 
-def run(network: type, loss: Callable, parser: Parser, argv: list[str] | None = None) -> int:
-    """Train, or with --weights infer, as the flags say; returns the exit code."""
+def run(network: type, loss: Callable, step_loss: Callable, parser: Parser, argv: list[str] | None = None) -> int:
+    """Train, or with --weights infer, as the flags say; returns the exit code.
+
+    Both losses take the network's outputs and the true seconds; `step_loss` is added with the weight --step_loss.
+    """
     args, sizes = parse_with_preset(parser, argv)
     if args.data_root is None:
         raise UserError("--data_root is missing: the folder of processed data (save_root of the preprocessing).")
@@ -29,6 +33,8 @@ def run(network: type, loss: Callable, parser: Parser, argv: list[str] | None = 
         raise UserError("--save_prefix is missing: the folder for checkpoints, logs and the submission.")
     if args.weights:
         return infer(network, args)
+    if args.step_loss:
+        return train(network, lambda out, truth: loss(out, truth) + args.step_loss * step_loss(out, truth), args, sizes)
     return train(network, loss, args, sizes)
 
 
@@ -38,7 +44,8 @@ def choose_devices(gpus: str) -> list:
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if gpus == "cpu" or (gpus == "auto" and count == 0):
-        torch.set_num_threads(number_of_cores())
+        if "OMP_NUM_THREADS" not in os.environ:
+            torch.set_num_threads(number_of_cores())
         return [torch.device("cpu")]
     if gpus == "auto":
         return [torch.device("cuda", i) for i in range(count)]
@@ -154,10 +161,10 @@ def train(network: type, loss: Callable, args, sizes: dict) -> int:
         rate = schedule.get_last_lr()[0]
         loader = make_loader(datasets["train"], args, devices, shuffle_seed=epoch_seed)
         bar = tqdm(loader, desc=f"epoch {epoch}/{args.max_epoch - 1}", unit="batch", leave=False, dynamic_ncols=True,
-                   miniters=args.show_freq)
+                   miniters=args.show_freq, disable=None)   # no bar in a file, the lines of the log are there
         train_loss = train_one_epoch(
             parallel, network.inputs, loss, bar, optimizer, schedule, scaler, device=device, amp=args.use_amp,
-            accumulation_step=args.accumulation_step, max_shift=args.shift,
+            accumulation_step=args.accumulation_step, max_shift=args.shift, variation=args.vary,
             generator=torch.Generator().manual_seed(epoch_seed),
         )
         # Validation in float32, so that it is the score that inference with these weights reaches.
@@ -238,7 +245,8 @@ def plain_schedule(schedule) -> dict:
 
 def training_settings(args) -> dict:
     """The settings that a resumed training must share, as plain types."""
-    names = ("lr", "batch_size", "max_epoch", "schedule", "accumulation_step", "shift", "use_amp", "seed", "data_seed")
+    names = ("lr", "batch_size", "max_epoch", "schedule", "accumulation_step", "shift", "vary", "step_loss", "use_amp",
+             "seed", "data_seed")
     return {name: getattr(args, name) for name in names}
 
 

@@ -16,8 +16,6 @@ from pathlib import Path
 
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ.setdefault(name, "1")      # read when the libraries are imported
 
 from datatools.command import number_of_cores, run_command
 from datatools.text_detector import DETECTORS
@@ -76,6 +74,8 @@ def measure_stages(clip: Path, ocr: str, folder: Path) -> list[tuple[str, float,
 
 
 def main(argv: list[str] | None = None) -> int:
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ.setdefault(name, "1")      # read when the libraries are imported, which is below
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip", type=Path, nargs="?", help="a video file (default: a clip is made)")
     parser.add_argument("--ocr", choices=DETECTORS, default="rapidocr", help="text detector (default: %(default)s)")

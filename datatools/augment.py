@@ -72,8 +72,8 @@ def vary_look_and_sound(batch: dict[str, Tensor], strength: float, generator: to
             for c in range(3):
                 varied["frames"][i, ..., c] = (frames[..., channels[i][c]] * gains[i][c]).clamp_(0, 255)
     if "text_roi" in batch:
-        masks = batch["text_roi"]
-        varied["text_roi"] = torch.stack([m.flip(2) if mirror else m for m, mirror in zip(masks, mirrored, strict=True)])
+        pairs = zip(batch["text_roi"], mirrored, strict=True)
+        varied["text_roi"] = torch.stack([masks.flip(2) if mirror else masks for masks, mirror in pairs])
     if "mfcc" in batch:
         mfcc = batch["mfcc"]
         spread = torch.tensor(MFCC_OFFSETS).view(1, -1, 1)

@@ -75,11 +75,13 @@ def resolve_label_file(root: Path, path: str) -> Path:
     return below if below.exists() or not Path(path).exists() else Path(path)
 
 
-def labelled_clips(root: Path, folders: list[str], label_files: list[str], data_seed: int) -> dict[str, ClipSet]:
+def labelled_clips(
+    root: Path, folders: list[str], label_files: list[str], data_seed: int, inputs: tuple[str, ...] = ()
+) -> dict[str, ClipSet]:
     """{"train": ..., "val": ...} of the clips that the label files name, split as the reference splits.
 
     Raises UserError that tells everything that does not fit at once: bad label lines, labels without a clip, clips
-    without a label or with two.
+    without a label or with two, labels beyond the clip, and of the `inputs` every missing or damaged file.
     """
     problems: list[str] = []
     labels: list[Label] = []
@@ -100,6 +102,8 @@ def labelled_clips(root: Path, folders: list[str], label_files: list[str], data_
         known = {label.name for label in labels}
         problems += [f"{clip.folder}/{clip.name}: no label in {', '.join(label_files)}"
                      for clip in clips if clip.name not in known]
+    there = [label for label in labels if label.name in by_name]
+    problems += feature_problems(root, [by_name[label.name] for label in there], inputs, there)
     raise_problems(f"{root}: labels and clips do not fit together", problems)
     parts = split_labels(labels, data_seed)
     return {
@@ -117,22 +121,26 @@ def raise_problems(title: str, problems: list[str]) -> None:
 
 
 def check_features(root: Path, clip_set: ClipSet, inputs: tuple[str, ...]) -> None:
-    """Read the header of every feature file that a network wants, and hold it against what is expected.
+    """Raise UserError that lists every missing, unreadable or misshapen feature file that a network wants."""
+    raise_problems(f"{root}: features are missing or damaged", feature_problems(root, clip_set.clips, inputs))
 
-    Raises UserError that lists every missing, unreadable or misshapen file and every label beyond its clip.
-    """
+
+def feature_problems(
+    root: Path, clips: list[Clip], inputs: tuple[str, ...], labels: list[Label] | None = None
+) -> list[str]:
+    """One line for every feature file whose header is not as expected, and for every label beyond its clip's sound."""
     problems = []
-    for i, clip in enumerate(clip_set.clips):
+    for i, clip in enumerate(clips):
         for name in inputs:
             problem = _check_one(root, clip, name)
             if problem:
                 problems.append(problem)
-            elif name == "mfcc" and clip_set.seconds is not None:
+            elif name == "mfcc" and labels:
                 duration = np.load(clip.mfcc(root), mmap_mode="r").shape[1] / MFCC_STEPS_PER_SECOND
-                if clip_set.seconds[i] > duration:
-                    problems.append(f"{clip.folder}/{clip.name}: labelled {clip_set.seconds[i]:.2f} s, but the clip's "
+                if labels[i].seconds > duration:
+                    problems.append(f"{labels[i].place}: {clip.name} is labelled {labels[i].seconds:.2f} s, but its "
                                     f"sound ends at {duration:.2f} s. Correct the label.")
-    raise_problems(f"{root}: features are missing or damaged", problems)
+    return problems
 
 
 def _check_one(root: Path, clip: Clip, name: str) -> str | None:

@@ -55,10 +55,14 @@ def test_all_that_does_not_fit_is_told_at_once(processed):
     lines[1] = lines[2]                     # clip0002 twice, clip0001 not at all
     lines.append("ghost_end 10")            # no such clip
     path.write_text("\n".join(lines), encoding="utf-8")
+    (processed / "data_A/train/clip0004_start_mfcc.npy").unlink()
+    (processed / "ROIs/clip0005_end.npy").write_bytes(b"cut")
     with pytest.raises(UserError) as caught:
-        labelled_clips(processed, ["data_A/train"], ["data_A/train/必选数据.txt"], 0)
+        labelled_clips(processed, ["data_A/train"], ["data_A/train/必选数据.txt"], 0, ("mfcc", "text_roi"))
     text = str(caught.value)
-    assert "4 problems" in text
+    # The label of 250 s is beyond the 200 s of any clip, and beyond the sound of this one.
+    assert "7 problems" in text
+    assert "clip0004_start_mfcc.npy: missing" in text and "clip0005_end.npy: no readable .npy" in text
     assert "必选数据.txt:1: clip0000_start is labelled 250 s" in text
     assert "clip0002_start: labelled 2 times, 必选数据.txt:2, 必选数据.txt:3" in text
     assert "data_A/train/clip0001_end: no label" in text

@@ -252,7 +252,7 @@ def test_best_constant_beats_every_other_constant():
     (lambda p: np.save(p / "data_A/train/clip0001_end_frames.npy", np.zeros((66, 88, 3))), r"shape \(66, 88, 3\)"),
     (lambda p: (p / "data_A/train/clip0001_end_frames.npy").write_bytes(b"no array"), "no readable .npy"),
     (lambda p: write_clip(p, "data_A/train", "clip0006_start", np.random.default_rng(0), seconds=60),
-     "labelled 80.25 s, but the clip's sound ends at 60"),
+     "必选数据.txt:7: clip0006_start is labelled 80.25 s, but its sound ends at 60"),
     (lambda p: write_clip(p, "data_A/train", "clip0006_start", np.random.default_rng(0), seconds=260), "Cut the clip"),
 ])
 def test_damaged_data_is_told_before_training(processed, tiny_preset, tmp_path, spoil, message):

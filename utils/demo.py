@@ -4,6 +4,7 @@
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 
 from datatools.command import UserError, number_of_cores, run_command, save_text
+from datatools.layout import TEST_B
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKPOINTS = {"best": "avnet_bestmodel.pth", "last": "avnet_last.pth"}
@@ -70,7 +72,7 @@ class Steps:
             print(f"$ python {' '.join(words)}", flush=True)
             running[name] = subprocess.Popen([sys.executable, *words], cwd=ROOT, env=environment, text=True,
                                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        readers = [threading.Thread(target=show_lines, args=(name, process.stdout)) for name, process in running.items()]
+        readers = [threading.Thread(target=show_lines, args=(n, process.stdout)) for n, process in running.items()]
         try:
             for reader in readers:
                 reader.start()
@@ -124,45 +126,75 @@ def main(argv: list[str] | None = None) -> int:
     submissions["fused"] = fused
 
     title = f"Fused answer on {args.test} made clips, seed {args.seed}"
-    table = report(submissions, processed, work / "demo.png", title)
+    rows = score_rows(submissions, processed)
+    draw(submissions["fused"], processed, work / "demo.png", title)
+    table = as_table(rows)
     costs = "\n".join(f"{title:<32}{seconds:8.1f} s" for title, seconds in steps.seconds)
     total = time.perf_counter() - steps.started
     text = f"{table}\n\nWhat it cost on {number_of_cores()} cores:\n{costs}\n{'in all':<32}{total:8.1f} s\n"
     save_text(work / "report.txt", text)
+    content = {"seed": args.seed, "train": args.train, "test": args.test, "scores": rows,
+               "seconds": [*steps.seconds, ("in all", total)]}
+    save_text(work / "report.json", json.dumps(content, indent=2))
     print(f"\n{text}\npicture: {work / 'demo.png'}\nreport:  {work / 'report.txt'}")
     return 0
 
 
-def report(submissions: dict[str, Path], processed: Path, picture: Path, title: str) -> str:
-    """Draw the picture; return a table of each submission beside the best constant answer, as text."""
-    import numpy as np
+def read_answers(path: Path) -> dict[str, float]:
+    """{clip name: seconds} of a submission."""
+    from datatools.labels import strip_suffix
+    from datatools.submission import read_submission
+
+    return {strip_suffix(clip): seconds for (clip, _), seconds in read_submission(path).items()}
+
+
+def score_rows(submissions: dict[str, Path], processed: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """{"all" | "start" | "end": {submission: its scores}}, with the best constant answer's beside them."""
+    from datatools.labels import read_truth
+    from datatools.submission import best_constant, score_table
+
+    truth = read_truth(processed / TEST_B.folders[0] / "truth.csv")
+    answers = {name: read_answers(path) for name, path in submissions.items()}
+    answers["best constant"] = best_constant(truth)
+    rows = {}
+    for part, ending in (("all", ""), ("start", "_start"), ("end", "_end")):
+        names = [name for name in truth if name.endswith(ending)]
+        rows[part] = {title: score_table({n: found[n] for n in names}, {n: truth[n] for n in names})
+                      for title, found in answers.items()}
+    return rows
+
+
+def as_table(rows: dict[str, dict[str, dict[str, float]]]) -> str:
+    """The scores as text for people: all clips, then start and end clips apart."""
     import pandas as pd
 
-    from datatools.labels import read_truth, strip_suffix
-    from datatools.layout import TEST_B, Clip
-    from datatools.submission import best_constant, read_submission, score_table
+    columns = {"score": "score", "mean_error": "mean error", "within_1s": "within 1 s", "within_2s": "2 s",
+               "within_5s": "5 s"}
+    texts = []
+    for part, title in (("all", "all clips"), ("start", "start clips"), ("end", "end clips")):
+        table = pd.DataFrame.from_dict(rows[part], orient="index")[list(columns)]
+        shares = [c for c in table if c.startswith("within")]
+        table[shares] = table[shares].map("{:.0%}".format)
+        texts.append(f"{title} of {TEST_B.folders[0]}; score and mean error in seconds, then shares of clips\n"
+                     + table.rename(columns=columns).to_string(float_format="{:.2f}".format))
+    ratio = rows["all"]["fused"]["score"] / rows["all"]["best constant"]["score"]
+    return "\n\n".join([*texts, f"fused score / best constant's score: {ratio:.2f}"])
+
+
+def draw(submission: Path, processed: Path, picture: Path, title: str) -> None:
+    """The picture of one submission: clips from the best to the worst answer among the strips."""
+    import numpy as np
+
+    from datatools.labels import read_truth
+    from datatools.layout import Clip
     from utils.plots import predictions_picture
 
     folder = TEST_B.folders[0]
-    truth = read_truth(processed / folder / "truth.csv")
-    answers = {name: {strip_suffix(clip): s for (clip, _), s in read_submission(path).items()}
-               for name, path in submissions.items()}
-    answers["best constant"] = best_constant(truth)
-    rows = {name: score_table(found, truth) for name, found in answers.items()}
-    # Both kinds of clips, the best and the worst answers among them.
-    found = answers["fused"]
+    truth, found = read_truth(processed / folder / "truth.csv"), read_answers(submission)
     by_error = sorted(truth, key=lambda n: abs(found[n] - truth[n]))
     shown = dict.fromkeys(by_error[i] for i in np.linspace(0, len(by_error) - 1, CLIPS_SHOWN).round().astype(int))
     frames = {name: np.load(Clip(folder, name).frames(processed)) for name in shown}
     predictions_picture(picture, truth, found, frames, title)
-
-    table = pd.DataFrame.from_dict(rows, orient="index")
-    shares = [c for c in table if c.startswith("within")]
-    table[shares] = table[shares].map("{:.0%}".format)
-    ratio = rows["fused"]["score"] / rows["best constant"]["score"]
-    return (f"{len(truth)} clips of {folder}; score, mean error and score by kind in seconds\n"
-            f"{table.to_string(float_format='{:.2f}'.format)}\n"
-            f"fused score / best constant's score: {ratio:.2f}")
 
 
 if __name__ == "__main__":

@@ -193,13 +193,12 @@ def train(network: type, loss: Callable, args, sizes: dict) -> int:
 
 def checked_parts(args, inputs: tuple[str, ...]) -> dict:
     """The training and the validation clips, after every label and feature file was checked."""
-    from datatools.dataset import check_features, labelled_clips
+    from datatools.dataset import labelled_clips
 
-    parts = labelled_clips(args.data_root, args.train_folders, args.label_files, args.data_seed)
+    parts = labelled_clips(args.data_root, args.train_folders, args.label_files, args.data_seed, inputs)
     for name, part in parts.items():
         if not len(part):
             raise UserError(f"{', '.join(args.label_files)}: too few clips, none is left for the {name} part.")
-        check_features(args.data_root, part, inputs)
     return parts
 
 

@@ -9,6 +9,8 @@ from models.layers import STEPS, SqueezeExcite
 from models.losses import CLIP_SECONDS
 from models.video_net import VideoNet
 
+RAMP_NOISE = 0.1   # of the usual start's weights, left on the ramp
+
 
 class AudioVisualText(nn.Module):
     """The trunk of all three networks: both features, joined and weighed by channel. -> (B, 4 * hidden, 200).
@@ -31,12 +33,14 @@ class AudioVisualText(nn.Module):
         frame_dropout: float = 0.5,
         standardise: bool = False,
         normalise_mfcc: bool = False,
+        time_ramp: float = 0.0,
     ):
         super().__init__()
         self.video_net = VideoNet(hidden, frame_channels, text_channels, frame_dropout, standardise)
         self.audio_net = AudioNet(hidden, audio_channels, normalise_mfcc)
         self.channels = 4 * hidden
         self.se = SqueezeExcite(self.channels)
+        self.time_head = TimeHead(time_ramp)
 
     def fuse(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor) -> Tensor:
         """Both features, joined. -> (B, 4 * hidden, 200)."""
@@ -44,12 +48,21 @@ class AudioVisualText(nn.Module):
 
 
 class TimeHead(nn.Module):
-    """One value a step to one value a clip: linear, Mish, linear, sigmoid. (B, 200) -> (B, 1) in (0, 1)."""
+    """One value a step to one value a clip: linear, Mish, linear, sigmoid. (B, 200) -> (B, 1) in (0, 1).
 
-    def __init__(self):
+    `ramp` above zero starts every row of the first layer as a random multiple, of this deviation, of a ramp over time.
+    Evidence at a step then reads out as that step's time, and what is learnt at one time holds for its neighbours.
+    Zero is the reference's start: independent weights, so that every second has to be learnt by itself.
+    """
+
+    def __init__(self, ramp: float = 0.0):
         super().__init__()
         self.fc1 = nn.Linear(STEPS, 64)
         self.fc2 = nn.Linear(64, 1)
+        if ramp:
+            with torch.no_grad():
+                rows = ramp * torch.randn(64, 1) * torch.linspace(-1, 1, STEPS)
+                self.fc1.weight.mul_(RAMP_NOISE).add_(rows)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc2(mish(self.fc1(x))).sigmoid()
@@ -61,7 +74,6 @@ class AVTNet(AudioVisualText):
     def __init__(self, **sizes):
         super().__init__(**sizes)
         self.step_head = nn.Conv1d(self.channels, 1, 1)
-        self.time_head = TimeHead()
 
     def forward(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor) -> dict[str, Tensor]:
         steps = self.step_head(self.fuse(mfcc, frames, text_roi))   # (B, 1, 200)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mish
 
-from models.avtnet import AudioVisualText, TimeHead
+from models.avtnet import AudioVisualText
 from models.layers import STEPS
 from models.losses import CELLS, CLIP_SECONDS, cell_of
 
@@ -19,7 +19,6 @@ class AVTNetYOLT(AudioVisualText):
         super().__init__(**sizes)
         self.dropout = nn.Dropout(dropout)
         self.coarse_head = nn.Conv1d(self.channels, 1, 1)
-        self.time_head = TimeHead()
         self.fine_head = nn.Conv1d(self.channels, 1, 1)
         self.cell_head = nn.Linear(STEPS // CELLS, 1)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from conftest import TINY
 
-from models.avtnet import AVTNet, AVTNetNormalized
+from models.avtnet import AVTNet, AVTNetNormalized, TimeHead
 from models.avtnet_yolt import AVTNetYOLT
 from models.layers import FrameInput
 from models.losses import cell_of, competition_score, regression_loss, step_loss, yolt_loss
@@ -117,3 +117,14 @@ def test_step_loss_is_smallest_where_the_evidence_is_a_bell_around_the_boundary(
     flat = step_loss({"steps": torch.zeros(1, 1, 200)}, torch.tensor([70.3])).item()
     assert flat == pytest.approx(5.2983, abs=1e-3)                         # log 200
     assert step_loss({"steps": two}, torch.tensor([70.3])).item() == pytest.approx((right + flat) / 2, abs=1e-4)
+
+
+def test_a_ramp_lets_a_place_be_read_out_as_a_time():
+    torch.manual_seed(0)
+    head = TimeHead(ramp=1.0)
+    evidence = 5 * torch.eye(200)                     # one clip a second: evidence at that second alone
+    before = torch.nn.functional.mish(head.fc1(evidence)) @ head.fc2.weight.T
+    steps = before.squeeze(1).diff()
+    # Along the ramp the answer goes smoothly; with the usual start it jumps as far from one second to the next.
+    usual = torch.nn.functional.mish(TimeHead().fc1(evidence)) @ head.fc2.weight.T
+    assert steps.std() / before.std() < 0.3 * usual.squeeze(1).diff().std() / usual.std()

@@ -57,7 +57,8 @@ def training_parser(description: str, *, batch_size: int, standardise: bool) -> 
     data.add_argument("--label_files", nargs="+", default=list(TRAIN.label_files), metavar="FILE",
                       help="text (`name seconds`) or CSV (`name,seconds`), below data_root or a path (%(default)s)")
     data.add_argument("--data_seed", type=int, default=0, help="which 7th of the clips validates (%(default)s)")
-    data.add_argument("--num_workers", type=not_negative, default=4, help="loading processes (%(default)s)")
+    data.add_argument("--num_workers", type=not_negative, default=4,
+                      help="loading processes, at most one a core (%(default)s)")
 
     training = parser.add_argument_group("training")
     training.add_argument("--lr", type=positive(float), default=3e-4, help="highest learning rate (%(default)s)")

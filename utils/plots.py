@@ -32,7 +32,8 @@ def predictions_picture(
     if rows:
         axes = bottom.subplots(2 * rows, 1)
         for i, (name, pictures) in enumerate(frames.items()):
-            _strip(axes[2 * i], name, pictures, truth[name], found[name], 0, len(pictures), STRIP_STEP)
+            title = f"{name}: true {truth[name]:.2f} s (green), found {found[name]:.2f} s (red, dashed)"
+            _strip(axes[2 * i], title, pictures, truth[name], found[name], 0, len(pictures), STRIP_STEP)
             first = int(np.clip(round(truth[name]) - ZOOM_SECONDS, 0, len(pictures) - 2 * ZOOM_SECONDS))
             _strip(axes[2 * i + 1], None, pictures, truth[name], found[name], first, first + 2 * ZOOM_SECONDS, 1)
     with write_atomic(path) as temporary:
@@ -57,18 +58,19 @@ def _scatter(figure, truth: dict[str, float], found: dict[str, float]) -> None:
                color=[c for _, c in errors.values()], label=list(errors))
     right.axvspan(-1, 1, color="0.9", zorder=0, label="within 1 s: costs nothing")
     right.set(xlabel="found minus true, s", ylabel="clips")
+    right.yaxis.get_major_locator().set_params(integer=True)
     right.legend(loc="upper left")
 
 
-def _strip(axis, name: str | None, pictures, true: float, found: float, first: int, last: int, step: int) -> None:
+def _strip(axis, title: str | None, pictures, true: float, found: float, first: int, last: int, step: int) -> None:
     """Frames first, first + step, ... side by side on an axis in seconds; a frame covers `step` seconds."""
     strip = np.concatenate([pictures[s] for s in range(first, last, step)], axis=1)
     end = first + step * len(range(first, last, step))
     axis.imshow(strip, extent=(first, end, 0, 1), aspect="auto")
-    for seconds, colour, style, label in ((true, TRUE_COLOUR, "-", "true"), (found, FOUND_COLOUR, "--", "found")):
+    for seconds, colour, style in ((true, TRUE_COLOUR, "-"), (found, FOUND_COLOUR, "--")):
         if first <= seconds <= end:
-            axis.axvline(seconds, color=colour, linestyle=style, linewidth=3, label=f"{label} {seconds:.2f} s")
-    axis.set(xlim=(first, end), yticks=[], title=name)
+            axis.axvline(seconds, color=colour, linestyle=style, linewidth=3)
+    axis.set(xlim=(first, end), yticks=[])
     axis.tick_params(labelsize=8)
-    if axis.get_legend_handles_labels()[0]:
-        axis.legend(loc="lower right", fontsize=8, framealpha=0.9)
+    if title:
+        axis.set_title(title, loc="left", fontsize=10)

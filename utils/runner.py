@@ -90,7 +90,7 @@ def make_loader(dataset, args, devices, *, shuffle_seed: int | None = None):
         generator = torch.Generator().manual_seed(shuffle_seed)
     return torch.utils.data.DataLoader(
         dataset, args.batch_size, shuffle=shuffle_seed is not None, generator=generator,
-        num_workers=args.num_workers, pin_memory=devices[0].type == "cuda",
+        num_workers=min(args.num_workers, number_of_cores()), pin_memory=devices[0].type == "cuda",
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from recipe import recipe_batch, reference_weights
+from test_training import flags
 
 import avt_main
 import avt_normal_main
@@ -141,3 +142,60 @@ def test_a_small_preset_cannot_be_exported(tmp_path):
     with pytest.raises(UserError, match="ResNet-18"):
         export(tmp_path / "a.pth", tmp_path / "b.pth")
     assert not (tmp_path / "b.pth").exists()
+
+
+def test_processed_data_of_the_reference_trains_and_infers_as_it_is(processed, tiny_preset, tmp_path):
+    from datatools.dataset import ClipDataset, unlabelled_clips
+    from datatools.features import frame_thumbnail
+    from datatools.media import save_video
+
+    # Its layout: 1 fps videos instead of _frames.npy, masks as float64, text boxes without a record of the detector.
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (200, 6, 8, 3), dtype=np.uint8).repeat(15, 1).repeat(20, 2)   # 90 x 160
+    for path in processed.glob("*/**/*_frames.npy"):
+        path.unlink()
+        save_video(path.with_name(path.name.replace("_frames.npy", ".mp4")), pictures)
+    for path in (processed / "ROIs").iterdir():
+        np.save(path, np.load(path).astype(np.float64))
+    (processed / "ocr_text_train.json").write_text('{"clip0000_start": {"0": []}}')
+
+    sample = ClipDataset(processed, unlabelled_clips(processed, "data_C"), ("frames", "text_roi"))[0]
+    assert sample["text_roi"].dtype == torch.uint8 and set(sample["text_roi"].unique().tolist()) == {0, 1}
+    expected = frame_thumbnail(pictures[100]).astype(int)
+    assert np.abs(sample["frames"][100].numpy() - expected).mean() < 3   # what H.264 at crf 18 leaves of large blocks
+
+    argv = flags(processed, tiny_preset, tmp_path / "run", "--max_epoch", 1)
+    assert avt_main.main(argv) == 0
+    assert avt_main.main([*argv, "--weights", str(tmp_path / "run/avnet_bestmodel.pth")]) == 0
+    assert len(read_submission(tmp_path / "run/submission.csv")) == 2
+
+
+@pytest.mark.parametrize("seed", range(9))
+def test_split_of_the_real_lists_length(seed, tmp_path):
+    from datatools.labels import Label, split_labels
+
+    labels = [Label(str(i), 1.0, tmp_path, i) for i in range(3399)]   # 必选数据 and 补充数据 together
+    train, val = split_labels(labels, seed)
+    # Every 7th of 3,399 is 486 clips; place p of the list rotated by seed % 7 holds label (p + seed % 7) mod 3,399.
+    assert [int(label.name) for label in val] == [(p + seed % 7) % 3399 for p in range(0, 3399, 7)]
+    assert len(val) == 486 and len(train) == 2913
+    assert not {label.name for label in val} & {label.name for label in train}
+
+
+def test_the_checkpoints_of_a_whole_training(tmp_path):
+    from utils.runner import save_epoch
+
+    for epoch in range(64):
+        save_epoch(tmp_path, 64, epoch in (0, 7, 40), {"epoch": epoch, "model": {}})
+    # 0.6 x 64 = 38.4, so 39 is the first epoch that is kept.
+    names = {f"avnet_epoch{n}.pth" for n in range(39, 64)} | {"avnet_bestmodel.pth", "avnet_last.pth"}
+    assert {p.name for p in tmp_path.iterdir()} == names
+    assert torch.load(tmp_path / "avnet_bestmodel.pth", weights_only=True)["epoch"] == 40
+
+
+def test_error_txt_names_clips_off_by_more_than_ten_seconds():
+    from utils.runner import wrong_clips
+
+    truth = {"a_start": 50.0, "b_end": 100.0, "c_end": 120.0}
+    found = {"a_start": 60.0, "b_end": 111.5, "c_end": 60.25}
+    assert wrong_clips(found, truth) == "c_end 120.000 60.250\nb_end 100.000 111.500\n"

@@ -307,7 +307,8 @@ def infer(network: type, args) -> int:
     devices = choose_devices(args.gpus)
     content = load_checkpoint(args.weights)
     check_network(args.weights, content, network.__name__)
-    net = build_network(network, content["sizes"])
+    # A reference checkpoint does not tell its sizes (they are the defaults), nor whether its frames are standardised.
+    net = build_network(network, {"standardise": args.if_normal} if content["sizes"] is None else content["sizes"])
     load_weights(args.weights, net, content["model"])
     if args.split:
         clip_set = labelled_clips(args.data_root, args.train_folders, args.label_files, args.data_seed)[args.split]

@@ -34,6 +34,7 @@ class AudioVisualText(nn.Module):
         standardise: bool = False,
         normalise_mfcc: bool = False,
         time_ramp: float = 0.0,
+        step_softmax: bool = False,
     ):
         super().__init__()
         self.video_net = VideoNet(hidden, frame_channels, text_channels, frame_dropout, standardise)
@@ -41,10 +42,20 @@ class AudioVisualText(nn.Module):
         self.channels = 4 * hidden
         self.se = SqueezeExcite(self.channels)
         self.time_head = TimeHead(time_ramp)
+        self.step_softmax = step_softmax
 
     def fuse(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor) -> Tensor:
         """Both features, joined. -> (B, 4 * hidden, 200)."""
         return self.se(torch.cat([self.video_net(frames, text_roi), self.audio_net(mfcc)], 1))
+
+
+def weigh_steps(steps: Tensor, softmax: bool) -> Tensor:
+    """What the linear layers see of each step's evidence, (..., T) -> (..., T): Mish, as the reference; or softmax.
+
+    Under softmax the steps share one unit of weight, so a faint boundary reads out as the same time as a plain one;
+    under Mish its height counts too, and faint ones are drawn to the middle of the clip.
+    """
+    return steps.float().softmax(-1) if softmax else mish(steps)
 
 
 class TimeHead(nn.Module):
@@ -77,7 +88,7 @@ class AVTNet(AudioVisualText):
 
     def forward(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor) -> dict[str, Tensor]:
         steps = self.step_head(self.fuse(mfcc, frames, text_roi))   # (B, 1, 200)
-        return {"out": self.time_head(mish(steps).squeeze(1)), "steps": steps}
+        return {"out": self.time_head(weigh_steps(steps, self.step_softmax).squeeze(1)), "steps": steps}
 
     @staticmethod
     def seconds(outputs: dict[str, Tensor]) -> Tensor:

@@ -2,9 +2,8 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import mish
 
-from models.avtnet import AudioVisualText
+from models.avtnet import AudioVisualText, weigh_steps
 from models.layers import STEPS
 from models.losses import CELLS, CLIP_SECONDS, cell_of
 
@@ -25,9 +24,10 @@ class AVTNetYOLT(AudioVisualText):
     def forward(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor) -> dict[str, Tensor]:
         x = self.dropout(self.fuse(mfcc, frames, text_roi))
         steps = torch.cat([self.coarse_head(x), self.fine_head(x)], 1)            # (B, 2, 200)
-        coarse = self.time_head(mish(steps[:, 0]))                                # (B, 1)
-        evidence = mish(steps[:, 1]).view(len(x), CELLS, STEPS // CELLS)          # (B, 20, 10)
-        fine = self.cell_head(evidence).sigmoid()                                 # (B, 20, 1), every cell's answer
+        coarse = self.time_head(weigh_steps(steps[:, 0], self.step_softmax))      # (B, 1)
+        evidence = steps[:, 1].unflatten(1, (CELLS, STEPS // CELLS))              # (B, 20, 10)
+        # Every cell's answer, (B, 20, 1).
+        fine = self.cell_head(weigh_steps(evidence, self.step_softmax)).sigmoid()
         index = cell_of(coarse).long().unsqueeze(2)                               # (B, 1, 1)
         return {"coarse": coarse, "fine": torch.gather(fine, 1, index).squeeze(1), "steps": steps}
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from conftest import TINY
 
-from models.avtnet import AVTNet, AVTNetNormalized, TimeHead
+from models.avtnet import AVTNet, AVTNetNormalized, TimeHead, weigh_steps
 from models.avtnet_yolt import AVTNetYOLT
 from models.layers import FrameInput
 from models.losses import cell_of, competition_score, regression_loss, step_loss, yolt_loss
@@ -128,3 +128,20 @@ def test_a_ramp_lets_a_place_be_read_out_as_a_time():
     # Along the ramp the answer goes smoothly; with the usual start it jumps as far from one second to the next.
     usual = torch.nn.functional.mish(TimeHead().fc1(evidence)) @ head.fc2.weight.T
     assert steps.std() / before.std() < 0.3 * usual.squeeze(1).diff().std() / usual.std()
+
+
+def test_under_softmax_a_faint_boundary_reads_out_as_a_plain_one():
+    bell = -(((torch.arange(200) - 150) / 2.0) ** 2)
+    plain, faint = bell + 12, bell + 3
+    assert torch.allclose(weigh_steps(plain, True), weigh_steps(faint, True))
+    assert weigh_steps(plain, True).sum().item() == pytest.approx(1)
+    assert weigh_steps(plain, False).sum() > 2 * weigh_steps(faint, False).sum()
+    torch.testing.assert_close(weigh_steps(plain, False), torch.nn.functional.mish(plain))
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_small_presets_switches_keep_answers_within_the_clip(network):
+    torch.manual_seed(0)
+    net = network(step_softmax=True, time_ramp=1.0, normalise_mfcc=True, **TINY).eval()
+    seconds = net.seconds(net(**random_batch(2)))
+    assert ((seconds >= 0) & (seconds <= 200)).all()

@@ -20,9 +20,14 @@ SMALL = {
 
 
 def readme_commands() -> list[str]:
-    """Every command that the README shows, in its order: lines of its code blocks, and code within its sentences."""
+    """Every script that the README runs, in its order: lines of its code blocks, and code within its sentences.
+
+    Without the benchmarks, which take their time; `python -m utils.checkpoint export` needs a network at full size and
+    has its test beside the reference's checkpoints.
+    """
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    return re.findall(r"(?:^|`)((?:cd \w+ && )?python \S+(?:\.py| -m)[^`\n]*)", text, flags=re.MULTILINE)
+    commands = re.findall(r"(?:^|`)((?:cd \w+ && )?python \S+\.py[^`\n]*)", text, flags=re.MULTILINE)
+    return [command for command in commands if "benchmarks/" not in command]
 
 
 def small(command: str, preset: Path) -> str:

@@ -65,7 +65,7 @@ def vary_look_and_sound(batch: dict[str, Tensor], strength: float, generator: to
     channels = torch.rand(count, 3, generator=generator).argsort(1).tolist()
     gains = (1 + strength * MOST_GAIN * (2 * torch.rand(count, 3, generator=generator) - 1)).tolist()
     if "frames" in batch:
-        # Clip by clip and channel by channel: four times as fast on a CPU as one gather and one product of all.
+        # Clip by clip and channel by channel: a gather over all clips needs an index of eight bytes for every byte.
         varied["frames"] = torch.empty_like(batch["frames"])
         for i, frames in enumerate(batch["frames"]):
             frames = frames.flip(2) if mirrored[i] else frames

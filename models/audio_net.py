@@ -34,8 +34,8 @@ class AudioNet(nn.Module):
     """MFCC to a feature per second. (B, 20, 8616) -> (B, 2 * hidden, 200); in between 270 steps.
 
     `normalise` brings every coefficient to the same scale by a batch norm before the stem. The reference does not:
-    there the first coefficient (loudness, in the hundreds) drowns the others at first, which costs a short training
-    most of its steps.
+    there the first coefficient (loudness, in the hundreds) drowns the others at first, which a short training can
+    ill afford.
     """
 
     def __init__(

@@ -9,7 +9,8 @@ from models.layers import STEPS, SqueezeExcite
 from models.losses import CLIP_SECONDS
 from models.video_net import VideoNet
 
-RAMP_NOISE = 0.1   # of the usual start's weights, left on the ramp
+CLOCK_SLOPE = 8.0    # of the time head's first layer over half a clip, where the head starts as a clock
+CLOCK_RIDGE = 1e-3   # keeps the second layer's weights small, so that training can go on from them
 
 
 class AudioVisualText(nn.Module):
@@ -33,50 +34,70 @@ class AudioVisualText(nn.Module):
         frame_dropout: float = 0.5,
         standardise: bool = False,
         normalise_mfcc: bool = False,
-        time_ramp: float = 0.0,
-        step_softmax: bool = False,
+        sharpness: float = 0.0,
+        feature_dropout: float = 0.0,
     ):
         super().__init__()
         self.video_net = VideoNet(hidden, frame_channels, text_channels, frame_dropout, standardise)
         self.audio_net = AudioNet(hidden, audio_channels, normalise_mfcc)
         self.channels = 4 * hidden
         self.se = SqueezeExcite(self.channels)
-        self.time_head = TimeHead(time_ramp)
-        self.step_softmax = step_softmax
+        self.dropout = nn.Dropout1d(feature_dropout)   # a feature is missing for the whole clip
+        self.time_head = TimeHead(reads_time=sharpness > 0)
+        self.sharpness = sharpness
 
     def fuse(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor) -> Tensor:
         """Both features, joined. -> (B, 4 * hidden, 200)."""
-        return self.se(torch.cat([self.video_net(frames, text_roi), self.audio_net(mfcc)], 1))
+        return self.dropout(self.se(torch.cat([self.video_net(frames, text_roi), self.audio_net(mfcc)], 1)))
 
 
-def weigh_steps(steps: Tensor, softmax: bool) -> Tensor:
+def weigh_steps(steps: Tensor, sharpness: float) -> Tensor:
     """What the linear layers see of each step's evidence, (..., T) -> (..., T): Mish, as the reference; or softmax.
 
-    Under softmax the steps share one unit of weight, so a faint boundary reads out as the same time as a plain one;
-    under Mish its height counts too, and faint ones are drawn to the middle of the clip.
+    Under softmax (`sharpness` above zero, its factor) the steps share one unit of weight, so a faint boundary reads out
+    as the same time as a plain one; under Mish its height counts too, and faint ones are drawn to the clip's middle.
+    The sharper, the less the strongest step's answer is drawn to other places that look like a boundary.
     """
-    return steps.float().softmax(-1) if softmax else mish(steps)
+    return (sharpness * steps.float()).softmax(-1) if sharpness else mish(steps)
 
 
 class TimeHead(nn.Module):
     """One value a step to one value a clip: linear, Mish, linear, sigmoid. (B, 200) -> (B, 1) in (0, 1).
 
-    `ramp` above zero starts every row of the first layer as a random multiple, of this deviation, of a ramp over time.
-    Evidence at a step then reads out as that step's time, and what is learnt at one time holds for its neighbours.
-    Zero is the reference's start: independent weights, so that every second has to be learnt by itself.
+    The reference starts from random weights, so that every second has to be learnt by itself. `reads_time` starts
+    from weights under which evidence at one step alone is answered with that step's time: the first layer's rows are
+    random multiples of a ramp over time, the second is fitted to them by least squares. Both are then trained.
     """
 
-    def __init__(self, ramp: float = 0.0):
+    def __init__(self, reads_time: bool = False):
         super().__init__()
         self.fc1 = nn.Linear(STEPS, 64)
         self.fc2 = nn.Linear(64, 1)
-        if ramp:
-            with torch.no_grad():
-                rows = ramp * torch.randn(64, 1) * torch.linspace(-1, 1, STEPS)
-                self.fc1.weight.mul_(RAMP_NOISE).add_(rows)
+        if reads_time:
+            self._start_as_clock()
+
+    @torch.no_grad()
+    def _start_as_clock(self) -> None:
+        rows = len(self.fc1.weight)
+        slopes = CLOCK_SLOPE * torch.tensor([1.0, -1.0]).repeat(rows // 2)
+        self.fc1.weight.copy_(slopes[:, None] * torch.linspace(-1, 1, STEPS))
+        self.fc1.bias.copy_(-slopes * torch.linspace(-1, 1, rows))
+        features = mish(self.fc1(torch.eye(STEPS)))                                    # (200, 64), step by step
+        features = torch.cat([features, torch.ones(STEPS, 1)], 1).double()
+        wanted = step_logits(STEPS).double()
+        weight = (wanted.sigmoid() * (1 - wanted.sigmoid()))[:, None]                  # seconds count, not logits
+        left = (features * weight).T @ (features * weight) + CLOCK_RIDGE * torch.eye(rows + 1).double()
+        solved = torch.linalg.solve(left, (features * weight).T @ (wanted * weight[:, 0]))
+        self.fc2.weight.copy_(solved[None, :-1])
+        self.fc2.bias.copy_(solved[-1:])
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc2(mish(self.fc1(x))).sigmoid()
+
+
+def step_logits(count: int) -> Tensor:
+    """What a sigmoid turns into the middles of `count` equal steps of the range 0 to 1. (count,)."""
+    return torch.logit((torch.arange(count) + 0.5) / count)
 
 
 class AVTNet(AudioVisualText):
@@ -88,7 +109,7 @@ class AVTNet(AudioVisualText):
 
     def forward(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor) -> dict[str, Tensor]:
         steps = self.step_head(self.fuse(mfcc, frames, text_roi))   # (B, 1, 200)
-        return {"out": self.time_head(weigh_steps(steps, self.step_softmax).squeeze(1)), "steps": steps}
+        return {"out": self.time_head(weigh_steps(steps, self.sharpness).squeeze(1)), "steps": steps}
 
     @staticmethod
     def seconds(outputs: dict[str, Tensor]) -> Tensor:

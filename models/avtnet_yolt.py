@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from models.avtnet import AudioVisualText, weigh_steps
+from models.avtnet import AudioVisualText, step_logits, weigh_steps
 from models.layers import STEPS
 from models.losses import CELLS, CLIP_SECONDS, cell_of
 
@@ -16,18 +16,22 @@ class AVTNetYOLT(AudioVisualText):
 
     def __init__(self, dropout: float = 0.3, **sizes):
         super().__init__(**sizes)
-        self.dropout = nn.Dropout(dropout)
+        self.step_dropout = nn.Dropout(dropout)
         self.coarse_head = nn.Conv1d(self.channels, 1, 1)
         self.fine_head = nn.Conv1d(self.channels, 1, 1)
         self.cell_head = nn.Linear(STEPS // CELLS, 1)
+        if self.sharpness:   # starts by reading the place within the cell off the evidence, as the time head does
+            with torch.no_grad():
+                self.cell_head.weight.copy_(step_logits(STEPS // CELLS)[None])
+                self.cell_head.bias.zero_()
 
     def forward(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor) -> dict[str, Tensor]:
-        x = self.dropout(self.fuse(mfcc, frames, text_roi))
+        x = self.step_dropout(self.fuse(mfcc, frames, text_roi))
         steps = torch.cat([self.coarse_head(x), self.fine_head(x)], 1)            # (B, 2, 200)
-        coarse = self.time_head(weigh_steps(steps[:, 0], self.step_softmax))      # (B, 1)
+        coarse = self.time_head(weigh_steps(steps[:, 0], self.sharpness))      # (B, 1)
         evidence = steps[:, 1].unflatten(1, (CELLS, STEPS // CELLS))              # (B, 20, 10)
         # Every cell's answer, (B, 20, 1).
-        fine = self.cell_head(weigh_steps(evidence, self.step_softmax)).sigmoid()
+        fine = self.cell_head(weigh_steps(evidence, self.sharpness)).sigmoid()
         index = cell_of(coarse).long().unsqueeze(2)                               # (B, 1, 1)
         return {"coarse": coarse, "fine": torch.gather(fine, 1, index).squeeze(1), "steps": steps}
 

@@ -119,29 +119,34 @@ def test_step_loss_is_smallest_where_the_evidence_is_a_bell_around_the_boundary(
     assert step_loss({"steps": two}, torch.tensor([70.3])).item() == pytest.approx((right + flat) / 2, abs=1e-4)
 
 
-def test_a_ramp_lets_a_place_be_read_out_as_a_time():
+def test_a_head_that_starts_as_a_clock_reads_a_place_out_as_its_time():
+    evidence = torch.eye(200)                         # one clip a second: evidence at that second alone
+    seconds = torch.arange(200) + 0.5
+    off = (200 * TimeHead(reads_time=True)(evidence).squeeze(1) - seconds).abs()
+    assert off.mean() < 0.5 and off.max() < 4         # the ends of a sigmoid are its worst
     torch.manual_seed(0)
-    head = TimeHead(ramp=1.0)
-    evidence = 5 * torch.eye(200)                     # one clip a second: evidence at that second alone
-    before = torch.nn.functional.mish(head.fc1(evidence)) @ head.fc2.weight.T
-    steps = before.squeeze(1).diff()
-    # Along the ramp the answer goes smoothly; with the usual start it jumps as far from one second to the next.
-    usual = torch.nn.functional.mish(TimeHead().fc1(evidence)) @ head.fc2.weight.T
-    assert steps.std() / before.std() < 0.3 * usual.squeeze(1).diff().std() / usual.std()
+    assert (200 * TimeHead()(evidence).squeeze(1) - seconds).abs().mean() > 20
+
+
+def test_sharp_networks_start_by_reading_the_place_within_a_cell():
+    net = NETWORKS[2](sharpness=2.0, **TINY)
+    answers = net.cell_head(torch.eye(10)).sigmoid().squeeze(1)
+    torch.testing.assert_close(answers, (torch.arange(10) + 0.5) / 10)
 
 
 def test_under_softmax_a_faint_boundary_reads_out_as_a_plain_one():
     bell = -(((torch.arange(200) - 150) / 2.0) ** 2)
     plain, faint = bell + 12, bell + 3
-    assert torch.allclose(weigh_steps(plain, True), weigh_steps(faint, True))
-    assert weigh_steps(plain, True).sum().item() == pytest.approx(1)
-    assert weigh_steps(plain, False).sum() > 2 * weigh_steps(faint, False).sum()
-    torch.testing.assert_close(weigh_steps(plain, False), torch.nn.functional.mish(plain))
+    assert torch.allclose(weigh_steps(plain, 1.0), weigh_steps(faint, 1.0))
+    assert weigh_steps(plain, 1.0).sum().item() == pytest.approx(1)
+    assert weigh_steps(plain, 3.0).max() > weigh_steps(plain, 1.0).max()
+    assert weigh_steps(plain, 0.0).sum() > 2 * weigh_steps(faint, 0.0).sum()
+    torch.testing.assert_close(weigh_steps(plain, 0.0), torch.nn.functional.mish(plain))
 
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_small_presets_switches_keep_answers_within_the_clip(network):
     torch.manual_seed(0)
-    net = network(step_softmax=True, time_ramp=1.0, normalise_mfcc=True, **TINY).eval()
+    net = network(sharpness=2.0, feature_dropout=0.5, normalise_mfcc=True, **TINY).eval()
     seconds = net.seconds(net(**random_batch(2)))
     assert ((seconds >= 0) & (seconds <= 200)).all()

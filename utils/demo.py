@@ -28,7 +28,7 @@ CLIPS_SHOWN = 4   # strips of frames in the picture
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0, help="of clips and trainings (%(default)s)")
-    parser.add_argument("--train", type=int, default=64, help="labelled clips (%(default)s)")
+    parser.add_argument("--train", type=int, default=96, help="labelled clips (%(default)s)")
     parser.add_argument("--test", type=int, default=16, help="test clips (%(default)s)")
     parser.add_argument("--max_epoch", type=int, help="default: the presets'")
     parser.add_argument("--duration", type=float, metavar="SECONDS", help="length of the clips (default: 180 to 200)")

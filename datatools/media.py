@@ -9,6 +9,7 @@ Time zero is the container's start (the earliest of its streams), so that pictur
 
 import contextlib
 import io
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -28,6 +29,11 @@ ENCODE_OPTIONS = {"crf": "18", "preset": "veryfast", "g": "10", "bf": "0", "thre
 # Only containers that hold their streams themselves: playlists and concat scripts would open other files or addresses.
 FORMATS = tuple("mov mp4 m4a 3gp 3g2 mj2 matroska webm avi mpegts mpeg flv asf ogg mp3 wav".split())
 ESTIMATED_DURATION = ("mpegts", "mpeg", "mp3")     # these promise nothing: libav guesses their duration
+
+
+SEEK_FROM = 5.0                   # s; what begins earlier is decoded from the file's start
+SEEK_BACK = (1.0, 15.0, 60.0)     # s; how far before the wanted time a jump aims, tried in this order
+RESAMPLE_MARGIN = 0.1             # s; more sound on both sides of a span than is given back, for the resampling filter
 
 
 class MediaError(UserError):
@@ -174,8 +180,38 @@ def probe(path: Path) -> MediaInfo:
         )
 
 
-def _decode(path: Path, container, stream, kind: str) -> Iterator[tuple[float, float, av.frame.Frame]]:
-    """(seconds from time zero, its duration in seconds, frame), in the order of presentation.
+def _packets(container, stream, first: float) -> Iterator[av.Packet]:
+    """Packets of all streams, from one so early that `first` (s) can be decoded; from the start where jumping fails."""
+    if first < SEEK_FROM:
+        yield from container.demux()
+        return
+    for back in SEEK_BACK:
+        target = max(0.0, first - back)
+        try:
+            container.seek(round((target + float(_zero(container))) / stream.time_base), stream=stream)
+        except av.FFmpegError:
+            break
+        packets = container.demux()
+        begun = []      # until the stream's own first packet, which tells where the jump has landed
+        for packet in packets:
+            begun.append(packet)
+            if packet.stream_index == stream.index:
+                break
+        landed = begun[-1] if begun else None
+        stamp = landed and (landed.pts if landed.pts is not None else landed.dts)
+        if stamp is not None and landed.stream_index == stream.index and landed.is_keyframe:
+            if float(stamp * landed.time_base - _zero(container)) <= target + TIME_TOLERANCE:
+                yield from begun
+                yield from packets
+                return
+    container.seek(container.start_time or 0)
+    yield from container.demux()
+
+
+def _decode(
+    path: Path, container, stream, kind: str, first: float = 0.0
+) -> Iterator[tuple[float, float, av.frame.Frame]]:
+    """(seconds from time zero, its duration in seconds, frame), in the order of presentation; about from `first` on.
 
     Raises MediaError where decoding fails, nothing can be decoded, or the stream ends before its promised end.
     """
@@ -194,7 +230,7 @@ def _decode(path: Path, container, stream, kind: str) -> Iterator[tuple[float, f
     demuxed_end = 0.0       # s; the same for every stream of the file, not decoded
     try:
         # All streams: a Matroska file may promise only how long the longest of them is.
-        for packet in container.demux():
+        for packet in _packets(container, stream, first):
             if packet.pts is not None:
                 demuxed_end = max(demuxed_end, float((packet.pts + (packet.duration or 0)) * packet.time_base - zero))
             if packet.stream_index != stream.index:
@@ -238,11 +274,20 @@ def _decode(path: Path, container, stream, kind: str) -> Iterator[tuple[float, f
         )
 
 
-def read_audio(path: Path, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+def read_audio(
+    path: Path,
+    sample_rate: int = SAMPLE_RATE,
+    start: float = 0.0,
+    duration: float | None = None,
+    salvage: list[str] | None = None,
+) -> np.ndarray:
     """The file's sound as mono, float32 (n,), from time zero; silence before a late start and in gaps.
 
-    Channels beyond two are mixed down to stereo by libswresample; mono is the mean of the two, and soxr
-    resamples at its high quality: what librosa.load does. Raises MediaError.
+    `start` and `duration` (s) give that span alone, at the cost of that span: what lies before is not decoded. Its
+    place is as exact as the file's time stamps (Matroska: 1 ms); it is shorter where the sound ends within. Channels
+    beyond two are mixed down to stereo by libswresample; mono is the mean of the two, and soxr resamples at its high quality: what librosa.load does.
+    Raises MediaError; with a list `salvage`, what was decoded before a damaged place is given back instead, and the
+    message is appended there.
     """
     import soxr
 
@@ -252,49 +297,67 @@ def read_audio(path: Path, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
             raise MediaError(f"{path}: no sound in it (no audio stream). Give a file with sound, or remove it.")
         stream.codec_context.thread_count = 1
         limit = max(container.duration or 0, 0) / av.time_base     # s; no silence is filled in beyond the file's end
-        duration = _promised_duration(container, stream) if "mp4" in container.format.name else None
-        rate, setup, resampler = 0, None, None
-        chunks, num_samples = [], 0
-        for second, _, frame in _decode(path, container, stream, "sound"):
-            rate = rate or frame.sample_rate
-            if setup != (frame.format.name, frame.layout.name, frame.sample_rate):
-                setup = (frame.format.name, frame.layout.name, frame.sample_rate)
-                layout = "mono" if len(frame.layout.channels) == 1 else "stereo"
-                resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
-            try:
-                parts = [part.to_ndarray().mean(axis=0, dtype=np.float32) for part in resampler.resample(frame)]
-            except av.FFmpegError as error:
-                raise MediaError(
-                    f"{path}: {setup[0]} sound with layout {setup[1]!r} cannot be mixed to mono ({_reason(error)}). "
-                    "Encode it again."
-                ) from error
-            position = round(second * rate)
-            gap = position - num_samples
-            if chunks and abs(gap) < AUDIO_GAP * rate:
-                gap = 0
-            if gap > 0:
-                if limit and second > limit + CUT_TOLERANCE:
+        promised = _promised_duration(container, stream) if "mp4" in container.format.name else None
+        stop = float("inf") if duration is None else start + duration + RESAMPLE_MARGIN
+        rate, setup, resampler, origin = 0, None, None, 0
+        chunks, num_samples = [], 0       # num_samples: where the next one belongs, counted from time zero
+        try:
+            for second, _, frame in _decode(path, container, stream, "sound", start - RESAMPLE_MARGIN):
+                if not rate:
+                    rate = frame.sample_rate
+                    # A span begins where samples of both rates fall together.
+                    step = rate // math.gcd(rate, sample_rate)
+                    origin = num_samples = max(0, math.floor((start - RESAMPLE_MARGIN) * rate)) // step * step
+                if setup != (frame.format.name, frame.layout.name, frame.sample_rate):
+                    setup = (frame.format.name, frame.layout.name, frame.sample_rate)
+                    layout = "mono" if len(frame.layout.channels) == 1 else "stereo"
+                    resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
+                try:
+                    parts = [part.to_ndarray().mean(axis=0, dtype=np.float32) for part in resampler.resample(frame)]
+                except av.FFmpegError as error:
                     raise MediaError(
-                        f"{path}: its sound jumps to {second:.1f} s of {limit:.1f} s, so its times are broken. "
-                        "Encode it again."
-                    )
-                chunks.append(np.zeros(gap, np.float32))
-                num_samples += gap
-            if gap < 0 and not chunks:
-                parts = [np.concatenate(parts)[-gap:]]      # before time zero
-            chunks += parts
-            num_samples += sum(len(part) for part in parts)
-        if duration is not None:
-            # The encoder filled its last packet up; MP4 says where the sound itself ends.
-            padding = num_samples - round((max(0.0, _stream_start(container, stream)) + duration) * rate)
-            if 0 < padding < len(chunks[-1]):
-                chunks[-1] = chunks[-1][:-padding]
+                        f"{path}: {setup[0]} sound with layout {setup[1]!r} cannot be mixed to mono "
+                        f"({_reason(error)}). Encode it again."
+                    ) from error
+                position = round(second * rate)
+                gap = position - num_samples
+                if chunks and abs(gap) < AUDIO_GAP * rate:
+                    gap = 0
+                if gap > 0:
+                    if limit and second > limit + CUT_TOLERANCE:
+                        raise MediaError(
+                            f"{path}: its sound jumps to {second:.1f} s of {limit:.1f} s, so its times are broken. "
+                            "Encode it again."
+                        )
+                    gap = min(gap, max(0, math.ceil(min(stop, 1e9) * rate) - num_samples))
+                    chunks.append(np.zeros(gap, np.float32))
+                    num_samples += gap
+                if gap < 0 and not chunks:
+                    parts = [part for part in [np.concatenate(parts)[-gap:]] if len(part)]    # before the span
+                chunks += parts
+                num_samples += sum(len(part) for part in parts)
+                if num_samples >= stop * rate:
+                    break
+            else:
+                if promised is not None and chunks:
+                    # The encoder filled its last packet up; MP4 says where the sound itself ends.
+                    end = round((max(0.0, _stream_start(container, stream)) + promised) * rate)
+                    padding = num_samples - end
+                    if 0 < padding < len(chunks[-1]):
+                        chunks[-1] = chunks[-1][:-padding]
+        except MediaError as error:
+            if salvage is None or not chunks:
+                raise
+            salvage.append(str(error))
+    if not chunks:
+        raise MediaError(f"{path}: its sound ends before {start:.1f} s. Ask for an earlier span.")
     samples = np.concatenate(chunks)
-    if rate == sample_rate:
-        return samples
-    length = -(-len(samples) * sample_rate // rate)
-    resampled = soxr.resample(samples, rate, sample_rate, quality="HQ")
-    return np.pad(resampled[:length], (0, max(0, length - len(resampled)))).astype(np.float32, copy=False)
+    if rate != sample_rate:
+        length = -(-len(samples) * sample_rate // rate)
+        resampled = soxr.resample(samples, rate, sample_rate, quality="HQ")
+        samples = np.pad(resampled[:length], (0, max(0, length - len(resampled)))).astype(np.float32, copy=False)
+    skipped = round(start * sample_rate) - origin * sample_rate // rate
+    return samples[skipped:None if duration is None else skipped + round(duration * sample_rate)]
 
 
 def read_frames(
@@ -302,13 +365,15 @@ def read_frames(
     times: Iterable[float],
     transform: Callable[[np.ndarray], np.ndarray] | None = None,
     threads: int = 1,
+    salvage: list[str] | None = None,
 ) -> Iterator[np.ndarray | None]:
     """The picture shown at each of `times` (ascending seconds from time zero), one at a time.
 
     That is the last frame presented at or before the time; before the first frame, the first; after the end of the
     last one, None. uint8 (height, width, 3), RGB, turned as the file asks for, through `transform` where given.
-    One picture may be yielded several times: copy it before changing it. Decoding stops after the last time asked
-    for. Raises MediaError.
+    One picture may be yielded several times: copy it before changing it. Decoding begins at the last key frame before
+    the first of the times, and stops after the last. Raises MediaError; with a list `salvage`, a damaged place ends the
+    picture as its end would, and the message is appended there.
     """
     times = list(times)
     assert times == sorted(times), "times must ascend"
@@ -326,14 +391,23 @@ def read_frames(
         stream.codec_context.thread_count = threads
         stream.codec_context.thread_type = "AUTO"
         index, shown, image, end = 0, None, None, 0.0
-        for second, lasts, frame in _decode(path, container, stream, "picture"):
+        decoded = _decode(path, container, stream, "picture", times[0] if times else 0.0)
+        while index < len(times):
+            try:
+                found = next(decoded, None)
+            except MediaError as error:
+                if salvage is None or shown is None:
+                    raise
+                salvage.append(str(error))
+                found = None
+            if found is None:
+                break
+            second, lasts, frame = found
             shown = shown or frame
             while index < len(times) and times[index] < second - TIME_TOLERANCE:
                 image = picture(shown) if image is None else image
                 yield image
                 index += 1
-            if index == len(times):
-                return
             shown, image, end = frame, None, second + lasts
         for time in times[index:]:
             if time < end - TIME_TOLERANCE:

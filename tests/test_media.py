@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from media_files import numbered_picture, read_number, tone, write_clip, write_media
 
+from datatools import media
 from datatools.media import MediaError, probe, read_audio, read_frames, save_video
 
 PICTURES = [numbered_picture(index) for index in range(60)]
@@ -233,3 +234,58 @@ def test_saved_video_keeps_colours_times_and_positions(tmp_path):
         assert np.abs(first[32, x].astype(int) - image[32, min(x, 126)]).max() <= 4
         assert np.abs(last[32, x].astype(int) - first[32, x]).max() <= 4
     assert probe(tmp_path / "a.mp4").video.duration == 3
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.ts"])
+@pytest.mark.parametrize("rate", [44_100, 48_000])
+def test_a_span_is_the_same_as_cut_from_the_whole(tmp_path, name, rate):
+    noise = 0.3 * np.random.default_rng(0).standard_normal((1, 40 * rate)).astype(np.float32)
+    images = [numbered_picture(index // 4 + 1) for index in range(160)]
+    codec = {"codec": "mpeg4"} if name == "a.avi" else {"video_options": {"g": "23", "bf": "2"}}
+    sound_codec = "mp3" if name == "a.avi" else "aac"
+    path = write_media(tmp_path / name, images, fps=4, sound=noise, sound_rate=rate, sound_codec=sound_codec, **codec)
+    assert numbers(path, range(20, 31)) == numbers(path, range(40))[20:31]
+    whole, part = read_audio(path), read_audio(path, start=20.37, duration=10)
+    begin = round(20.37 * 22_050)
+    assert len(part) == 220_500
+    if name == "a.mkv":     # rounds its time stamps to 1 ms, and a span has nothing else to go by
+        alike = [np.corrcoef(part, whole[begin + lag:begin + lag + 220_500])[0, 1] for lag in range(-60, 61)]
+        assert max(alike) > 0.6 and abs(int(np.argmax(alike)) - 60) <= 23
+    else:
+        np.testing.assert_allclose(part, whole[begin:begin + 220_500], atol=2e-3)
+
+
+def test_a_span_leaves_what_lies_before_undecoded(tmp_path, monkeypatch):
+    images = [numbered_picture(index % 200) for index in range(400)]
+    path = write_media(tmp_path / "a.mp4", images, fps=4, sound=tone(100, 22_050), sound_rate=22_050)
+    packets = []
+    real = media._packets
+    monkeypatch.setattr(media, "_packets", lambda *a: (packets.append(p) or p for p in real(*a)))
+    assert numbers(path, [90]) == [360 % 200]
+    assert len(read_audio(path, start=90, duration=2)) == 44_100
+    assert min(float(p.pts * p.time_base) for p in packets if p.pts is not None) > 80
+
+
+def test_a_span_behind_the_end_is_an_error_for_sound_and_nothing_for_pictures(tmp_path):
+    path = write_clip(tmp_path / "a.mp4", seconds=8)
+    with pytest.raises(MediaError, match="ends before 20.0 s"):
+        read_audio(path, start=20, duration=5)
+    assert list(read_frames(path, [20, 21])) == [None, None]
+    assert len(read_audio(path, start=6, duration=5)) == pytest.approx(2 * 22_050, abs=1200)
+
+
+def test_what_was_decoded_before_a_cut_can_be_salvaged(tmp_path):
+    whole = write_media(tmp_path / "a.mkv", [numbered_picture(i // 4 + 1) for i in range(160)], fps=4,
+                        sound=tone(40, 44_100))
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[:int(0.6 * whole.stat().st_size)])
+    messages = []
+    samples = read_audio(cut, salvage=messages)
+    images = list(read_frames(cut, range(40), salvage=messages))
+    there = [image for image in images if image is not None]
+    assert 18 * 22_050 < len(samples) < 30 * 22_050
+    assert [read_number(image) for image in there] == list(range(1, len(there) + 1))
+    assert 18 <= len(there) <= 30
+    assert len(messages) == 2 and all("cut off or damaged" in message for message in messages)
+    with pytest.raises(MediaError):
+        read_audio(cut)

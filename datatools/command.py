@@ -6,6 +6,7 @@
 import contextlib
 import errno
 import os
+import platform
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -48,6 +49,29 @@ def run_command(main: Callable[[], int | None]) -> None:
     sys.exit(code)
 
 
+def _temporary(path: Path) -> Path:
+    """A name beside `path` that tells which process of which machine writes it."""
+    return path.with_name(f".tmp-{os.getpid()}@{platform.node()}-{uuid.uuid4().hex[:8]}-{path.name}")
+
+
+def sweep_temporaries(folder: Path) -> None:
+    """Remove, anywhere below `folder`, what processes of this machine left half written when they were killed."""
+    for path in folder.rglob(".tmp-*"):
+        process, _, rest = path.name.removeprefix(".tmp-").partition("@")
+        if process.isdigit() and rest.startswith(platform.node() + "-") and not _is_alive(int(process)):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass        # somebody else's
+    return True
+
+
 @contextlib.contextmanager
 def write_atomic(path: Path) -> Iterator[Path]:
     """Give a temporary name beside `path`; on success rename it to `path`, on any error remove it.
@@ -55,7 +79,7 @@ def write_atomic(path: Path) -> Iterator[Path]:
     The temporary name keeps the suffix, because encoders choose the container by it.
     """
     path = Path(path)
-    temporary = path.with_name(f".tmp-{uuid.uuid4().hex[:8]}-{path.name}")
+    temporary = _temporary(path)
     try:
         yield temporary
         os.replace(temporary, path)
@@ -107,7 +131,7 @@ def check_writable(folder: Path) -> None:
     """Create `folder` where needed and prove that a file can be written in it. Raises UserError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".tmp-{uuid.uuid4().hex[:8]}-probe"
+        probe = _temporary(folder / "probe")
         try:
             probe.write_bytes(b"\0" * 4096)
         finally:
@@ -170,15 +194,14 @@ class StageReport:
         return 1 if self.failed else 0
 
 
-def _attempt(function: Callable, name: str, arguments: tuple) -> tuple[str, str | None]:
-    """Run in a worker: (name, None) on success, (name, reason) where this one clip cannot be done."""
+def _attempt(function: Callable, name: str, arguments: tuple) -> tuple[str, str | None, object]:
+    """Run in a worker: (name, None, result) on success, (name, reason, None) where this one clip cannot be done."""
     try:
-        function(*arguments)
+        return name, None, function(*arguments)
     except ValueError as error:
-        return name, str(error)
+        return name, str(error), None
     except OSError as error:
-        return name, describe_os_error(error)
-    return name, None
+        return name, describe_os_error(error), None
 
 
 def run_stage(
@@ -188,11 +211,15 @@ def run_stage(
     *,
     kept: list[str] | None = None,
     workers: int = 0,
+    on_result: Callable[[str, object], str | None] | None = None,
+    ray_address: str | None = None,
 ) -> StageReport:
     """Call `function(*arguments)` for each (name, arguments) in `jobs`, in several processes, with a progress bar.
 
     A ValueError or OSError fails that clip alone and is reported with it; the others go on. Any other
-    exception is a mistake of ours and ends the stage. `workers` 0 means one per core.
+    exception is a mistake of ours and ends the stage. `workers` 0 means one per core. `on_result(name, result)` is
+    called here as each clip is done; it may return a reason why the clip failed nevertheless. `ray_address` spreads
+    the clips over a Ray cluster instead; "local" starts one.
     Prints the summary and returns the report.
     """
     import time
@@ -201,10 +228,15 @@ def run_stage(
 
     report = StageReport(title, kept=list(kept or []))
     started = time.perf_counter()
-    workers = min(workers or number_of_cores(), max(1, len(jobs)))
     if jobs:
+        if ray_address is None:
+            results = _results(function, jobs, min(workers or number_of_cores(), len(jobs)))
+        else:
+            results = _ray_results(function, jobs, workers, ray_address)
         bar = tqdm(total=len(jobs), desc=title, unit="clip", dynamic_ncols=True, mininterval=0.5)
-        for name, reason in _results(function, jobs, workers):
+        for name, reason, result in results:
+            if reason is None and on_result:
+                reason = on_result(name, result)
             if reason is None:
                 report.done.append(name)
             else:
@@ -216,7 +248,7 @@ def run_stage(
     return report
 
 
-def _results(function: Callable, jobs: list[tuple[str, tuple]], workers: int) -> Iterator[tuple[str, str | None]]:
+def _results(function: Callable, jobs: list[tuple[str, tuple]], workers: int) -> Iterator[tuple]:
     if workers == 1:
         for name, arguments in jobs:
             yield _attempt(function, name, arguments)
@@ -233,3 +265,37 @@ def _results(function: Callable, jobs: list[tuple[str, tuple]], workers: int) ->
             "a worker process was killed (out of memory?). What was finished is kept: run the command again, "
             f"with fewer --workers than {workers}."
         ) from error
+
+
+def _ray_results(
+    function: Callable, jobs: list[tuple[str, tuple]], workers: int, address: str
+) -> Iterator[tuple]:
+    """The same over a Ray cluster, whose machines must see this folder and the data under the same paths."""
+    try:
+        import ray
+    except ImportError:
+        raise UserError("--backend ray: the package ray is not installed. Run `pip install ray`.") from None
+
+    root = str(Path(__file__).resolve().parents[1])
+    threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    environment = {"env_vars": {"PYTHONPATH": root, **threads}}
+    cluster = {"num_cpus": workers or number_of_cores()} if address == "local" else {}
+    try:
+        ray.init(address, runtime_env=environment, log_to_driver=False, include_dashboard=False, **cluster)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UserError(f"--address {address}: no Ray cluster can be reached there ({error}). Start one with "
+                        "`ray start --head`, or give --address local.") from error
+    try:
+        attempt = ray.remote(num_cpus=1)(_attempt)
+        waiting = {attempt.remote(function, name, arguments): name for name, arguments in jobs}
+        while waiting:
+            (done,), _ = ray.wait(list(waiting), num_returns=1)
+            name = waiting.pop(done)
+            try:
+                yield ray.get(done)
+            except ray.exceptions.RayTaskError as error:
+                raise error.as_instanceof_cause() from error
+            except ray.exceptions.RayError as error:
+                yield name, f"its worker was lost ({type(error).__name__}): out of memory, or its machine is gone", None
+    finally:
+        ray.shutdown()

@@ -12,14 +12,13 @@ import numpy as np
 import torch
 
 from datatools.command import UserError
-from datatools.features import FRAME_HEIGHT, FRAME_WIDTH, HOP, NUM_MFCC, SAMPLE_RATE, extract_frames
+from datatools.features import FRAME_HEIGHT, FRAME_WIDTH, HOP, MOST_SECONDS, NUM_MFCC, SAMPLE_RATE, extract_frames
 from datatools.labels import Label, doubled_labels, read_labels, split_labels
 from datatools.layout import CLIP_SECONDS, Clip, check_unique
 from datatools.text_roi import ROI_HEIGHT, ROI_WIDTH
 
 MFCC_STEPS = math.ceil((CLIP_SECONDS * SAMPLE_RATE / HOP) / 8) * 8   # 8616: AudioNet halves the steps several times
 MFCC_STEPS_PER_SECOND = SAMPLE_RATE / HOP
-SLACK_SECONDS = 1.0      # a clip may be this much longer than CLIP_SECONDS; what is over is cut off
 MOST_PROBLEMS = 40       # lines shown at once
 
 SHAPES = {
@@ -154,7 +153,7 @@ def _check_one(root: Path, clip: Clip, name: str) -> str | None:
     except (ValueError, EOFError, OSError) as error:
         return f"{path}: no readable .npy file ({error}). Delete it, then: {REMEDIES[name]}."
     if name == "mfcc":
-        most = MFCC_STEPS + SLACK_SECONDS * MFCC_STEPS_PER_SECOND
+        most = MOST_SECONDS * MFCC_STEPS_PER_SECOND + 1
         if array.ndim != 2 or array.shape[0] != NUM_MFCC or array.shape[1] == 0:
             return f"{path}: shape {array.shape}, expected ({NUM_MFCC}, steps). Delete it, then: {REMEDIES[name]}."
         if array.shape[1] > most:

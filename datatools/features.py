@@ -14,6 +14,7 @@ from datatools.media import SAMPLE_RATE, read_audio, read_frames
 HOP = 512                             # samples between two MFCC steps, librosa's default
 NUM_MFCC = 20                         # coefficients a step
 FRAME_HEIGHT, FRAME_WIDTH = 66, 88    # pixels
+MOST_SECONDS = CLIP_SECONDS + 1.0     # s; clips are cut to the second, and may be a little longer
 
 
 def mfcc(samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
@@ -52,9 +53,12 @@ def frame_thumbnail(image: np.ndarray) -> np.ndarray:
     return letterbox(image, (FRAME_HEIGHT, FRAME_WIDTH))
 
 
-def extract_mfcc(path: Path) -> np.ndarray:
-    """MFCC of the file's sound, float32 (20, T); T is 8,614 for 200 s. Raises MediaError."""
-    return mfcc(read_audio(path))
+def extract_mfcc(path: Path, salvage: list[str] | None = None) -> np.ndarray:
+    """MFCC of the file's sound, float32 (20, T); T is 8,614 for 200 s, and what is beyond 201 s is left out.
+
+    Raises MediaError; `salvage` as for read_audio.
+    """
+    return mfcc(read_audio(path, duration=MOST_SECONDS, salvage=salvage))
 
 
 def extract_frames(path: Path, seconds: int = CLIP_SECONDS) -> np.ndarray:

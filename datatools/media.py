@@ -285,9 +285,9 @@ def read_audio(
 
     `start` and `duration` (s) give that span alone, at the cost of that span: what lies before is not decoded. Its
     place is as exact as the file's time stamps (Matroska: 1 ms); it is shorter where the sound ends within. Channels
-    beyond two are mixed down to stereo by libswresample; mono is the mean of the two, and soxr resamples at its high quality: what librosa.load does.
-    Raises MediaError; with a list `salvage`, what was decoded before a damaged place is given back instead, and the
-    message is appended there.
+    beyond two are mixed down to stereo by libswresample; mono is the mean of the two, and soxr resamples at its high
+    quality: what librosa.load does. Raises MediaError; with a list `salvage`, what was decoded before a damaged place
+    is given back instead, and the message is appended there.
     """
     import soxr
 

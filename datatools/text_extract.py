@@ -10,7 +10,6 @@ done again. Exit code 1 where a clip failed.
 """
 
 import contextlib
-import hashlib
 import json
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ if __package__ in (None, ""):
 
 from datatools.command import StageReport, UserError, check_writable, run_command, run_stage, save_text, stage_parser
 from datatools.layout import CLIP_SECONDS, Clip, find_raw_clips, split_of_folder, text_boxes_path, text_detector_path
+from datatools.manifest import fingerprint, is_same_file
 
 SPLIT_FILES = "ocr_text_*"
 
@@ -47,48 +47,48 @@ def read_boxes(path: Path) -> dict:
     return boxes
 
 
+class BoxFinder:
+    """Text boxes of one picture after the other; a picture that hardly differs takes over those found last."""
+
+    def __init__(self, detector):
+        self.detector, self.searched, self.boxes = detector, None, []
+
+    def find(self, image) -> list:
+        """[[quad, [height, width], text, confidence], ...] of an RGB picture, uint8; [] of a black one or None."""
+        import numpy as np
+
+        from datatools.text_detector import same_text_boxes
+
+        if image is None or not np.any(image):
+            self.searched, self.boxes = None, []
+        elif self.searched is None or not same_text_boxes(self.searched, image):
+            self.searched, size = image, list(image.shape[:2])
+            self.boxes = [[quad, size, text, confidence] for quad, text, confidence in self.detector.detect(image)]
+        return self.boxes
+
+
 def detect_boxes(video: Path, detector) -> dict[str, list]:
     """{"0": [[quad, [height, width], text, confidence], ...], ...} of a clip at 0 to 199 s; [] where it is black.
 
     Raises MediaError.
     """
-    import numpy as np
-
     from datatools.media import read_frames
-    from datatools.text_detector import same_text_boxes
 
-    boxes_per_second, searched, boxes = {}, None, []
-    for second, image in enumerate(read_frames(video, range(CLIP_SECONDS))):
-        if image is None or not np.any(image):
-            searched, boxes = None, []
-        elif searched is None or not same_text_boxes(searched, image):
-            searched, size = image, list(image.shape[:2])
-            boxes = [[quad, size, text, confidence] for quad, text, confidence in detector.detect(image)]
-        boxes_per_second[str(second)] = boxes
-    return boxes_per_second
+    finder = BoxFinder(detector)
+    return {str(second): finder.find(image) for second, image in enumerate(read_frames(video, range(CLIP_SECONDS)))}
 
 
 def extract_clip(video: Path, part: Path, detector_arguments: tuple) -> None:
     """Write one clip's boxes, and of which video they are. Raises UserError or OSError."""
     from datatools.text_detector import shared_detector
 
-    source = _fingerprint(video)
-    boxes = detect_boxes(video, shared_detector(*detector_arguments))
+    source = fingerprint(video)
+    save_part(part, source, detect_boxes(video, shared_detector(*detector_arguments)))
+
+
+def save_part(part: Path, source: list, boxes: dict[str, list]) -> None:
+    """Write one clip's boxes where they wait for their split's JSON; `source` is their video's fingerprint."""
     save_text(part, json.dumps({"source": source, "boxes": boxes}, ensure_ascii=False))
-
-
-def _fingerprint(video: Path) -> list:
-    status = video.stat()
-    with open(video, "rb") as file:
-        return [status.st_size, status.st_mtime_ns, hashlib.file_digest(file, "sha256").hexdigest()]
-
-
-def _is_same_video(video: Path, recorded: list) -> bool:
-    status = video.stat()
-    if status.st_size != recorded[0]:
-        return False
-    # A copied dataset has new times; only then the content is read.
-    return status.st_mtime_ns == recorded[1] or _fingerprint(video)[2] == recorded[2]
 
 
 class Split:
@@ -116,7 +116,7 @@ class Split:
         recorded = recorded or self.sources.get(clip.name)
         if recorded is None:       # a JSON from elsewhere: nothing but its age tells
             return self.path.stat().st_mtime_ns >= video.stat().st_mtime_ns
-        return _is_same_video(video, recorded)
+        return is_same_file(video, recorded)
 
     def merge(self) -> None:
         """Move what lies in parts into the JSON; a kill at any point loses nothing."""
@@ -125,8 +125,8 @@ class Split:
             for part in parts:
                 entry = read_boxes(part)
                 self.boxes[part.stem], self.sources[part.stem] = entry["boxes"], entry["source"]
-            save_text(self.path, json.dumps(self.boxes, ensure_ascii=False))
-            save_text(sources_path(self.root, self.name), json.dumps(self.sources))
+            save_text(self.path, json.dumps(dict(sorted(self.boxes.items())), ensure_ascii=False))
+            save_text(sources_path(self.root, self.name), json.dumps(dict(sorted(self.sources.items()))))
         self.remove_parts()
 
     def remove_parts(self) -> None:
@@ -165,6 +165,37 @@ def _refuse_mixing(data_root: Path, recorded: dict, identity: dict, with_boxes: 
     )
 
 
+def open_splits(data_root: Path, clips, identity: dict, force: bool) -> tuple[dict[str, Split], bool]:
+    """The splits below a root, and whether another detector made their boxes, which are then to be removed.
+
+    Raises UserError where they may not be: without `force`, or where some of their clips are not among `clips`.
+    """
+    from datatools.text_detector import same_detector
+
+    names = _splits_there(data_root) | {split_of_folder(clip.folder) for clip in clips}
+    splits = {name: Split(data_root, name) for name in names}
+    with_boxes = set().union(*(split.names() for split in splits.values()))
+    recorded = read_boxes(text_detector_path(data_root))
+    # Without boxes a record binds nothing.
+    other_detector = bool(with_boxes) and not same_detector(recorded, identity)
+    asked = {clip.name for clip in clips}
+    if other_detector and not (force and with_boxes <= asked):
+        _refuse_mixing(data_root, recorded, identity, with_boxes, asked)
+    return splits, other_detector
+
+
+def claim_boxes(data_root: Path, splits: dict[str, Split], remove: bool, identity: dict) -> dict[str, Split]:
+    """Record the detector whose boxes are to come; with `remove` those of another are removed first."""
+    if remove:
+        for split in splits.values():
+            split.remove()
+        splits = {name: Split(data_root, name) for name in splits}
+    save_text(text_detector_path(data_root), json.dumps(identity, indent=2))
+    for split in splits.values():
+        split.parts.mkdir(exist_ok=True)
+    return splits
+
+
 def extract_text(
     data_root: Path,
     ocr: str = "easyocr",
@@ -176,22 +207,12 @@ def extract_text(
 ) -> StageReport:
     """Text boxes of all clips of a processed dataset. Raises UserError, also for boxes of another detector."""
     from datatools.command import number_of_cores
-    from datatools.text_detector import detector_identity, load_detector, same_detector
+    from datatools.text_detector import detector_identity, load_detector
 
     videos = find_raw_clips(data_root, folders)
     check_writable(data_root)
-    split_names = _splits_there(data_root) | {split_of_folder(clip.folder) for clip in videos}
-    splits = {name: Split(data_root, name) for name in split_names}
     identity = detector_identity(ocr, recognize)
-    record = text_detector_path(data_root)
-    recorded = read_boxes(record)
-    with_boxes = set().union(*(split.names() for split in splits.values()))
-    # Without boxes a record binds nothing.
-    other_detector = bool(with_boxes) and not same_detector(recorded, identity)
-    asked = {clip.name for clip in videos}
-    if other_detector and not (force and with_boxes <= asked):
-        _refuse_mixing(data_root, recorded, identity, with_boxes, asked)
-
+    splits, other_detector = open_splits(data_root, videos, identity, force)
     jobs, kept = [], []
     workers = workers or number_of_cores()
     for clip, video in videos.items():
@@ -206,13 +227,7 @@ def extract_text(
         settings = (ocr, ocr_weights, recognize, ocr == "easyocr", None, threads)
         # Here first: missing weights are one message then and not one a clip, and no box is thrown away for them.
         load_detector(*settings)
-        if other_detector:
-            for split in splits.values():
-                split.remove()
-            splits = {name: Split(data_root, name) for name in split_names}
-        save_text(record, json.dumps(identity, indent=2))
-        for _, (_, part) in jobs:
-            part.parent.mkdir(exist_ok=True)
+        splits = claim_boxes(data_root, splits, other_detector, identity)
         jobs = [(name, (*arguments, settings)) for name, arguments in jobs]
     report = run_stage("text", extract_clip, jobs, kept=kept, workers=workers)
     for split in splits.values():

@@ -1,0 +1,133 @@
+"""What preprocessing made of every clip: one JSON line a clip and stage, in <save_root>/manifest.jsonl.
+
+    with Manifest.open_for_writing(root) as manifest:
+        manifest.record([Entry("data_C/abc_start", "audio", OK, ...)])
+    Manifest(root).entries["data_C/abc_start", "audio"].status
+
+Lines are appended as clips are finished, a later line replaces an earlier one, and a line torn by a kill counts as not
+written. At the end of a run the file is written anew: sorted, one line a clip and stage. It holds no times of day, so
+that two runs over the same clips leave the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from datatools.command import UserError, save_text
+
+OK, PARTIAL, FAILED = "ok", "partial", "failed"
+NAME, LOCK = "manifest.jsonl", ".manifest.lock"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One stage of one clip. `output` is relative to the root; `source` and `digest` tell contents apart.
+
+    clip      folder/name, without a suffix
+    status    ok; partial: there is less in the output than the clip should hold; failed: there is no output
+    reason    what is missing, or why it failed; empty where all is well
+    settings  what decides the output; another value makes the stage run again
+    versions  of the packages that made it, for people; they make nothing run again
+    source    [size in bytes, mtime in ns, SHA-256] of the raw file
+    digest    SHA-256 of the output
+    """
+
+    clip: str
+    stage: str
+    status: str
+    reason: str = ""
+    settings: dict = field(default_factory=dict)
+    versions: dict = field(default_factory=dict)
+    source: list = field(default_factory=list)
+    output: str = ""
+    digest: str = ""
+
+
+class Manifest:
+    """The entries below one root: {(clip, stage): Entry}. Raises UserError where the file is no manifest."""
+
+    def __init__(self, root: Path):
+        self.path = root / NAME
+        self.entries: dict[tuple[str, str], Entry] = {}
+        self.whole = 0      # bytes up to the end of the last whole line
+        content = self.path.read_bytes() if self.path.exists() else b""
+        for number, line in enumerate(content.splitlines(keepends=True), 1):
+            if not line.endswith(b"\n"):
+                break       # torn by a kill
+            try:
+                entry = Entry(**json.loads(line))
+            except (ValueError, TypeError) as error:
+                raise UserError(f"{self.path}, line {number}: no entry of a manifest ({error}). Remove the line, and "
+                                "what it told of is done again.") from error
+            self.entries[entry.clip, entry.stage] = entry
+            self.whole += len(line)
+
+    @classmethod
+    @contextlib.contextmanager
+    def open_for_writing(cls, root: Path) -> Iterator[Manifest]:
+        """The manifest, for one run at a time; sorted at the end. Raises UserError where another run has it."""
+        with _locked(root / LOCK, root):
+            manifest = cls(root)
+            if manifest.path.exists():
+                os.truncate(manifest.path, manifest.whole)
+            try:
+                yield manifest
+            finally:
+                manifest.tidy()
+
+    def record(self, entries: list[Entry]) -> None:
+        """Append entries; they are on the disk when this returns."""
+        with open(self.path, "a", encoding="utf-8") as file:
+            for entry in entries:
+                self.entries[entry.clip, entry.stage] = entry
+                file.write(_as_line(entry))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def tidy(self) -> None:
+        """Write the file anew, sorted, one line a clip and stage."""
+        text = "".join(_as_line(self.entries[key]) for key in sorted(self.entries))
+        if self.entries and (not self.path.exists() or self.path.read_text(encoding="utf-8") != text):
+            save_text(self.path, text)
+
+
+def _as_line(entry: Entry) -> str:
+    return json.dumps(asdict(entry), ensure_ascii=False, sort_keys=True) + "\n"
+
+
+@contextlib.contextmanager
+def _locked(path: Path, root: Path) -> Iterator[None]:
+    import fcntl
+
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{root}: another preprocessing run works on it. Wait for its end, or stop it.") from None
+        yield       # the kernel lets go of the lock when the file is closed, after a kill too
+
+
+def fingerprint(path: Path) -> list:
+    """[size in bytes, mtime in ns, SHA-256] of a file."""
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, digest_of(path)]
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_same_file(path: Path, recorded: list) -> bool:
+    """Whether a file is the one whose fingerprint was recorded; it is read only where its time alone has changed."""
+    status = path.stat()
+    if not recorded or status.st_size != recorded[0]:
+        return False
+    return status.st_mtime_ns == recorded[1] or digest_of(path) == recorded[2]

@@ -1,0 +1,359 @@
+"""The one pass over real small files: what it writes, records, does again, refuses and survives."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from media_files import numbered_picture, tone, write_clip, write_media
+
+from datatools import preprocess, text_detector
+from datatools.command import UserError, sweep_temporaries
+from datatools.manifest import NAME, Entry, Manifest
+from datatools.synth import plan_clip, render_clip
+from utils.extract_audio import extract_audio
+from utils.extract_video import extract_video
+
+ROOT = Path(__file__).resolve().parents[1]
+STAGES = preprocess.STAGES
+
+
+@pytest.fixture(scope="module")
+def made_raw(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("raw")
+    for folder in ("data_A/train", "data_C"):
+        (root / folder).mkdir(parents=True)
+    render_clip(plan_clip(3, 0, "s", duration=20), root / "data_A/train/a_start.mp4")
+    render_clip(plan_clip(3, 1, "e", duration=20), root / "data_C/b_end.mp4")
+    (root / "data_A/train/必选数据.txt").write_text("a_start 9\n", encoding="utf-8")
+    return root
+
+
+@pytest.fixture
+def raw(made_raw, tmp_path) -> Path:
+    return Path(shutil.copytree(made_raw, tmp_path / "raw"))
+
+
+def run(raw: Path, out: Path, *flags) -> int:
+    """Exit code of the command, in this process."""
+    words = ["--data_root", raw, "--save_root", out, "--ocr", "rapidocr", "--workers", 1, *flags]
+    return preprocess.main(list(map(str, words)))
+
+
+def entries(out: Path) -> dict:
+    return Manifest(out).entries
+
+
+def content(out: Path) -> dict[str, bytes]:
+    return {p.relative_to(out).as_posix(): p.read_bytes() for p in sorted(out.rglob("*"))
+            if p.is_file() and p.name != ".manifest.lock"}
+
+
+def test_one_pass_writes_what_the_single_commands_write(raw, tmp_path):
+    assert run(raw, tmp_path / "one", "--write_video") == 0
+    extract_audio(raw, tmp_path / "four", workers=1)
+    extract_video(raw, tmp_path / "four", workers=1)
+    one, four = content(tmp_path / "one"), content(tmp_path / "four")
+    assert set(four) <= set(one)
+    assert all(one[name] == four[name] for name in four)
+    masks = np.load(tmp_path / "one/ROIs/a_start.npy", mmap_mode="r")
+    assert (masks.dtype, masks.shape) == (np.uint8, (200, 27, 36)) and masks.any()
+    boxes = json.loads((tmp_path / "one/ocr_text_train.json").read_text(encoding="utf-8"))
+    assert list(boxes) == ["a_start"] and len(boxes["a_start"]) == 200
+    assert not list((tmp_path / "one").rglob("*.parts"))
+
+
+def test_without_asking_there_is_no_video(raw, tmp_path):
+    assert run(raw, tmp_path / "out") == 0
+    assert not list((tmp_path / "out").rglob("*.mp4"))
+    found = entries(tmp_path / "out")
+    assert {key[1] for key in found} == set(STAGES) and len(found) == 2 * len(STAGES)
+    assert all(entry.status == "ok" and len(entry.digest) == 64 for entry in found.values())
+    assert found["data_C/b_end", "audio"].versions["librosa"]
+    assert found["data_C/b_end", "text"].settings["detector"]["name"] == "rapidocr"
+
+
+def test_a_second_run_does_only_what_is_missing_or_changed(raw, tmp_path, monkeypatch):
+    out, done = tmp_path / "out", []
+    real = preprocess.extract_all
+    monkeypatch.setattr(preprocess, "extract_all", lambda source, outputs, d: done.append(
+        (source.stem, *sorted(outputs))) or real(source, outputs, d))
+    assert run(raw, out) == 0
+    first = content(out)
+    done.clear()
+    assert run(raw, out) == 0
+    assert done == [] and content(out) == first
+    (out / "data_C/b_end_mfcc.npy").unlink()                                # an output is missing
+    assert run(raw, out) == 0
+    assert done == [("b_end", "audio")] and content(out) == first
+    done.clear()
+    source = raw / "data_A/train/a_start.mp4"
+    source.touch()                                                          # another time, the same content
+    assert run(raw, out) == 0
+    assert done == []
+    shutil.copy(raw / "data_C/b_end.mp4", source)                           # another clip
+    assert run(raw, out) == 0
+    assert done == [("a_start", *sorted(STAGES))]
+    done.clear()
+    monkeypatch.setattr(preprocess, "stage_settings", changed_settings(preprocess.stage_settings))
+    assert run(raw, out) == 0                                               # another setting of one stage
+    assert done == [("a_start", "frames"), ("b_end", "frames")]
+
+
+def changed_settings(real):
+    return lambda identity: real(identity) | {"frames": {"height": 1}}
+
+
+def test_boxes_of_another_detector_are_refused_and_kept(raw, tmp_path, monkeypatch):
+    assert run(raw, tmp_path / "out") == 0
+    before = content(tmp_path / "out")
+    monkeypatch.setitem(text_detector.MAX_SIDE, "rapidocr", 224)
+    with pytest.raises(UserError, match="two detectors must not be mixed"):
+        run(raw, tmp_path / "out")
+    assert content(tmp_path / "out") == before
+    assert run(raw, tmp_path / "out", "--force") == 0
+    assert entries(tmp_path / "out")["data_C/b_end", "text"].settings["detector"]["settings"]["max_side"] == 224
+
+
+def test_failures_are_told_kept_and_tried_again_when_asked(raw, tmp_path, capsys):
+    (raw / "data_C/bad_start.mp4").write_text("no film")
+    assert run(raw, tmp_path / "out") == 1
+    told = capsys.readouterr().out
+    assert "failed data_C/bad_start (audio, frames, text, roi)" in told and "not a media file" in told
+    assert run(raw, tmp_path / "out") == 1
+    assert "0 done, 3 already there" in capsys.readouterr().out
+    assert run(raw, tmp_path / "out", "--retry_failed") == 1
+    assert "0 done, 2 already there, 1 failed" in capsys.readouterr().out
+    write_clip(raw / "data_C/bad_start.mp4", seconds=3)
+    assert run(raw, tmp_path / "out") == 0
+
+
+def test_status_and_verify_change_nothing_and_find_damage(raw, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run(raw, out) == 0
+    before = content(out)
+    write_clip(raw / "data_C/new_start.mp4", seconds=2)
+    assert run(raw, out, "--status") == 0
+    rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()[-len(STAGES):])
+    assert rows == {stage: "2        0       0       1" for stage in STAGES}
+    assert run(raw, out, "--verify") == 0
+    frames = out / "data_C/b_end_frames.npy"
+    frames.write_bytes(frames.read_bytes()[:-1] + b"\1")
+    (out / "ROIs/a_start.npy").unlink()
+    capsys.readouterr()
+    assert run(raw, out, "--verify") == 1
+    told = capsys.readouterr().out
+    assert "data_C/b_end_frames.npy (b_end, frames): its content has changed" in told
+    assert "ROIs/a_start.npy (a_start, roi): missing" in told
+    after = content(out)
+    assert set(before) - set(after) == {"ROIs/a_start.npy"}
+
+
+def test_a_torn_line_counts_as_not_written(raw, tmp_path):
+    out = tmp_path / "out"
+    assert run(raw, out) == 0
+    whole = content(out)
+    path = out / NAME
+    path.write_bytes(path.read_bytes()[:-20])
+    assert len(entries(out)) == 2 * len(STAGES) - 1
+    assert run(raw, out) == 0
+    assert content(out) == whole
+    path.write_text("{}\n" + path.read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(UserError, match=r"manifest.jsonl, line 1: no entry"):
+        run(raw, out)
+
+
+def test_two_runs_at_once_are_refused(raw, tmp_path):
+    (tmp_path / "out").mkdir()
+    with Manifest.open_for_writing(tmp_path / "out"), pytest.raises(UserError, match="another preprocessing run"):
+        run(raw, tmp_path / "out")
+
+
+def test_the_manifest_keeps_the_last_word_and_sorts(tmp_path):
+    with Manifest.open_for_writing(tmp_path) as manifest:
+        manifest.record([Entry("d/b", "roi", "failed", "why"), Entry("d/a", "roi", "ok")])
+        manifest.record([Entry("d/b", "roi", "ok")])
+    lines = [json.loads(line) for line in (tmp_path / NAME).read_text().splitlines()]
+    assert [(line["clip"], line["status"], line["reason"]) for line in lines] == [("d/a", "ok", ""), ("d/b", "ok", "")]
+
+
+def test_only_what_dead_processes_left_is_swept(tmp_path):
+    import os
+    import platform
+
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    (tmp_path / "x").mkdir()
+    for name in (f".tmp-{dead.pid}@{platform.node()}-0-a.npy", f".tmp-{os.getpid()}@{platform.node()}-0-a.npy",
+                 f".tmp-{dead.pid}@elsewhere-0-a.npy"):
+        (tmp_path / "x" / name).touch()
+    sweep_temporaries(tmp_path)
+    assert sorted(p.name.partition("@")[0] for p in tmp_path.rglob(".tmp-*")) == sorted(
+        [f".tmp-{os.getpid()}", f".tmp-{dead.pid}"])
+    assert not list(tmp_path.rglob(f".tmp-{dead.pid}@{platform.node()}-*"))
+
+
+def test_help_starts_within_a_second_without_heavy_imports():
+    code = ("import sys, datatools.preprocess as p\ntry: p.main(['--help'])\nexcept SystemExit: pass\n"
+            "heavy = {'numpy', 'av', 'cv2', 'librosa', 'torch', 'rapidocr', 'easyocr', 'joblib', 'ray'}\n"
+            "print('HEAVY', sorted(heavy & set(sys.modules)))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "HEAVY []"
+
+
+def check_kills(raw: Path, folder: Path, kills: int, seed: int) -> None:
+    """Killed with all its workers at random moments and run again: the bytes of an undisturbed run, nothing left."""
+    words = [sys.executable, "datatools/preprocess.py", "--data_root", raw, "--ocr", "rapidocr", "--write_video",
+             "--workers", 2, "--save_root"]
+    words = list(map(str, words))
+    started = time.perf_counter()
+    assert subprocess.run([*words, folder / "whole"], cwd=ROOT, capture_output=True).returncode == 0
+    longest = time.perf_counter() - started
+    rng = random.Random(seed)
+    for _ in range(kills):
+        process = subprocess.Popen([*words, folder / "killed"], cwd=ROOT, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL, start_new_session=True)
+        try:
+            process.wait(rng.uniform(0.3, longest))
+        except subprocess.TimeoutExpired:
+            import os
+
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    assert subprocess.run([*words, folder / "killed"], cwd=ROOT, capture_output=True).returncode == 0
+    assert content(folder / "killed") == content(folder / "whole")
+    assert not list((folder / "killed").rglob(".tmp-*"))
+
+
+def test_killed_runs_lose_at_most_the_clip_in_hand(raw, tmp_path):
+    check_kills(raw, tmp_path, kills=3, seed=0)
+
+
+@pytest.mark.soak
+def test_killed_runs_many_times(raw, tmp_path):
+    for index in range(4):
+        render_clip(plan_clip(5, index, "se"[index % 2], duration=30), raw / f"data_C/more{index}_start.mp4")
+    check_kills(raw, tmp_path, kills=50, seed=1)
+
+
+def test_a_ray_cluster_gives_the_same(raw, tmp_path):
+    pytest.importorskip("ray")
+    assert run(raw, tmp_path / "here") == 0
+    words = ["--data_root", raw, "--save_root", tmp_path / "ray", "--ocr", "rapidocr", "--workers", 2,
+             "--backend", "ray", "--address", "local"]
+    done = subprocess.run([sys.executable, "datatools/preprocess.py", *map(str, words)], cwd=ROOT,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert content(tmp_path / "ray") == content(tmp_path / "here")
+
+
+# --- 24 bad or odd inputs: what each stage says of them -----------------------------------------------------------
+
+OK4 = ("ok",) * 4
+FAILED4 = ("failed",) * 4
+PICTURES = [numbered_picture(index // 2) for index in range(40)]      # 20 s at two frames a second
+
+
+def normal(path: Path, **settings) -> Path:
+    defaults = {"fps": 2, "sound": tone(20, 44_100)}
+    return write_media(path, settings.pop("images", PICTURES), **defaults | settings)
+
+
+def damaged(path: Path, how) -> Path:
+    normal(path, container_options={"movflags": "faststart"} if path.suffix == ".mp4" else None)
+    path.write_bytes(how(path.read_bytes()))
+    return path
+
+
+def holed(data: bytes) -> bytes:
+    noise = np.random.default_rng(0).integers(0, 256, len(data) // 5, dtype=np.uint8).tobytes()
+    middle = len(data) // 2
+    return data[:middle] + noise + data[middle + len(noise):]
+
+
+def linked(path: Path) -> Path:
+    outside = path.parents[2] / "elsewhere.mp4"
+    normal(outside)
+    path.symlink_to(outside)
+    return path
+
+
+def ten_bit(path: Path) -> Path:
+    return encode_with_ffmpeg(path, "-c:v", "libx264", "-pix_fmt", "yuv420p10le")
+
+
+def encode_with_ffmpeg(path: Path, *options: str, sound: tuple[str, ...] = ("-c:a", "aac")) -> Path:
+    """The normal clip again, by the ffmpeg binary with other options."""
+    import imageio_ffmpeg
+
+    source = path.with_name("source.avi")
+    normal(source, codec="mpeg4", sound_codec="mp3")
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", source, *options, *sound, "-f",
+               FORMATS[path.suffix], "-y", f"file:{path.absolute()}"]
+    subprocess.run(list(map(str, command)), check=True)
+    source.unlink()
+    return path
+
+
+FORMATS = {".mp4": "mp4", ".mkv": "matroska"}
+INPUTS = {   # file name: (how it is made, outcome of audio, frames, text, roi, a word of the reason)
+    "empty_start.mp4": (lambda p: p.write_bytes(b""), FAILED4, "not a media file"),
+    "text_start.mp4": (lambda p: p.write_text("hello"), FAILED4, "not a media file"),
+    "cut_start.mkv": (lambda p: damaged(p, lambda d: d[:int(0.6 * len(d))]), ("partial",) * 4, "cut off"),
+    "cutfast_start.mp4": (lambda p: damaged(p, lambda d: d[:int(0.6 * len(d))]), ("partial",) * 4, "cut off"),
+    "holed_start.mkv": (lambda p: damaged(p, holed), None, ""),
+    "mute_start.mp4": (lambda p: normal(p, sound=None), ("failed", "ok", "ok", "ok"), "no sound"),
+    "radio_start.mp4": (lambda p: write_media(p, sound=tone(20, 44_100)), ("ok", "failed", "failed", "failed"),
+                        "no picture"),
+    "shortsound_start.mp4": (lambda p: normal(p, sound=tone(8, 44_100)), ("partial", "ok", "ok", "ok"), "8 s of 20 s"),
+    "shortpicture_start.mp4": (lambda p: normal(p, images=PICTURES[:16]), ("ok", "partial", "partial", "partial"),
+                               "8 s of 20 s"),
+    "oneframe_start.mp4": (lambda p: normal(p, images=PICTURES[:1]), ("ok", "partial", "partial", "partial"),
+                           "1 s of 20 s"),
+    "tenbit_start.mp4": (ten_bit, OK4, ""),
+    "oddsize_start.mkv": (lambda p: normal(p, images=[numbered_picture(i // 2, 127, 63) for i in range(40)]), OK4, ""),
+    "rotated_start.mp4": (lambda p: normal(p, rotation=90), OK4, ""),
+    "portrait_start.mp4": (lambda p: normal(p, images=[numbered_picture(i // 2, 64, 128) for i in range(40)]), OK4, ""),
+    "surround_start.mp4": (lambda p: encode_with_ffmpeg(p, sound=("-c:a", "aac", "-ac", "6")), OK4, ""),
+    "telephone_start.mp4": (lambda p: normal(p, sound=tone(20, 8_000), sound_rate=8_000), OK4, ""),
+    "twosounds_start.mkv": (lambda p: encode_with_ffmpeg(p, "-map", "0:v", "-map", "0:a", "-map", "0:a"), OK4, ""),
+    "hevc_start.mp4": (lambda p: encode_with_ffmpeg(p, "-c:v", "libx265", "-x265-params", "log-level=error"), OK4, ""),
+    "av1_start.mkv": (lambda p: encode_with_ffmpeg(p, "-c:v", "libsvtav1", "-preset", "12"), OK4, ""),
+    "noduration_start.mkv": (lambda p: encode_with_ffmpeg(p, "-live", "1"), OK4, ""),
+    "late_start.mp4": (lambda p: normal(p, times=[2 + i / 2 for i in range(36)], images=PICTURES[4:]), OK4, ""),
+    "ffconcat_start.mp4": (lambda p: p.write_text("ffconcat version 1.0\nfile /etc/passwd\n"), FAILED4, "media file"),
+    "playlist_start.mp4": (lambda p: p.write_text("#EXTM3U\n#EXTINF:10,\nhttp://localhost:9/a.ts\n"), FAILED4,
+                           "playlist"),
+    "-it's \"片头\" a_start.mp4": (normal, OK4, ""),
+    "link_start.mp4": (linked, OK4, ""),
+}
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_bad_and_odd_inputs_end_as_stated(tmp_path, name):
+    make, outcome, reason = INPUTS[name]
+    path = tmp_path / "raw/data_C" / name
+    path.parent.mkdir(parents=True)
+    make(path)
+    code = run(tmp_path / "raw", tmp_path / "out")
+    found = [entries(tmp_path / "out")[f"data_C/{path.stem}", stage] for stage in STAGES]
+    statuses = tuple(entry.status for entry in found)
+    if outcome is None:      # where the damage hits decides; but it is never called ok
+        assert set(statuses) <= {"partial", "failed"}, [entry.reason for entry in found]
+    else:
+        assert statuses == outcome, [entry.reason for entry in found]
+        assert code == int("failed" in outcome)
+    assert any(reason in entry.reason for entry in found)
+    for entry in found:
+        assert bool(entry.output) == (entry.status != "failed")
+    if statuses[1] == "ok":
+        frames = np.load(tmp_path / "out/data_C" / f"{path.stem}_frames.npy")
+        assert frames[:20].any((1, 2, 3))[1:].all() and not frames[20:].any()
+    if statuses[0] == "ok":
+        assert np.load(tmp_path / "out/data_C" / f"{path.stem}_mfcc.npy").shape[1] == pytest.approx(862, abs=3)

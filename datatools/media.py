@@ -33,6 +33,7 @@ ESTIMATED_DURATION = ("mpegts", "mpeg", "mp3")     # these promise nothing: liba
 
 SEEK_FROM = 5.0                   # s; what begins earlier is decoded from the file's start
 SEEK_BACK = (1.0, 15.0, 60.0)     # s; how far before the wanted time a jump aims, tried in this order
+HOLE_TOLERANCE = 2.0              # s; a longer time without a packet of any stream was lost from the file
 RESAMPLE_MARGIN = 0.1             # s; more sound on both sides of a span than is given back, for the resampling filter
 
 
@@ -209,10 +210,11 @@ def _packets(container, stream, first: float) -> Iterator[av.Packet]:
 
 
 def _decode(
-    path: Path, container, stream, kind: str, first: float = 0.0
+    path: Path, container, stream, kind: str, first: float = 0.0, salvage: list[str] | None = None
 ) -> Iterator[tuple[float, float, av.frame.Frame]]:
     """(seconds from time zero, its duration in seconds, frame), in the order of presentation; about from `first` on.
 
+    Where the middle of the file is missing, the times go on behind it; a list `salvage` is told of it.
     Raises MediaError where decoding fails, nothing can be decoded, or the stream ends before its promised end.
     """
     zero = _zero(container)
@@ -232,6 +234,10 @@ def _decode(
         # All streams: a Matroska file may promise only how long the longest of them is.
         for packet in _packets(container, stream, first):
             if packet.pts is not None:
+                begin = float(packet.pts * packet.time_base - zero)
+                if salvage is not None and demuxed_end and begin > demuxed_end + HOLE_TOLERANCE:
+                    salvage.append(f"{path}: nothing of it could be read between {demuxed_end:.1f} and {begin:.1f} s. "
+                                   "The file is damaged: copy or encode it again, or remove it.")
                 demuxed_end = max(demuxed_end, float((packet.pts + (packet.duration or 0)) * packet.time_base - zero))
             if packet.stream_index != stream.index:
                 continue
@@ -302,7 +308,7 @@ def read_audio(
         rate, setup, resampler, origin = 0, None, None, 0
         chunks, num_samples = [], 0       # num_samples: where the next one belongs, counted from time zero
         try:
-            for second, _, frame in _decode(path, container, stream, "sound", start - RESAMPLE_MARGIN):
+            for second, _, frame in _decode(path, container, stream, "sound", start - RESAMPLE_MARGIN, salvage):
                 if not rate:
                     rate = frame.sample_rate
                     # A span begins where samples of both rates fall together.
@@ -391,7 +397,7 @@ def read_frames(
         stream.codec_context.thread_count = threads
         stream.codec_context.thread_type = "AUTO"
         index, shown, image, end = 0, None, None, 0.0
-        decoded = _decode(path, container, stream, "picture", times[0] if times else 0.0)
+        decoded = _decode(path, container, stream, "picture", times[0] if times else 0.0, salvage)
         while index < len(times):
             try:
                 found = next(decoded, None)

@@ -21,8 +21,11 @@ def mfcc(samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     """float32 (20, T) from mono samples (n,): librosa's defaults, T = 1 + n // 512."""
     # Here, because its first use in a process imports 1.7 s of scipy and numba.
     import librosa
+    from threadpoolctl import threadpool_limits
 
-    return librosa.feature.mfcc(y=samples, sr=sample_rate, n_mfcc=NUM_MFCC).astype(np.float32, copy=False)
+    # One thread: the sums of a product of matrices depend on how it is divided, and so would the file's bytes.
+    with threadpool_limits(1):
+        return librosa.feature.mfcc(y=samples, sr=sample_rate, n_mfcc=NUM_MFCC).astype(np.float32, copy=False)
 
 
 def fit(image_size: tuple[int, int], size: tuple[int, int]) -> tuple[float, int, int, int, int]:

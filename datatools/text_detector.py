@@ -104,6 +104,8 @@ class EasyOcrDetector:
                     "or choose `--ocr rapidocr`."
                 )
         self.reader = self._reader(weights, gpu)
+        if str(getattr(self.reader, "device", "cpu")).startswith("cuda"):     # a GPU that EasyOCR has found
+            self.reader.detector = in_half_precision(self.reader.detector, "cuda")
 
     def _reader(self, weights: Path | None, gpu: bool):
         import socket
@@ -150,6 +152,23 @@ class EasyOcrDetector:
             return [(_as_quad(quad), str(text), float(confidence)) for quad, text, confidence in read]
         upright = [[[x1, y1], [x2, y1], [x2, y2], [x1, y2]] for x1, x2, y1, y2 in horizontal]
         return [(_as_quad(quad), "", 1.0) for quad in [*upright, *free]]
+
+
+def in_half_precision(net, device: str):
+    """CRAFT with its convolutions in float16 (bfloat16 on a CPU); its two outputs stay float32, as OpenCV needs them."""
+    import torch
+
+    class HalfPrecision(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = net
+
+        def forward(self, images):
+            with torch.autocast(device, torch.float16 if device == "cuda" else torch.bfloat16):
+                scores, features = self.net(images)
+            return scores.float(), features.float()
+
+    return HalfPrecision()
 
 
 class RapidOcrDetector:

@@ -169,6 +169,22 @@ def test_easyocr_without_weights_and_network_names_the_other_choices(monkeypatch
         load_detector("easyocr")
 
 
+def test_half_precision_computes_so_and_answers_in_float32():
+    import torch
+    from easyocr.craft import CRAFT
+
+    torch.manual_seed(0)
+    net = CRAFT(pretrained=False).eval()
+    kinds = []
+    net.conv_cls.register_forward_hook(lambda module, inputs, output: kinds.append(output.dtype))
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        exact, (scores, features) = net(image)[0], text_detector.in_half_precision(net, "cpu")(image)
+    assert kinds == [torch.float32, torch.bfloat16]
+    assert scores.dtype == features.dtype == torch.float32
+    torch.testing.assert_close(scores, exact, atol=0.05, rtol=0.1)
+
+
 def test_easyocrs_weights_folder_must_hold_the_file(tmp_path):
     with pytest.raises(UserError, match=r"craft_mlt_25k\.pth .*--ocr rapidocr"):
         load_detector("easyocr", weights=tmp_path)

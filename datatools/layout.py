@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from datatools.command import UserError, check_writable, write_atomic
+from datatools.command import UserError, check_writable, sweep_temporaries, write_atomic
 
 CLIP_SECONDS = 200                # s; a clip is at most this long, a shorter one is filled up
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".ts", ".flv", ".wmv")
@@ -158,6 +158,7 @@ def prepare_save_root(data_root: Path, save_root: Path, folders: list[str] | Non
         )
     for folder in chosen:
         check_writable(save_root / folder)
+        sweep_temporaries(save_root / folder)
     for source in label_files_below(data_root, chosen):
         target = save_root / source.relative_to(data_root)
         if not target.is_file() or target.read_bytes() != source.read_bytes():

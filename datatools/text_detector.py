@@ -155,7 +155,7 @@ class EasyOcrDetector:
 
 
 def in_half_precision(net, device: str):
-    """CRAFT with its convolutions in float16 (bfloat16 on a CPU); its two outputs stay float32, as OpenCV needs them."""
+    """CRAFT with its convolutions in float16 (bfloat16 on a CPU); its outputs stay float32, as OpenCV needs them."""
     import torch
 
     class HalfPrecision(torch.nn.Module):

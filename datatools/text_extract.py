@@ -17,7 +17,16 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from datatools.command import StageReport, UserError, check_writable, run_command, run_stage, save_text, stage_parser
+from datatools.command import (
+    StageReport,
+    UserError,
+    check_writable,
+    run_command,
+    run_stage,
+    save_text,
+    stage_parser,
+    sweep_temporaries,
+)
 from datatools.layout import CLIP_SECONDS, Clip, find_raw_clips, split_of_folder, text_boxes_path, text_detector_path
 from datatools.manifest import fingerprint, is_same_file
 
@@ -211,6 +220,7 @@ def extract_text(
 
     videos = find_raw_clips(data_root, folders)
     check_writable(data_root)
+    sweep_temporaries(data_root)
     identity = detector_identity(ocr, recognize)
     splits, other_detector = open_splits(data_root, videos, identity, force)
     jobs, kept = [], []

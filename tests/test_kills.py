@@ -44,8 +44,7 @@ def check_training(processed, preset, folder: Path, kills: int, seed: int) -> No
     whole, killed = (load_checkpoint(folder / name / "avnet_last.pth") for name in ("whole", "killed"))
     assert whole["epoch"] == killed["epoch"] == EPOCHS - 1
     assert all(torch.equal(value, killed["model"][name]) for name, value in whole["model"].items())
-    assert {p.name for p in (folder / "whole").iterdir()} == {p.name for p in (folder / "killed").iterdir()
-                                                             if not p.name.startswith(".tmp-")}
+    assert {p.name for p in (folder / "whole").iterdir()} == {p.name for p in (folder / "killed").iterdir()}
 
 
 def check_preprocessing(folder: Path, kills: int, seed: int) -> None:
@@ -64,7 +63,7 @@ def check_preprocessing(folder: Path, kills: int, seed: int) -> None:
         ):
             killed_until_done(words, kills if name == "killed" else 0, 6.0, random.Random(seed))
         results.append({p.relative_to(root): p.read_bytes() for p in root.rglob("*")
-                        if p.is_file() and not p.name.startswith((".tmp-", "ocr_sources"))})
+                        if p.is_file() and not p.name.startswith("ocr_sources")})
     assert results[0].keys() == results[1].keys()
     assert all(results[0][path] == results[1][path] for path in results[0])
 

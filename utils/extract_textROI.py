@@ -22,6 +22,7 @@ from datatools.command import (
     run_stage,
     save_array,
     stage_parser,
+    sweep_temporaries,
 )
 from datatools.layout import CLIP_SECONDS, Clip, text_detector_path
 
@@ -45,6 +46,7 @@ def extract_text_roi(data_root: Path, force: bool = False) -> StageReport:
         command = f"datatools/text_extract.py --data_root {data_root}"
         raise UserError(f"{data_root}: no ocr_text_*.json in it. Run {command} first.")
     check_writable(data_root / "ROIs")
+    sweep_temporaries(data_root / "ROIs")
     shape = (CLIP_SECONDS, ROI_HEIGHT, ROI_WIDTH)
     jobs, kept, found_in = [], [], {}
     for source in sources:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from datatools.command import UserError, check_writable, number_of_cores, save_text
+from datatools.command import UserError, check_writable, number_of_cores, save_text, sweep_temporaries
 from utils.cli import Parser, parse_with_preset
 
 BEST, LAST = "avnet_bestmodel.pth", "avnet_last.pth"   # the reference's spelling, in epoch files too
@@ -125,6 +125,7 @@ def train(network: type, loss: Callable, args, sizes: dict) -> int:
     sizes = resumed["sizes"] if resumed else {**sizes, "standardise": args.if_normal}
     net = start_network(network, sizes, args, resumed)
     check_writable(folder)
+    sweep_temporaries(folder)
     if resumed is None:
         clear_old_run(folder)
         write_settings(folder, network, sizes, args)

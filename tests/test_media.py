@@ -1,7 +1,9 @@
 """Decoding by time: every container, rate, start and fault that a clip may come with."""
 
+import math
 import subprocess
 import wave
+from fractions import Fraction
 
 import av
 import imageio_ffmpeg
@@ -26,6 +28,27 @@ B_FRAMES = {"bf": "3", "preset": "medium"}
 def test_constant_rate_shows_each_picture_at_its_time(tmp_path, name, options):
     path = write_media(tmp_path / name, PICTURES, fps=10, video_options=options)
     assert numbers(path, [0, 0.1, 0.15, 1, 2.99, 5.95]) == [0, 1, 1, 10, 29, 59]
+
+
+@pytest.mark.parametrize("rate", [Fraction(24_000, 1001), Fraction(30_000, 1001), Fraction(60)])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_a_sampled_picture_is_never_off_by_more_than_a_frame(tmp_path, name, rate):
+    count = int(4 * rate)
+    path = write_media(tmp_path / name, [numbered_picture(index) for index in range(count)], fps=float(rate),
+                       video_options=B_FRAMES)
+    for time, number in zip([0, 1, 2, 3], numbers(path, range(4)), strict=True):
+        # The last frame at or before the time; both containers round a frame's time to 1 ms.
+        assert number in {math.floor(time * rate + shift) for shift in (-0.1, 0, 0.1)}
+
+
+def test_an_edit_list_is_followed(tmp_path):
+    images = [numbered_picture(index) for index in range(120)]
+    whole = write_media(tmp_path / "whole.mp4", images, fps=10, sound=tone(12, 44_100), video_options={"g": "50"})
+    part = tmp_path / "part.mp4"      # cut without encoding: from the key frame at 5 s, and 2.3 s of it edited out
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-ss", "7.3", "-i", whole, "-c", "copy", part],
+                   check=True)
+    assert numbers(part, [0, 1, 2, 3]) == [73, 83, 93, 103]
+    assert len(read_audio(part)) == pytest.approx(4.7 * 22_050, abs=0.05 * 22_050)
 
 
 @pytest.mark.parametrize("name", ["v.mp4", "v.mkv"])

@@ -60,9 +60,8 @@ def baseline(clip: Path, folder: Path) -> None:
     samples, rate = librosa.load(folder / "sound.wav")
     librosa.feature.mfcc(y=samples, sr=rate, n_mfcc=20)
     reader = imageio.get_reader(str(clip), "ffmpeg")
-    images = np.asarray(list(reader))            # all frames of the clip at once, as the reference held them
-    fps = reader.get_meta_data()["fps"]
-    frames = [cv2.resize(images[round(k * fps)], (88, 66)) for k in range(int(len(images) / fps))]
+    fps = round(reader.get_meta_data()["fps"])
+    frames = [cv2.resize(image, (88, 66)) for index, image in enumerate(reader) if index % fps == 0]
     np.save(folder / "frames.npy", np.asarray(frames))
 
 

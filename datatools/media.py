@@ -280,6 +280,25 @@ def _decode(
         )
 
 
+class _MonoMixer:
+    """Sound frames of any format and layout to mono float32 at one rate."""
+
+    def __init__(self, rate: int):
+        self.rate, self.setup, self.resampler = rate, None, None
+
+    def mix(self, frame: av.AudioFrame) -> list[np.ndarray]:
+        """Mono pieces, each float32 (n,). Raises av.FFmpegError."""
+        channels = len(frame.layout.channels)
+        if frame.format.name == "fltp" and channels <= 2 and frame.sample_rate == self.rate:
+            samples = frame.to_ndarray()       # most files: nothing to convert
+            return [samples[0] if channels == 1 else (samples[0] + samples[1]) * np.float32(0.5)]
+        if self.setup != (frame.format.name, frame.layout.name, frame.sample_rate):
+            self.setup = (frame.format.name, frame.layout.name, frame.sample_rate)
+            layout = "mono" if channels == 1 else "stereo"
+            self.resampler = av.AudioResampler(format="fltp", layout=layout, rate=self.rate)
+        return [part.to_ndarray().mean(axis=0, dtype=np.float32) for part in self.resampler.resample(frame)]
+
+
 def read_audio(
     path: Path,
     sample_rate: int = SAMPLE_RATE,
@@ -305,24 +324,21 @@ def read_audio(
         limit = max(container.duration or 0, 0) / av.time_base     # s; no silence is filled in beyond the file's end
         promised = _promised_duration(container, stream) if "mp4" in container.format.name else None
         stop = float("inf") if duration is None else start + duration + RESAMPLE_MARGIN
-        rate, setup, resampler, origin = 0, None, None, 0
+        rate, mixer, origin = 0, None, 0
         chunks, num_samples = [], 0       # num_samples: where the next one belongs, counted from time zero
         try:
             for second, _, frame in _decode(path, container, stream, "sound", start - RESAMPLE_MARGIN, salvage):
                 if not rate:
                     rate = frame.sample_rate
+                    mixer = _MonoMixer(rate)
                     # A span begins where samples of both rates fall together.
                     step = rate // math.gcd(rate, sample_rate)
                     origin = num_samples = max(0, math.floor((start - RESAMPLE_MARGIN) * rate)) // step * step
-                if setup != (frame.format.name, frame.layout.name, frame.sample_rate):
-                    setup = (frame.format.name, frame.layout.name, frame.sample_rate)
-                    layout = "mono" if len(frame.layout.channels) == 1 else "stereo"
-                    resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
                 try:
-                    parts = [part.to_ndarray().mean(axis=0, dtype=np.float32) for part in resampler.resample(frame)]
+                    parts = mixer.mix(frame)
                 except av.FFmpegError as error:
                     raise MediaError(
-                        f"{path}: {setup[0]} sound with layout {setup[1]!r} cannot be mixed to mono "
+                        f"{path}: {frame.format.name} sound with layout {frame.layout.name!r} cannot be mixed to mono "
                         f"({_reason(error)}). Encode it again."
                     ) from error
                 position = round(second * rate)

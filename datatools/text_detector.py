@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 DETECTORS = ("easyocr", "rapidocr")
 Box = tuple[list[list[float]], str, float]     # four [x, y] in pixels, text ("" without recognition), confidence
 
-# Long side of the detector's input, pixels; smaller pictures stay as they are. RapidOCR at 288 takes 16 ms a picture on
-# one core and, at 320x180, finds all subtitles and credits of 8 pixels on smooth or grainy pictures, and those of 14 on
-# crowded ones; of credits of 10 pixels on crowded ones it finds 14 of 25 (256: 11, 12 ms; 320: 21, 20 ms).
+# Long side of the detector's input, pixels; smaller pictures stay as they are. What RapidOCR gains from more, and what
+# it costs, is printed by benchmarks/one_pass.py.
 MAX_SIDE = {"easyocr": 2560, "rapidocr": 288}
 # Share of the picture. RapidOCR takes many a textless, smooth picture for one letter that fills it.
 MAX_AREA = 0.4

@@ -181,10 +181,13 @@ def probe(path: Path) -> MediaInfo:
         )
 
 
-def _packets(container, stream, first: float) -> Iterator[av.Packet]:
-    """Packets of all streams, from one so early that `first` (s) can be decoded; from the start where jumping fails."""
+def _packets(container, stream, first: float, alone: bool = False) -> Iterator[av.Packet]:
+    """Packets of all streams, from one so early that `first` (s) can be decoded; from the start where jumping fails.
+
+    `alone` leaves out those of other streams.
+    """
     if first < SEEK_FROM:
-        yield from container.demux()
+        yield from container.demux(stream) if alone else container.demux()
         return
     for back in SEEK_BACK:
         target = max(0.0, first - back)
@@ -220,8 +223,12 @@ def _decode(
     zero = _zero(container)
     duration = _promised_duration(container, stream)
     promised_end = None if duration is None else max(0.0, _stream_start(container, stream)) + duration
+    # All streams where need be: a Matroska file may promise only how long the longest of them is, and what is lost from
+    # its middle shows as a time without packets. An MP4 file tells both of each stream.
+    alone = promised_end is not None and "mp4" in container.format.name.split(",")
+    guessed = set(container.format.name.split(",")) & set(ESTIMATED_DURATION)
     container_end = None
-    if container.duration is not None and not set(container.format.name.split(",")) & set(ESTIMATED_DURATION):
+    if not alone and not guessed and container.duration is not None:
         container_end = container.duration / av.time_base
     rate = stream.average_rate if kind == "picture" else None
     default_duration = float(1 / rate) if rate else 0.0
@@ -231,8 +238,7 @@ def _decode(
     end = None              # s; where the last decoded frame ends
     demuxed_end = 0.0       # s; the same for every stream of the file, not decoded
     try:
-        # All streams: a Matroska file may promise only how long the longest of them is.
-        for packet in _packets(container, stream, first):
+        for packet in _packets(container, stream, first, alone):
             if packet.pts is not None:
                 begin = float(packet.pts * packet.time_base - zero)
                 if salvage is not None and demuxed_end and begin > demuxed_end + HOLE_TOLERANCE:
@@ -290,8 +296,9 @@ class _MonoMixer:
         """Mono pieces, each float32 (n,). Raises av.FFmpegError."""
         channels = len(frame.layout.channels)
         if frame.format.name == "fltp" and channels <= 2 and frame.sample_rate == self.rate:
-            samples = frame.to_ndarray()       # most files: nothing to convert
-            return [samples[0] if channels == 1 else (samples[0] + samples[1]) * np.float32(0.5)]
+            # Most files: nothing to convert. A plane may be longer than its samples, and is libav's own memory.
+            planes = [np.frombuffer(plane, np.float32, frame.samples) for plane in frame.planes]
+            return [planes[0].copy() if channels == 1 else (planes[0] + planes[1]) * np.float32(0.5)]
         if self.setup != (frame.format.name, frame.layout.name, frame.sample_rate):
             self.setup = (frame.format.name, frame.layout.name, frame.sample_rate)
             layout = "mono" if channels == 1 else "stereo"

@@ -50,8 +50,8 @@ def run_command(main: Callable[[], int | None]) -> None:
 
 
 def _temporary(path: Path) -> Path:
-    """A name beside `path` that tells which process of which machine writes it."""
-    return path.with_name(f".tmp-{os.getpid()}@{platform.node()}-{uuid.uuid4().hex[:8]}-{path.name}")
+    """A name beside `path` that tells which process of which machine writes it; short, even where that is long."""
+    return path.with_name(f".tmp-{os.getpid()}@{platform.node()}-{uuid.uuid4().hex[:8]}{path.suffix}")
 
 
 def sweep_temporaries(folder: Path) -> None:

@@ -28,7 +28,8 @@ REPEATS = 5      # the least of so many counts
 COMMANDS = ("utils/extract_audio.py", "utils/extract_video.py", "utils/extract_textROI.py", "datatools/text_extract.py",
             "datatools/preprocess.py", "datatools/synth.py", "avt_main.py", "avt_normal_main.py", "avt_yolt_main.py",
             "fuse/fuse.py")
-SIDES = (288, 320, 384, 448, 512, 640)
+SIDES = (640,)
+READABLE = (3, 0.8)      # letters, and RapidOCR's confidence
 
 
 def cost(function) -> tuple[float, float]:
@@ -102,43 +103,95 @@ def lengthen(clip: Path, folder: Path, seconds: float) -> Path:
     return long
 
 
-def text_rows(clip: Path) -> list[tuple[str, float, float, float, int]]:
-    """(settings, seconds a clip, recall and extra of the full-size detection's cells, pictures searched)."""
+def text_of(clip: Path, side: int) -> tuple[float, dict, int]:
+    """(seconds, boxes as in the JSON, pictures searched) of one clip, on one thread; decoding does not count."""
+    from datatools.media import read_frames
+    from datatools.text_detector import load_detector
+    from datatools.text_extract import BoxFinder
+
+    detector = load_detector("rapidocr", max_side=side, threads=1)
+    images = list(read_frames(clip, range(200)))
+    searched = []
+    detect = detector.detect
+    detector.detect = lambda image: searched.append(1) or detect(image)
+    finder = BoxFinder(detector)
+    started = time.perf_counter()
+    boxes = {str(k): finder.find(image) for k, image in enumerate(images)}
+    return time.perf_counter() - started, boxes, len(searched)
+
+
+def reference_boxes(clip: Path, params: dict, readable: list | None = None) -> tuple[float, dict]:
+    """(seconds, boxes) of RapidOCR on every picture, all cores; `readable` gets what it reads, where it reads."""
     import cv2
     import numpy as np
     from rapidocr import RapidOCR
 
     from datatools.media import read_frames
-    from datatools.text_detector import MAX_AREA, MAX_SIDE, _as_quad, load_detector
-    from datatools.text_extract import BoxFinder
+    from datatools.text_detector import MAX_AREA, _as_quad
+
+    engine = RapidOCR(params={"Global.log_level": "error"} | params)
+    images = list(read_frames(clip, range(200)))
+    started = time.perf_counter()
+    results = [engine(image[:, :, ::-1]) if image is not None and np.any(image) else None for image in images]
+    took = time.perf_counter() - started
+    found, read = {}, {}
+    for second, (image, result) in enumerate(zip(images, results, strict=True)):
+        rows = []
+        for index, quad in enumerate([] if result is None or result.boxes is None else result.boxes):
+            # Very large boxes are none of a text, whoever finds them.
+            if cv2.contourArea(quad.astype("float32")) <= MAX_AREA * image.shape[0] * image.shape[1]:
+                text = ("", 0.0) if readable is None else (result.txts[index].strip(), float(result.scores[index]))
+                rows.append([_as_quad(quad), list(image.shape[:2]), *text])
+        found[str(second)] = rows
+        read[str(second)] = [row for row in rows if len(row[2]) >= READABLE[0] and row[3] >= READABLE[1]]
+    if readable is not None:
+        readable.append(read)
+    return took, found
+
+
+def text_table(clip: Path) -> None:
+    """Cells that each way marks, beside detection on every picture in its own size, and beside what is readable."""
+    import joblib
+    import numpy as np
+
+    from datatools.text_detector import MAX_SIDE
     from datatools.text_roi import paint_boxes
 
-    images = list(read_frames(clip, range(200)))
-    engine = RapidOCR(params={"Global.log_level": "error"})
-    started = time.perf_counter()
-    found = {}
-    for second, image in enumerate(images):
-        result = engine(image[:, :, ::-1]) if image is not None and np.any(image) else None
-        quads = [] if result is None or result.boxes is None else result.boxes
-        # Boxes that fill half the picture are none of a text, whoever finds them.
-        found[str(second)] = [[_as_quad(quad), list(image.shape[:2]), "", 1.0] for quad in quads
-                              if cv2.contourArea(quad.astype("float32")) <= MAX_AREA * image.shape[0] * image.shape[1]]
-    rows = [("defaults, every picture, reading too", time.perf_counter() - started, 1.0, 0.0, len(images))]
-    full = paint_boxes(found).astype(bool)
-    for side in sorted({*SIDES, MAX_SIDE["rapidocr"]}):
-        detector = load_detector("rapidocr", max_side=side)
-        searched = []
-        detect = detector.detect
-        detector.detect = lambda image, detect=detect, searched=searched: searched.append(1) or detect(image)
-        finder = BoxFinder(detector)
-        started = time.perf_counter()
-        cells = paint_boxes({str(k): finder.find(image) for k, image in enumerate(images)}).astype(bool)
-        took = time.perf_counter() - started
-        recall = (cells & full).sum() / max(1, full.sum())
-        extra = (cells & ~full).sum() / max(1, full.sum())
-        chosen = ", the choice" if side == MAX_SIDE["rapidocr"] else ""
-        rows.append((f"at most {side} px{chosen}", took, recall, extra, len(searched)))
-    return rows
+    alone = {"Global.use_rec": False, "Global.use_cls": False}
+    readable: list[dict] = []
+    reading_took, _ = reference_boxes(clip, {}, readable)
+    read = paint_boxes(readable[0]).astype(bool)
+    default_took, found = reference_boxes(clip, alone)
+    default = paint_boxes(found).astype(bool)
+    side = MAX_SIDE["rapidocr"]
+    own_took, found = reference_boxes(clip, alone | {"Det.limit_type": "max", "Det.limit_side_len": side})
+    own = paint_boxes(found).astype(bool)
+
+    def share(cells, of) -> str:
+        return f"{cells.sum() / of.sum():.1%}" if of.any() else "-"
+
+    print(f"\n| text boxes, RapidOCR: {clip.name} | s a clip | pictures searched | of own size: found | extra | "
+          "of readable text: found | cells a picture without text |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    textless = ~read.any((1, 2))
+    pictures = len(found)
+
+    def row(title, took, searched, cells):
+        idle = cells[:pictures][textless[:pictures]].sum() / max(1, textless[:pictures].sum())
+        print(f"| {title} | {took:.1f} | {searched} | {share(cells & own, own)} | {share(cells & ~own, own)} | "
+              f"{share(cells & read, read)} | {idle:.1f} |")
+
+    row("defaults (enlarged), reading too", reading_took, pictures, default)
+    row("defaults (enlarged), boxes alone", default_took, pictures, default)
+    row(f"own size, at most {side} px, every picture", own_took, pictures, own)
+    cores = number_of_cores()
+    for tried in SIDES:
+        # One clip a core, one thread a clip, as the commands do it.
+        done = joblib.Parallel(cores)(joblib.delayed(text_of)(clip, tried) for _ in range(cores))
+        took, boxes, searched = done[0]
+        chosen = ", the choice" if tried == side else ""
+        row(f"this project, at most {tried} px{chosen}", np.mean([d[0] for d in done]) / cores, searched,
+            paint_boxes(boxes).astype(bool))
 
 
 def busy_share(clip: Path, folder: Path) -> tuple[float, float]:
@@ -158,6 +211,7 @@ def main(argv: list[str] | None = None) -> int:
         os.environ.setdefault(name, "1")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip", type=Path, nargs="?", help="a video file (default: a clip is made)")
+    parser.add_argument("--text", type=Path, nargs="+", default=[], metavar="CLIP", help="more clips, for text alone")
     parser.add_argument("--skip_text", action="store_true", help="leave out the table of text detection, the longest")
     arguments = parser.parse_args(argv)
 
@@ -192,10 +246,8 @@ def main(argv: list[str] | None = None) -> int:
         for title, path in (("the clip", clip), (f"{HOURS_LONG} hours", long)):
             print(f"| {title} | {peak_memory(path, folder):.0f} |")
         if not arguments.skip_text:
-            print("\n| text boxes, RapidOCR, all cores | s a clip | cells found | cells extra | pictures searched |")
-            print("| --- | ---: | ---: | ---: | ---: |")
-            for title, took, recall, extra, searched in text_rows(clip):
-                print(f"| {title} | {took:.1f} | {recall:.1%} | {extra:.1%} | {searched} |")
+            for text_clip in [clip, *arguments.text]:
+                text_table(text_clip)
         share, wall = busy_share(clip, folder)
         print(f"\n{4 * number_of_cores()} clips through all stages: {wall:.1f} s, cores busy {share:.0%}\n")
         print("| start with --help | s |\n| --- | ---: |")

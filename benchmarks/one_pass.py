@@ -28,7 +28,7 @@ REPEATS = 5      # the least of so many counts
 COMMANDS = ("utils/extract_audio.py", "utils/extract_video.py", "utils/extract_textROI.py", "datatools/text_extract.py",
             "datatools/preprocess.py", "datatools/synth.py", "avt_main.py", "avt_normal_main.py", "avt_yolt_main.py",
             "fuse/fuse.py")
-SIDES = (640,)
+SIDES = (288, 384, 512, 640)
 READABLE = (3, 0.8)      # letters, and RapidOCR's confidence
 
 
@@ -142,8 +142,9 @@ def reference_boxes(clip: Path, params: dict, readable: list | None = None) -> t
             if cv2.contourArea(quad.astype("float32")) <= MAX_AREA * image.shape[0] * image.shape[1]:
                 text = ("", 0.0) if readable is None else (result.txts[index].strip(), float(result.scores[index]))
                 rows.append([_as_quad(quad), list(image.shape[:2]), *text])
-        found[str(second)] = rows
-        read[str(second)] = [row for row in rows if len(row[2]) >= READABLE[0] and row[3] >= READABLE[1]]
+        if result is not None:
+            found[str(second)] = rows
+            read[str(second)] = [row for row in rows if len(row[2]) >= READABLE[0] and row[3] >= READABLE[1]]
     if readable is not None:
         readable.append(read)
     return took, found
@@ -173,17 +174,17 @@ def text_table(clip: Path) -> None:
     print(f"\n| text boxes, RapidOCR: {clip.name} | s a clip | pictures searched | of own size: found | extra | "
           "of readable text: found | cells a picture without text |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
-    textless = ~read.any((1, 2))
-    pictures = len(found)
+    there = sorted(map(int, readable[0]))      # black pictures and those after the end are not searched
+    textless = [second for second in there if not read[second].any()]
 
     def row(title, took, searched, cells):
-        idle = cells[:pictures][textless[:pictures]].sum() / max(1, textless[:pictures].sum())
+        idle = cells[textless].sum() / max(1, len(textless))
         print(f"| {title} | {took:.1f} | {searched} | {share(cells & own, own)} | {share(cells & ~own, own)} | "
               f"{share(cells & read, read)} | {idle:.1f} |")
 
-    row("defaults (enlarged), reading too", reading_took, pictures, default)
-    row("defaults (enlarged), boxes alone", default_took, pictures, default)
-    row(f"own size, at most {side} px, every picture", own_took, pictures, own)
+    row("defaults (enlarged), reading too", reading_took, len(there), default)
+    row("defaults (enlarged), boxes alone", default_took, len(there), default)
+    row(f"own size, at most {side} px, every picture", own_took, len(there), own)
     cores = number_of_cores()
     for tried in SIDES:
         # One clip a core, one thread a clip, as the commands do it.

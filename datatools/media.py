@@ -7,9 +7,11 @@
 Time zero is the container's start (the earliest of its streams), so that picture and sound stay together.
 """
 
+import bisect
 import contextlib
 import io
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -212,15 +214,58 @@ def _packets(container, stream, first: float, alone: bool = False) -> Iterator[a
     yield from container.demux()
 
 
+def _mark_needless(packets: Iterable[av.Packet], stream, zero: float, times: list[float]) -> Iterator[tuple]:
+    """(packet, whether its frame is not the one shown at any of `times`), in the packets' order.
+
+    A packet waits until a decoding time tells that no later one can be shown before it. Where times are missing or
+    disagree, every packet counts as needed.
+    """
+    base, ends = float(stream.time_base), [time + TIME_TOLERANCE for time in times]
+    latest = [-math.inf] * len(times)      # s; the last frame presented at or before each time
+    waiting: deque[tuple[av.Packet, float, int]] = deque()
+    reliable, decoded_to = True, -math.inf
+    for packet in packets:
+        if packet.stream_index != stream.index:
+            waiting.append((packet, 0.0, -1))
+        else:
+            pts, dts = packet.pts, packet.dts
+            second, index = 0.0, -1
+            if pts is None or (dts is not None and (pts < dts or dts * base < decoded_to)):
+                reliable = reliable and pts is dts is None      # the empty packet at the end says nothing
+            else:
+                decoded_to = decoded_to if dts is None else dts * base     # Matroska: unknown for the first ones
+                second = pts * base - zero
+                index = bisect.bisect_left(ends, second)
+                if index < len(times):
+                    latest[index] = max(latest[index], second)
+            waiting.append((packet, second, index))
+        now = decoded_to - zero
+        while waiting:
+            packet, second, index = waiting[0]
+            if reliable and 0 <= index < len(times) and now <= ends[index]:
+                break
+            waiting.popleft()
+            yield packet, reliable and 0 <= index < len(times) and second < latest[index]
+    for packet, second, index in waiting:
+        yield packet, reliable and 0 <= index < len(times) and second < latest[index]
+
+
 def _decode(
-    path: Path, container, stream, kind: str, first: float = 0.0, salvage: list[str] | None = None
+    path: Path,
+    container,
+    stream,
+    kind: str,
+    first: float = 0.0,
+    salvage: list[str] | None = None,
+    times: list[float] | None = None,
 ) -> Iterator[tuple[float, float, av.frame.Frame]]:
     """(seconds from time zero, its duration in seconds, frame), in the order of presentation; about from `first` on.
 
-    Where the middle of the file is missing, the times go on behind it; a list `salvage` is told of it.
+    With `times`, frames that are shown at none of them may be left out. Where the middle of the file is missing, the
+    times go on behind it; a list `salvage` is told of it.
     Raises MediaError where decoding fails, nothing can be decoded, or the stream ends before its promised end.
     """
-    zero = _zero(container)
+    zero = float(_zero(container))
     duration = _promised_duration(container, stream)
     promised_end = None if duration is None else max(0.0, _stream_start(container, stream)) + duration
     # All streams where need be: a Matroska file may promise only how long the longest of them is, and what is lost from
@@ -236,17 +281,38 @@ def _decode(
 
     lost_from = None        # s; where packets that cannot be decoded begin, before the first frame
     end = None              # s; where the last decoded frame ends
+    left_out_end = 0.0      # s; the same of those left out
     demuxed_end = 0.0       # s; the same for every stream of the file, not decoded
+    # Making a Fraction for each packet would cost a quarter of the decoding.
+    bases = {other.index: float(other.time_base) for other in container.streams if other.time_base}
+    frame_base = None
+    packets = _packets(container, stream, first, alone)
+    # H.264 says of each picture whether any other is built from it: without the others, the rest is the same to the
+    # bit. (HEVC's mark means less: a higher temporal layer may still build on it.)
+    codec = stream.codec_context
+    if times and codec.name == "h264":
+        marked = _mark_needless(packets, stream, zero, times)
+    else:
+        marked = ((packet, False) for packet in packets)
+    leaving_out = False
     try:
-        for packet in _packets(container, stream, first, alone):
-            if packet.pts is not None:
-                begin = float(packet.pts * packet.time_base - zero)
+        for packet, needless in marked:
+            base = bases.get(packet.stream_index, 0.0)
+            pts = packet.pts
+            if pts is not None:
+                begin = pts * base - zero
                 if salvage is not None and demuxed_end and begin > demuxed_end + HOLE_TOLERANCE:
                     salvage.append(f"{path}: nothing of it could be read between {demuxed_end:.1f} and {begin:.1f} s. "
                                    "The file is damaged: copy or encode it again, or remove it.")
-                demuxed_end = max(demuxed_end, float((packet.pts + (packet.duration or 0)) * packet.time_base - zero))
+                demuxed_end = max(demuxed_end, (pts + (packet.duration or 0)) * base - zero)
             if packet.stream_index != stream.index:
                 continue
+            needless = needless and end is not None      # the first frame is shown at earlier times, whichever it is
+            if needless is not leaving_out:
+                codec.skip_frame = "NONREF" if needless else "DEFAULT"
+                leaving_out = needless
+            if needless:
+                left_out_end = max(left_out_end, (pts + (packet.duration or 0)) * base - zero)
             try:
                 frames = packet.decode()
             except av.FFmpegError:
@@ -254,15 +320,16 @@ def _decode(
                     raise
                 # A recording may begin before its first key frame.
                 if lost_from is None:
-                    lost_from = float((packet.pts or 0) * packet.time_base - zero)
+                    lost_from = (pts or 0) * base - zero
                 continue
             for frame in frames:
                 stamp = frame.pts if frame.pts is not None else frame.dts
-                second = float(stamp * frame.time_base - zero) if stamp is not None else end or 0.0
+                frame_base = frame_base or float(frame.time_base)
+                second = stamp * frame_base - zero if stamp is not None else end or 0.0
                 if kind == "sound":
                     lasts = frame.samples / frame.sample_rate
                 else:
-                    lasts = float(frame.duration * frame.time_base) if frame.duration else default_duration
+                    lasts = frame.duration * frame_base if frame.duration else default_duration
                 if end is None and lost_from is not None and second - lost_from > CUT_TOLERANCE:
                     raise MediaError(
                         f"{path}: its {kind} cannot be decoded before {second:.1f} s{of_promised}. "
@@ -278,7 +345,7 @@ def _decode(
     if end is None:
         codec = stream.codec_context.name
         raise MediaError(f"{path}: no {kind} could be decoded from its {codec} stream. Encode it again, or remove it.")
-    ends_early = promised_end is not None and end < promised_end - CUT_TOLERANCE
+    ends_early = promised_end is not None and max(end, left_out_end) < promised_end - CUT_TOLERANCE
     if ends_early or (container_end is not None and demuxed_end < container_end - CUT_TOLERANCE):
         raise MediaError(
             f"{path}: its {kind} ends after {end:.1f} s{of_promised}. The file is cut off or damaged: "
@@ -294,7 +361,7 @@ class _MonoMixer:
 
     def mix(self, frame: av.AudioFrame) -> list[np.ndarray]:
         """Mono pieces, each float32 (n,). Raises av.FFmpegError."""
-        channels = len(frame.layout.channels)
+        channels = frame.layout.nb_channels
         if frame.format.name == "fltp" and channels <= 2 and frame.sample_rate == self.rate:
             # Most files: nothing to convert. A plane may be longer than its samples, and is libav's own memory.
             planes = [np.frombuffer(plane, np.float32, frame.samples) for plane in frame.planes]
@@ -420,7 +487,7 @@ def read_frames(
         stream.codec_context.thread_count = threads
         stream.codec_context.thread_type = "AUTO"
         index, shown, image, end = 0, None, None, 0.0
-        decoded = _decode(path, container, stream, "picture", times[0] if times else 0.0, salvage)
+        decoded = _decode(path, container, stream, "picture", times[0] if times else 0.0, salvage, times)
         while index < len(times):
             try:
                 found = next(decoded, None)

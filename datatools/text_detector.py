@@ -189,6 +189,8 @@ class RapidOcrDetector:
             "Det.limit_side_len": identity["settings"]["max_side"],
             "EngineConfig.onnxruntime.intra_op_num_threads": threads or -1,
             "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+            # Without it the C library's heap grows by 200 MB over a clip.
+            "EngineConfig.onnxruntime.enable_cpu_mem_arena": True,
         }
         if self.recognize:
             params |= {"Rec.model_path": str(_rapidocr_model("rec")), "Cls.model_path": str(_rapidocr_model("cls"))}

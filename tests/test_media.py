@@ -59,6 +59,36 @@ def test_variable_rate_is_read_by_presentation_time(tmp_path, name):
     assert numbers(path, asked) == [0, 0, 1, 4, 4, 5, 5, 8, 8, 9, 10]
 
 
+@pytest.mark.parametrize("name", ["v.mp4", "v.mkv", "v.ts"])
+@pytest.mark.parametrize("rate", ["constant", "variable"])
+def test_leaving_out_pictures_that_no_other_needs_changes_nothing(tmp_path, monkeypatch, name, rate):
+    random = np.random.default_rng(5)
+    images = [random.integers(0, 256, (64, 128, 3), np.uint8) // 4 + numbered_picture(index) // 2
+              for index in range(120)]
+    steps = np.where(random.random(120) < 0.1, 1.7, 0.04) if rate == "variable" else np.full(120, 0.04)
+    path = write_media(tmp_path / name, images, list(np.cumsum(steps) - steps[0]), fps=25, sound=tone(3, 44_100),
+                       video_options={"bf": "3", "preset": "medium", "b_strategy": "0", "sc_threshold": "0"})
+    end = float(steps.sum())
+    asked = [np.arange(0, end + 2), np.sort(random.uniform(0, end, 40)), np.arange(0, end, 0.03), [end / 2]]
+    decoded = []
+    decode = media._decode
+
+    def counting(*arguments):
+        for item in decode(*arguments):
+            decoded.append(item[0])
+            yield item
+
+    monkeypatch.setattr(media, "_decode", counting)
+    sparing = [list(read_frames(path, times)) for times in asked]
+    spared, decoded[:] = len(decoded), []
+    monkeypatch.setattr(media, "_mark_needless", lambda packets, *_: ((packet, False) for packet in packets))
+    full = [list(read_frames(path, times)) for times in asked]
+    assert spared < len(decoded)
+    for few, all_ in zip(sparing, full, strict=True):
+        assert [image is None for image in few] == [image is None for image in all_]
+        assert all(np.array_equal(one, other) for one, other in zip(few, all_, strict=True) if one is not None)
+
+
 def test_nothing_is_shown_after_the_last_picture_has_ended(tmp_path):
     path = write_media(tmp_path / "a.mp4", PICTURES[:25], fps=10)
     assert numbers(path, [2, 2.4, 2.5, 3]) == [20, 24, None, None]

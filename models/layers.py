@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from models.gru import bidirectional_gru_bf16
+
 STEPS = 200   # time steps of every feature, one a second of the clip
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -29,11 +31,12 @@ class BiGRU(nn.GRU):
         super().__init__(channels, hidden, num_layers=2, batch_first=True, bidirectional=True, dropout=dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        self.flatten_parameters()
-        # On a CPU the GRU's many small products are faster in float32 than under bfloat16 autocast.
-        kind = x.device.type
-        with torch.autocast(kind, enabled=kind != "cpu" and torch.is_autocast_enabled(kind)):
-            x = super().forward(x.float() if kind == "cpu" else x)[0]
+        if x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):
+                x = bidirectional_gru_bf16(x, self)
+        else:
+            self.flatten_parameters()
+            x = super().forward(x)[0]
         x = x.transpose(1, 2)   # (B, 2 * hidden, T)
         return nn.functional.adaptive_avg_pool1d(x, STEPS)
 

@@ -150,3 +150,23 @@ def test_the_small_presets_switches_keep_answers_within_the_clip(network):
     net = network(sharpness=2.0, feature_dropout=0.5, normalise_mfcc=True, **TINY).eval()
     seconds = net.seconds(net(**random_batch(2)))
     assert ((seconds >= 0) & (seconds <= 200)).all()
+
+
+@pytest.mark.parametrize("precision, tolerance", [(torch.float32, 1e-6), (torch.bfloat16, 0.01)])
+def test_the_fast_gru_is_torchs_gru_outputs_and_gradients_alike(monkeypatch, precision, tolerance):
+    from models import gru
+    from models.layers import BiGRU
+
+    torch.manual_seed(0)
+    net = BiGRU(12, 16, dropout=0.0)
+    x, weight = torch.randn(3, 23, 12, requires_grad=True), torch.randn(3, 23, 32)
+    results = []
+    for forward in (lambda: torch.nn.GRU.forward(net, x)[0], lambda: gru.bidirectional_gru_bf16(x, net)):
+        net.zero_grad()
+        x.grad = None
+        out = forward()
+        (out * weight).sum().backward()
+        results.append([out.detach(), x.grad.clone(), *(p.grad.clone() for p in net.parameters())])
+        monkeypatch.setattr(gru.torch, "bfloat16", precision)
+    for expected, found in zip(*results, strict=True):
+        assert (found - expected).norm() <= tolerance * expected.norm()

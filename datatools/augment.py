@@ -1,9 +1,14 @@
 """Augmentation of a batch, on its device: clips shifted in time, their colours and the sound's timbre varied.
 
-    batch = shift_in_time(batch, max_seconds=60, generator=generator)
-    batch = vary_look_and_sound(batch, strength=0.5, generator=generator)
+    generators = clip_generators(seed, epoch, batch["index"].tolist())
+    batch = shift_in_time(batch, max_seconds=60, generators=generators)
+    batch = vary_look_and_sound(batch, strength=0.5, generators=generators)
+
+Every clip has its own generator, so what happens to it does not hang on which clips share its batch: not on where a
+training was interrupted, nor on how many processes divide the batch.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,53 +22,63 @@ MOST_GAIN = 0.8   # at strength 1 a colour channel is multiplied by 1 +- this
 MFCC_OFFSETS = (60.0, *(20.0,) * 3, *(10.0,) * 16)
 
 
-def draw_shifts(seconds: Tensor, max_seconds: int, generator: torch.Generator) -> Tensor:
+def clip_generators(seed: int, epoch: int, indices: list[int]) -> list[np.random.Generator]:
+    """A random generator for each clip of a batch."""
+    return [np.random.default_rng((seed, epoch, index)) for index in indices]
+
+
+def draw_shifts(seconds: Tensor, max_seconds: int, generators: list[np.random.Generator]) -> Tensor:
     """Whole seconds to shift each clip by, uniform in what keeps its label within the clip. (B,) -> (B,) int64.
 
     A label that lies nearer to an end than MARGIN already may stay there, but moves no nearer.
     """
     low = torch.maximum(torch.full_like(seconds, -max_seconds), (MARGIN - seconds).clamp(max=0)).ceil()
     high = torch.minimum(torch.full_like(seconds, max_seconds), (CLIP_SECONDS - MARGIN - seconds).clamp(min=0)).floor()
-    draw = torch.rand(len(seconds), generator=generator).to(seconds.device)
+    draw = torch.tensor([generator.random() for generator in generators], device=seconds.device)
     return (low + (draw * (high - low + 1)).floor()).long()
 
 
-def shift_in_time(batch: dict[str, Tensor], max_seconds: int, generator: torch.Generator) -> dict[str, Tensor]:
+def shift_in_time(
+    batch: dict[str, Tensor], max_seconds: int, generators: list[np.random.Generator]
+) -> dict[str, Tensor]:
     """Shift every clip of a batch by its own number of seconds; what comes in from outside is black and silent.
 
-    Takes and gives the tensors of ClipDataset, batched, on any device.
+    Takes and gives the tensors of ClipDataset, on any device.
     """
-    shifts = draw_shifts(batch["seconds"], max_seconds, generator)
+    shifts = draw_shifts(batch["seconds"], max_seconds, generators)
     shifted = dict(batch)
     shifted["seconds"] = batch["seconds"] + shifts
     for name in ("frames", "text_roi"):
         if name in batch:
-            shifted[name] = _shift(batch[name], shifts)
+            shifted[name] = _shift(batch[name], shifts, 0)
     if "mfcc" in batch:
-        steps = (shifts * MFCC_STEPS_PER_SECOND).round().long()
-        shifted["mfcc"] = _shift(batch["mfcc"].transpose(1, 2), steps).transpose(1, 2)
+        shifted["mfcc"] = _shift(batch["mfcc"], (shifts * MFCC_STEPS_PER_SECOND).round().long(), 1)
     return shifted
 
 
-def _shift(x: Tensor, steps: Tensor) -> Tensor:
-    """Move each sample along dimension 1 by its own number of steps, zeros coming in. (B, T, ...), (B,)."""
-    source = torch.arange(x.shape[1], device=x.device)[None] - steps[:, None]   # (B, T)
-    inside = (source >= 0) & (source < x.shape[1])
-    rows = torch.arange(len(x), device=x.device)[:, None]
-    moved = x[rows, source.clamp(0, x.shape[1] - 1)]
-    return moved * inside.view(*inside.shape, *[1] * (x.dim() - 2)).to(x.dtype)
+def _shift(x: Tensor, steps: Tensor, dimension: int) -> Tensor:
+    """Move each sample along one of its dimensions by its own number of steps, zeros coming in. (B, ...), (B,)."""
+    moved = torch.zeros_like(x)
+    length = x.shape[dimension + 1]
+    for row, step in enumerate(steps.tolist()):
+        kept = length - abs(step)
+        if kept > 0:
+            part = x[row].narrow(dimension, max(0, -step), kept)
+            moved[row].narrow(dimension, max(0, step), kept).copy_(part)
+    return moved
 
 
-def vary_look_and_sound(batch: dict[str, Tensor], strength: float, generator: torch.Generator) -> dict[str, Tensor]:
+def vary_look_and_sound(
+    batch: dict[str, Tensor], strength: float, generators: list[np.random.Generator]
+) -> dict[str, Tensor]:
     """Give every clip other colours, perhaps its mirror image (text masks too), and another loudness and timbre.
 
     What a boundary is does not hang on any of these. `strength` 0 to 1; silence added for padding stays zero.
     """
     varied = dict(batch)
-    count, device = len(batch["index"]), batch["index"].device
-    mirrored = (torch.rand(count, generator=generator) < 0.5).tolist()
-    channels = torch.rand(count, 3, generator=generator).argsort(1).tolist()
-    gains = (1 + strength * MOST_GAIN * (2 * torch.rand(count, 3, generator=generator) - 1)).tolist()
+    mirrored = [generator.random() < 0.5 for generator in generators]
+    channels = [generator.permutation(3).tolist() for generator in generators]
+    gains = [(1 + strength * MOST_GAIN * generator.uniform(-1, 1, 3)).tolist() for generator in generators]
     if "frames" in batch:
         # Clip by clip and channel by channel: a gather over all clips needs an index of eight bytes for every byte.
         varied["frames"] = torch.empty_like(batch["frames"])
@@ -76,7 +91,7 @@ def vary_look_and_sound(batch: dict[str, Tensor], strength: float, generator: to
         varied["text_roi"] = torch.stack([masks.flip(2) if mirror else masks for masks, mirror in pairs])
     if "mfcc" in batch:
         mfcc = batch["mfcc"]
-        spread = torch.tensor(MFCC_OFFSETS).view(1, -1, 1)
-        offset = (strength * spread * torch.randn(count, len(MFCC_OFFSETS), 1, generator=generator)).to(device)
+        draws = np.stack([generator.standard_normal(len(MFCC_OFFSETS)) for generator in generators])
+        offset = torch.from_numpy(strength * draws * MFCC_OFFSETS).to(mfcc.device, mfcc.dtype).unsqueeze(2)
         varied["mfcc"] = mfcc + offset * (mfcc != 0)
     return varied

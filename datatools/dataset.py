@@ -1,7 +1,7 @@
-"""Processed data as samples: which clips there are, whether all is well with them, and one dict of tensors a clip.
+"""Processed data as batches: which clips there are, whether all is well with them, and tensors of several clips.
 
-    clips, seconds = labelled_clips(root, folders, label_files, data_seed=0)["train"]
-    sample = ClipDataset(root, clips, seconds, inputs=("mfcc", "frames", "text_roi"))[0]
+    clip_set = labelled_clips(root, folders, label_files, data_seed=0)["train"]
+    batch = ClipDataset(root, clip_set, inputs=("mfcc", "frames", "text_roi")).batch([0, 5, 2])
 """
 
 import math
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from datatools.command import UserError
+from datatools.command import UserError, number_of_cores, save_array
 from datatools.features import FRAME_HEIGHT, FRAME_WIDTH, HOP, MOST_SECONDS, NUM_MFCC, SAMPLE_RATE, extract_frames
 from datatools.labels import Label, doubled_labels, read_labels, split_labels
 from datatools.layout import CLIP_SECONDS, Clip, check_unique
@@ -22,6 +22,7 @@ MFCC_STEPS_PER_SECOND = SAMPLE_RATE / HOP
 MOST_PROBLEMS = 40       # lines shown at once
 
 SHAPES = {
+    "mfcc": (NUM_MFCC, MFCC_STEPS),
     "frames": (CLIP_SECONDS, FRAME_HEIGHT, FRAME_WIDTH, 3),
     "text_roi": (CLIP_SECONDS, ROI_HEIGHT, ROI_WIDTH),
 }
@@ -166,29 +167,60 @@ def _check_one(root: Path, clip: Clip, name: str) -> str | None:
     return None
 
 
-def load_mfcc(path: Path) -> np.ndarray:
-    """float32 (20, 8616): zero-padded on the right, what is over 200 s cut off."""
-    mfcc = np.load(path)[:, :MFCC_STEPS].astype(np.float32, copy=False)
-    return np.pad(mfcc, ((0, 0), (0, MFCC_STEPS - mfcc.shape[1])))
+def decode_missing_frames(root: Path, clips: list[Clip]) -> int:
+    """Write _frames.npy for the clips that have a 1 fps video alone, so that no epoch decodes it; returns how many.
+
+    Raises UserError where a video cannot be decoded, OSError where the folder cannot be written.
+    """
+    import joblib
+
+    missing = [clip for clip in clips if not clip.frames(root).exists() and clip.video(root).exists()]
+    jobs = (joblib.delayed(_decode_frames)(clip.video(root), clip.frames(root)) for clip in missing)
+    joblib.Parallel(n_jobs=min(number_of_cores(), max(1, len(missing))))(jobs)
+    return len(missing)
 
 
-def load_frames(root: Path, clip: Clip) -> np.ndarray:
-    """uint8 (200, 66, 88, 3), RGB; from the 1 fps video where there is no _frames.npy."""
+def _decode_frames(video: Path, target: Path) -> None:
+    save_array(target, extract_frames(video))
+
+
+def _open(path: Path, remedy: str) -> np.ndarray:
+    """A .npy file, memory-mapped. Raises UserError where it cannot be read (any more)."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path}: cannot be read ({error}). {remedy} again, then --resume auto.") from error
+
+
+def fill_mfcc(target: np.ndarray, path: Path) -> None:
+    """A clip's MFCC into `target`, float32 (20, 8616): zeros on the right, what is over 200 s left out."""
+    mfcc = _open(path, REMEDIES["mfcc"])[:, :MFCC_STEPS]
+    np.copyto(target[:, :mfcc.shape[1]], mfcc, casting="unsafe")
+    target[:, mfcc.shape[1]:] = 0
+
+
+def fill_frames(target: np.ndarray, root: Path, clip: Clip) -> None:
+    """A clip's frames into `target`, uint8 (200, 66, 88, 3), RGB; from the 1 fps video where there is no .npy."""
     path = clip.frames(root)
-    return np.load(path) if path.exists() else extract_frames(clip.video(root))
+    np.copyto(target, _open(path, REMEDIES["frames"]) if path.exists() else extract_frames(clip.video(root)),
+              casting="unsafe")
 
 
-def load_text_roi(path: Path) -> np.ndarray:
-    """uint8 (200, 27, 36), 1 inside a text box; the reference's float64 files are read as well."""
-    return (np.load(path) > 0).astype(np.uint8)
+def fill_text_roi(target: np.ndarray, path: Path) -> None:
+    """A clip's text masks into `target`, uint8 (200, 27, 36), 1 inside a box; the reference's float64 files too."""
+    np.greater(_open(path, REMEDIES["text_roi"]), 0, out=target.view(bool))
 
 
-class ClipDataset(torch.utils.data.Dataset):
-    """One dict of tensors a clip: the inputs asked for, `index`, and `seconds` where the truth is known.
+class ClipDataset:
+    """Clips as batches: a dict of tensors, the inputs asked for, `index`, and `seconds` where the truth is known.
 
-    mfcc      (20, 8616) float32
-    frames    (200, 66, 88, 3) uint8, RGB
-    text_roi  (200, 27, 36) uint8
+    index     (B,) int64, places in the clip set
+    seconds   (B,) float32
+    mfcc      (B, 20, 8616) float32
+    frames    (B, 200, 66, 88, 3) uint8, RGB
+    text_roi  (B, 200, 27, 36) uint8
+
+    Files are memory-mapped and copied once, into the batch; nothing is decoded and nothing computed.
     """
 
     def __init__(self, root: Path, clip_set: ClipSet, inputs: tuple[str, ...]):
@@ -197,15 +229,20 @@ class ClipDataset(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.clip_set)
 
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        clip = self.clip_set.clips[index]
-        sample = {"index": torch.tensor(index)}
-        if "mfcc" in self.inputs:
-            sample["mfcc"] = torch.from_numpy(load_mfcc(clip.mfcc(self.root)))
-        if "frames" in self.inputs:
-            sample["frames"] = torch.from_numpy(load_frames(self.root, clip))
-        if "text_roi" in self.inputs:
-            sample["text_roi"] = torch.from_numpy(load_text_roi(clip.text_roi(self.root)))
+    def batch(self, indices: list[int], pinned: bool = False) -> dict[str, torch.Tensor]:
+        """The clips at these places; `pinned` memory is copied to a GPU while it computes. Raises UserError."""
+        batch = {"index": torch.tensor(indices)}
         if self.clip_set.seconds is not None:
-            sample["seconds"] = torch.tensor(self.clip_set.seconds[index])
-        return sample
+            batch["seconds"] = torch.from_numpy(self.clip_set.seconds[indices])
+        for name in self.inputs:
+            dtype = torch.float32 if name == "mfcc" else torch.uint8
+            batch[name] = torch.empty((len(indices), *SHAPES[name]), dtype=dtype, pin_memory=pinned)
+        for row, index in enumerate(indices):
+            clip = self.clip_set.clips[index]
+            if "mfcc" in batch:
+                fill_mfcc(batch["mfcc"][row].numpy(), clip.mfcc(self.root))
+            if "frames" in batch:
+                fill_frames(batch["frames"][row].numpy(), self.root, clip)
+            if "text_roi" in batch:
+                fill_text_roi(batch["text_roi"][row].numpy(), clip.text_roi(self.root))
+        return batch

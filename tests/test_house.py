@@ -19,7 +19,7 @@ ALLOWED = {
 COMMANDS = [
     "avt_main.py", "avt_normal_main.py", "avt_yolt_main.py", "fuse/fuse.py", "datatools/synth.py",
     "datatools/text_extract.py", "utils/extract_audio.py", "utils/extract_video.py", "utils/extract_textROI.py",
-    "utils/demo.py",
+    "utils/demo.py", "utils/evaluate.py", "datatools/preprocess.py",
 ]
 
 

@@ -159,10 +159,10 @@ def test_processed_data_of_the_reference_trains_and_infers_as_it_is(processed, t
         np.save(path, np.load(path).astype(np.float64))
     (processed / "ocr_text_train.json").write_text('{"clip0000_start": {"0": []}}')
 
-    sample = ClipDataset(processed, unlabelled_clips(processed, "data_C"), ("frames", "text_roi"))[0]
+    sample = ClipDataset(processed, unlabelled_clips(processed, "data_C"), ("frames", "text_roi")).batch([0])
     assert sample["text_roi"].dtype == torch.uint8 and set(sample["text_roi"].unique().tolist()) == {0, 1}
     expected = frame_thumbnail(pictures[100]).astype(int)
-    assert np.abs(sample["frames"][100].numpy() - expected).mean() < 3   # what H.264 at crf 18 leaves of large blocks
+    assert np.abs(sample["frames"][0, 100].numpy() - expected).mean() < 3   # what H.264 leaves of large blocks
 
     argv = flags(processed, tiny_preset, tmp_path / "run", "--max_epoch", 1)
     assert avt_main.main(argv) == 0
@@ -183,10 +183,10 @@ def test_split_of_the_real_lists_length(seed, tmp_path):
 
 
 def test_the_checkpoints_of_a_whole_training(tmp_path):
-    from utils.runner import save_epoch
+    from utils.run_folder import checkpoint_names, save_checkpoints
 
     for epoch in range(64):
-        save_epoch(tmp_path, 64, epoch in (0, 7, 40), {"epoch": epoch, "model": {}})
+        save_checkpoints(tmp_path, {"epoch": epoch, "model": {}}, checkpoint_names(epoch, 64, epoch in (0, 7, 40)), 1)
     # 0.6 x 64 = 38.4, so 39 is the first epoch that is kept.
     names = {f"avnet_epoch{n}.pth" for n in range(39, 64)} | {"avnet_bestmodel.pth", "avnet_last.pth"}
     assert {p.name for p in tmp_path.iterdir()} == names
@@ -194,7 +194,7 @@ def test_the_checkpoints_of_a_whole_training(tmp_path):
 
 
 def test_error_txt_names_clips_off_by_more_than_ten_seconds():
-    from utils.runner import wrong_clips
+    from utils.run_folder import wrong_clips
 
     truth = {"a_start": 50.0, "b_end": 100.0, "c_end": 120.0}
     found = {"a_start": 60.0, "b_end": 111.5, "c_end": 60.25}

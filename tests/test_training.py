@@ -13,9 +13,9 @@ from conftest import write_clip
 import avt_main
 import avt_normal_main
 import avt_yolt_main
-from datatools.augment import draw_shifts, shift_in_time, vary_look_and_sound
+from datatools.augment import clip_generators, draw_shifts, shift_in_time, vary_look_and_sound
 from datatools.command import UserError
-from datatools.dataset import ClipDataset, find_processed, load_mfcc, unlabelled_clips
+from datatools.dataset import ClipDataset, fill_mfcc, find_processed, unlabelled_clips
 from datatools.submission import best_constant, clip_costs, read_submission, score_table
 from utils.checkpoint import load_checkpoint, load_pretrained
 from utils.engine import learning_rate_factor
@@ -87,16 +87,16 @@ def test_normalized_network_standardises_without_being_told_again(trained, share
 
 def stop_after_epoch(monkeypatch, epoch: int) -> None:
     """Ctrl-C right after the checkpoints of an epoch are written."""
-    import utils.checkpoint as checkpoint
+    from utils import run_folder
 
-    saved = checkpoint.save_checkpoint
+    saved = run_folder.save_checkpoints
 
-    def save_then_stop(path, content):
-        saved(path, content)
-        if path.name == "avnet_last.pth" and content["epoch"] == epoch:
+    def save_then_stop(folder, content, *rest):
+        saved(folder, content, *rest)
+        if content["epoch"] == epoch:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint, "save_checkpoint", save_then_stop)
+    monkeypatch.setattr(run_folder, "save_checkpoints", save_then_stop)
 
 
 @pytest.mark.parametrize("more", [[], ["--shift", "30", "--vary", "0.5", "--step_loss", "20", "--use_amp",
@@ -117,32 +117,58 @@ def test_a_resumed_training_ends_with_the_same_weights(shared_processed, tiny_pr
     assert a["best"] == b["best"]
 
 
+class Product(torch.nn.Module):
+    """x times one weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        return {"out": x * self.weight}
+
+
+class Numbers:
+    """Batches of numbers x, whose truth is 3 x."""
+
+    def __init__(self, values):
+        self.values = torch.tensor(values)
+
+    def name_of(self, index):
+        return f"clip{index}"
+
+    def __call__(self, index_lists):
+        for indices in index_lists:
+            x = self.values[indices]
+            yield {"index": torch.tensor(indices), "x": x, "seconds": 3 * x}
+
+
+def squared_error(outputs, seconds):
+    return ((outputs["out"] - seconds) ** 2).mean()
+
+
+def new_training(net, **more):
+    from utils.engine import Training
+
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    return Training(net=net, parallel=net, optimizer=optimizer,
+                    schedule=torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1),
+                    scaler=torch.amp.GradScaler("cpu", enabled=False), **more)
+
+
+def one_epoch(training, groups, numbers, loss=squared_error, stop=lambda: False, **settings):
+    from utils.distributed import World
+    from utils.engine import StepSettings, train_epoch
+
+    return train_epoch(training, ("x",), loss, groups, numbers, StepSettings(**settings), World(), stop)
+
+
 def test_accumulated_batches_make_the_same_step_as_one_large_batch():
-    from utils.engine import train_one_epoch
-
-    class Linear(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.weight = torch.nn.Parameter(torch.ones(1))
-
-        def forward(self, x):
-            return {"out": x * self.weight}
-
-    def batch(values):
-        values = torch.tensor(values)
-        return {"index": torch.arange(len(values)), "x": values, "seconds": 3 * values}
-
     weights = []
-    for batches, accumulate in (([batch([1.0, 2.0, 3.0])], 1), ([batch([1.0, 2.0]), batch([3.0])], 2)):
-        net = Linear()
-        optimizer = torch.optim.SGD(net.parameters(), 0.1)
-        train_one_epoch(
-            net, ("x",), lambda out, seconds: ((out["out"] - seconds) ** 2).mean(), batches, optimizer,
-            torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1), torch.amp.GradScaler("cpu", enabled=False),
-            device=torch.device("cpu"), amp=False, accumulation_step=accumulate, max_shift=0, variation=0,
-            generator=torch.Generator(),
-        )
-        weights.append(net.weight.item())
+    for groups in ([[[0, 1, 2]]], [[[0, 1], [2]]]):
+        training = new_training(Product())
+        assert one_epoch(training, groups, Numbers([1.0, 2.0, 3.0]))
+        weights.append(training.net.weight.item())
     # Gradient of mean (w x - 3 x)^2 at w = 1: 2 (1 - 3) mean(x^2) = -4 x 14/3; step 0.1.
     assert weights == pytest.approx([1 + 0.1 * 4 * 14 / 3] * 2)
 
@@ -173,7 +199,7 @@ def test_shifting_moves_sound_picture_text_and_label_together():
     batch = {"frames": frames, "mfcc": mfcc, "text_roi": roi, "seconds": torch.tensor([50.0])}
     seen = set()
     for seed in rng.integers(0, 1000, 20).tolist():
-        moved = shift_in_time(batch, 60, torch.Generator().manual_seed(seed))
+        moved = shift_in_time(batch, 60, clip_generators(seed, 0, [0]))
         seconds = moved["seconds"].item()
         place = int(seconds)
         seen.add(place)
@@ -195,7 +221,7 @@ def test_varying_changes_look_and_sound_but_no_label_no_padding_and_no_order_in_
     batch["text_roi"][:, 50, :, :3] = 1
     batch["mfcc"][:, :, :8000] = 1
     before = {name: value.clone() for name, value in batch.items()}
-    varied = vary_look_and_sound(batch, 0.5, torch.Generator().manual_seed(0))
+    varied = vary_look_and_sound(batch, 0.5, clip_generators(0, 0, list(range(16))))
     assert all(torch.equal(batch[name], before[name]) for name in batch)
     assert torch.equal(varied["seconds"], before["seconds"])
     left = varied["frames"][:, 50, 0, 0].amax(1) > 0
@@ -213,7 +239,7 @@ def test_varying_changes_look_and_sound_but_no_label_no_padding_and_no_order_in_
 
 def test_shifts_keep_the_label_within_the_clip():
     seconds = torch.tensor([0.5, 3.0, 100.0, 197.0, 199.9]).repeat(200)
-    shifts = draw_shifts(seconds, 60, torch.Generator().manual_seed(0))
+    shifts = draw_shifts(seconds, 60, clip_generators(0, 0, list(range(len(seconds)))))
     moved = seconds + shifts
     assert (moved >= torch.minimum(seconds, torch.tensor(2.0))).all()
     assert (moved <= torch.maximum(seconds, torch.tensor(198.0))).all()
@@ -222,14 +248,15 @@ def test_shifts_keep_the_label_within_the_clip():
 
 def test_mfcc_is_padded_with_zeros_on_the_right(tmp_path):
     np.save(tmp_path / "a.npy", np.ones((20, 8614), np.float32))
-    mfcc = load_mfcc(tmp_path / "a.npy")
+    mfcc = np.full((20, 8616), 7, np.float32)
+    fill_mfcc(mfcc, tmp_path / "a.npy")
     assert mfcc.shape == (20, 8616) and mfcc[:, :8614].all() and not mfcc[:, 8614:].any()
 
 
 def test_a_dataset_loads_only_what_is_asked_for(processed):
     clips = unlabelled_clips(processed, "data_C")
     (processed / "data_C" / f"{clips.clips[0].name}_mfcc.npy").unlink()
-    assert set(ClipDataset(processed, clips, ("frames",))[0]) == {"index", "frames"}
+    assert set(ClipDataset(processed, clips, ("frames",)).batch([0])) == {"index", "frames"}
 
 
 def test_best_constant_beats_every_other_constant():

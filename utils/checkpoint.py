@@ -1,11 +1,16 @@
 """Checkpoints: plain types and tensors in one file, whole or not there, and loaded with weights_only=True.
 
+A checkpoint is torch.save's ZIP archive; its ZIP comment, at the very end, holds the SHA-256 of all before it. Any
+program that reads torch.save's files reads it too; here a changed byte or a missing end is noticed before it is read.
+
     save_checkpoint(path, {"network": "AVTNet", "sizes": {}, "model": net.state_dict(), ...})
     checkpoint = load_checkpoint(path)      # one of ours, or of the reference system
 
     python -m utils.checkpoint export avnet_bestmodel.pth reference.pth     # in the reference's form
 """
 
+import errno
+import hashlib
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -16,7 +21,11 @@ from datatools.command import UserError, run_command, write_atomic
 from utils.reference_names import from_reference, network_of, strip_module, to_reference
 
 FORMAT = "avtnet"   # written into every checkpoint
-VERSION = 1
+VERSION = 2         # 1 had no SHA-256
+END_OF_ZIP = b"PK\5\6"            # the last record of a ZIP archive; 22 bytes, then the comment
+SHA_LABEL = b"SHA-256 "
+COMMENT_BYTES = len(SHA_LABEL) + 64
+HASH_BLOCK = 1 << 22               # bytes
 SCRIPTS = {
     "AVTNet": "avt_main.py",
     "AVTNetNormalized": "avt_normal_main.py",
@@ -30,22 +39,66 @@ def save_checkpoint(path: Path, content: dict) -> None:
 
 
 def save_content(path: Path, content: dict) -> None:
-    """Write `content` beside `path`, flush it to the disk, rename."""
-    import os
-
+    """Write `content` beside `path` with its SHA-256, flush it to the disk, rename."""
     with write_atomic(path) as temporary:
         try:
             with open(temporary, "wb") as file:
                 torch.save(content, file)
-                file.flush()
-                os.fsync(file.fileno())
+            _seal(temporary)
         except RuntimeError as error:
             # torch reports a failed write (a full disk) as a RuntimeError of its archive writer.
-            import errno
-
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from error
             raise OSError(errno.EIO, f"writing the checkpoint failed ({error})", str(path)) from error
+
+
+def _seal(path: Path) -> None:
+    """Put the SHA-256 of a ZIP archive that has no comment yet into its comment, and flush it to the disk."""
+    import os
+
+    with open(path, "r+b") as file:
+        file.seek(-22, os.SEEK_END)
+        assert file.read(4) == END_OF_ZIP, "torch.save wrote no plain ZIP archive"
+        file.seek(-2, os.SEEK_END)
+        file.write(COMMENT_BYTES.to_bytes(2, "little"))
+        file.flush()
+        file.write(SHA_LABEL + _sha256(path, path.stat().st_size).encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sha256(path: Path, length: int) -> str:
+    """Of the first `length` bytes."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while length > 0 and (block := file.read(min(HASH_BLOCK, length))):
+            digest.update(block)
+            length -= len(block)
+    return digest.hexdigest()
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether the file ends in a SHA-256. Raises UserError where that is not of the bytes before it."""
+    length = path.stat().st_size - COMMENT_BYTES
+    if length < 22:
+        return False
+    with open(path, "rb") as file:
+        file.seek(length)
+        comment = file.read()
+    if not comment.startswith(SHA_LABEL):
+        return False
+    if comment[len(SHA_LABEL):] != _sha256(path, length).encode():
+        raise UserError(f"{path}: damaged, its SHA-256 is not the one written at its end. Take another checkpoint of "
+                        "the run.")
+    return True
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file is a checkpoint of ours with the SHA-256 that it says; what it holds is not read."""
+    try:
+        return is_sealed(path)
+    except (OSError, UserError):
+        return False
 
 
 def read_file(path: Path):
@@ -56,16 +109,23 @@ def read_file(path: Path):
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint.")
+    if path.stat().st_size < 22:
+        raise UserError(f"{path}: no readable checkpoint, it holds {path.stat().st_size} bytes. "
+                        "Take another checkpoint of the run.")
+    sealed = is_sealed(path)
     try:
         # The reference's warm-up schedule puts the schedule that follows it into its state, as an object.
         with torch.serialization.safe_globals([CosineAnnealingLR, Adam, defaultdict, dict, Counter]):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises pickle, zip, EOF and runtime errors for damaged files; all mean one thing
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:     # a cut archive is an invalid argument to it
+            raise
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
         raise UserError(f"{path}: no readable checkpoint, it is damaged or something else ({reason}). "
                         "Take another checkpoint of the run.") from error
+    if not sealed and isinstance(content, dict) and content.get("format") == FORMAT and content["version"] > 1:
+        raise UserError(f"{path}: damaged, the SHA-256 at its end is missing. Take another checkpoint of the run.")
+    return content
 
 
 def load_checkpoint(path: Path) -> dict:

@@ -38,6 +38,13 @@ def not_negative(text: str) -> int:
     return value
 
 
+def not_below_zero(text: str) -> float:
+    value = float(text)
+    if not value >= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is below zero")
+    return value
+
+
 def share(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
@@ -58,7 +65,9 @@ def training_parser(description: str, *, batch_size: int, standardise: bool) -> 
                       help="text (`name seconds`) or CSV (`name,seconds`), below data_root or a path (%(default)s)")
     data.add_argument("--data_seed", type=int, default=0, help="which 7th of the clips validates (%(default)s)")
     data.add_argument("--num_workers", type=not_negative, default=4,
-                      help="loading processes, at most one a core (%(default)s)")
+                      help="threads that read ahead, at most one a core (%(default)s)")
+    data.add_argument("--data_in_memory", action="store_true",
+                      help="hold all clips in the device's memory, 4.4 MB each")
 
     training = parser.add_argument_group("training")
     training.add_argument("--lr", type=positive(float), default=3e-4, help="highest learning rate (%(default)s)")
@@ -76,6 +85,19 @@ def training_parser(description: str, *, batch_size: int, standardise: bool) -> 
                           help="add a loss on where each second's evidence points, for small data sets (%(default)s)")
     training.add_argument("--use_amp", action="store_true", help="mixed precision: bfloat16 where the device has it, "
                           "else float16 with loss scaling")
+    training.add_argument("--clip_grad", type=not_below_zero, default=0.0, metavar="NORM",
+                          help="largest norm of a step's gradient; 0, the default, clips nothing")
+    training.add_argument("--ema", type=share, default=0.0, metavar="DECAY",
+                          help="validate and save a moving average of the weights, e.g. 0.999 (default: none)")
+    training.add_argument("--channels_last", action="store_true",
+                          help="keep the frame network's weights in the frames' own memory order")
+    training.add_argument("--compile", action="store_true", help="torch.compile; the first step then takes minutes")
+    training.add_argument("--halve_when_full", action="store_true",
+                          help="out of memory: make a batch's gradient in halves, instead of an error")
+    training.add_argument("--patience", type=not_negative, default=0, metavar="EPOCHS",
+                          help="stop after so many epochs without a better score; 0, the default, never")
+    training.add_argument("--folds", action="store_true",
+                          help="seven trainings, one for each data_seed, and their out-of-fold answers")
     training.add_argument("--pretrained", default="imagenet", metavar="imagenet|none|FILE",
                           help="start of the ResNet-18 for the frames (%(default)s)")
     training.add_argument("--if_normal", action="store_true", default=standardise,
@@ -87,8 +109,15 @@ def training_parser(description: str, *, batch_size: int, standardise: bool) -> 
 
     run = parser.add_argument_group("run")
     run.add_argument("--gpus", default="auto", metavar="IDS|auto|cpu", help="e.g. 0 or 0,1 (%(default)s)")
+    run.add_argument("--strategy", choices=("dp", "ddp"), default="dp",
+                     help="several GPUs: dp is one process with DataParallel, the reference's; ddp starts torchrun "
+                     "(%(default)s). Under torchrun it is always ddp")
+    run.add_argument("--processes", type=not_negative, default=0, metavar="N",
+                     help="with --strategy ddp: processes on this machine (default: one a GPU)")
+    run.add_argument("--keep_last", type=positive(int), default=2, metavar="K",
+                     help="last checkpoints that are kept (%(default)s)")
     run.add_argument("--save_prefix", type=Path, help="folder for checkpoints, logs and the submission")
-    run.add_argument("--resume", metavar="auto|FILE", help="go on with a training: auto takes save_prefix's last")
+    run.add_argument("--resume", metavar="auto|FILE", help="go on with a training: auto takes save_prefix's newest")
     run.add_argument("--overwrite", action="store_true", help="start anew in a save_prefix that holds a training")
 
     infer = parser.add_argument_group("inference")

@@ -1,21 +1,39 @@
-"""The log of a training: lines for people in log.txt and on screen, the same as JSON in log.jsonl."""
+"""The log of a training: lines for people in log.txt and on screen, the same as JSON in log.jsonl, and TensorBoard."""
 
 import json
+import math
 import time
 from pathlib import Path
 
 
 class Log:
-    """Appends to log.txt and log.jsonl in a folder, and prints."""
+    """Appends to log.txt, log.jsonl and tensorboard/ in a folder, and prints; with `writes` False it does nothing."""
 
-    def __init__(self, folder: Path):
-        self.text, self.json = folder / "log.txt", folder / "log.jsonl"
+    def __init__(self, folder: Path, writes: bool = True):
+        self.text, self.json, self.writes = folder / "log.txt", folder / "log.jsonl", writes
+        self.folder, self.board = folder / "tensorboard", None
 
     def line(self, message: str) -> None:
-        print(message, flush=True)
-        with open(self.text, "a", encoding="utf-8") as file:
-            file.write(time.strftime("%Y-%m-%d %H:%M:%S ") + message + "\n")
+        if self.writes:
+            print(message, flush=True)
+            with open(self.text, "a", encoding="utf-8") as file:
+                file.write(time.strftime("%Y-%m-%d %H:%M:%S ") + message + "\n")
 
-    def record(self, **values) -> None:
+    def record(self, epoch: int, **values: float) -> None:
+        """What was measured in an epoch."""
+        if not self.writes:
+            return
         with open(self.json, "a", encoding="utf-8") as file:
-            file.write(json.dumps(values) + "\n")
+            file.write(json.dumps({"epoch": epoch, **values}) + "\n")
+        if self.board is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.board = SummaryWriter(self.folder, purge_step=epoch)
+        for name, value in values.items():
+            if math.isfinite(value):
+                self.board.add_scalar(name.replace("val_", "val/"), value, epoch)
+        self.board.flush()
+
+    def close(self) -> None:
+        if self.board is not None:
+            self.board.close()

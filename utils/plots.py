@@ -41,6 +41,45 @@ def predictions_picture(
     plt.close(figure)
 
 
+def curves_picture(path: Path, records: list[dict]) -> None:
+    """How a training went, from the records of log.jsonl: loss, validation score, shares of clips within limits."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    epochs = [record["epoch"] for record in records]
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(15, 4.2), layout="constrained")
+    marker = "o" if len(records) < 40 else None
+    left.plot(epochs, [record["train_loss"] for record in records], color="0.2", marker=marker, markersize=3)
+    left.set(title="training loss", xlabel="epoch", yscale="log")
+    rates = left.twinx()
+    rates.plot(epochs, [record["lr"] for record in records], color="0.7", linestyle=":")
+    rates.set_ylabel("learning rate (dotted)", color="0.5")
+    kinds = (("val_score", "0.2", "all"), ("val_score_start", START_COLOUR, "end of the opening"),
+             ("val_score_end", END_COLOUR, "start of the ending"))
+    for name, colour, label in kinds:
+        middle.plot(epochs, [record[name] for record in records], color=colour, label=label, marker=marker,
+                    markersize=3)
+    best = min(records, key=lambda record: record["val_score"])
+    middle.axvline(best["epoch"], color=TRUE_COLOUR, linestyle="--", linewidth=1,
+                   label=f"best: {best['val_score']:.2f} s, epoch {best['epoch']}")
+    middle.set(title="validation score, s", xlabel="epoch")
+    middle.set_yscale("symlog", linthresh=1)
+    middle.set_ylim(bottom=0)
+    middle.legend()
+    for limit, shade in ((1, "0.1"), (2, "0.4"), (5, "0.7")):
+        right.plot(epochs, [record[f"val_within_{limit}s"] for record in records], color=shade,
+                   label=f"within {limit} s", marker=marker, markersize=3)
+    right.set(title="share of the validation clips", xlabel="epoch", ylim=(-0.02, 1.02))
+    right.legend()
+    for axis in (left, middle, right):
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    with write_atomic(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+    plt.close(figure)
+
+
 def _scatter(figure, truth: dict[str, float], found: dict[str, float]) -> None:
     left, right = figure.subplots(1, 2)
     left.plot([0, 200], [0, 200], color="0.7", linewidth=1)

@@ -1,0 +1,81 @@
+"""Batches on their device, read ahead while the network computes, or out of a whole set that lies in its memory.
+
+    batches = Batches(dataset, device, num_workers=2)
+    for batch in batches([[3, 1], [0, 2]]):
+        ...
+    batches.waited      # s that the loop stood still for data
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from datatools.dataset import ClipDataset
+
+READ_AHEAD = 2     # batches for each thread
+
+
+class Batches:
+    """Batches of a data set by lists of clip indices. `in_memory` holds the whole set on the device from the start.
+
+    Threads, not processes: reading is a copy of memory, in which Python's lock is not held. With no thread a batch is
+    read when it is asked for.
+    """
+
+    def __init__(self, dataset: ClipDataset, device: torch.device, num_workers: int, in_memory: bool = False):
+        self.dataset, self.device, self.num_workers = dataset, device, num_workers
+        self.pinned = device.type == "cuda"
+        self.waited = 0.0
+        self.all: dict[str, Tensor] | None = None
+        if in_memory:
+            parts = [self._load([index]) for index in range(len(dataset))]
+            self.all = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def name_of(self, index: int) -> str:
+        """The clip at a place of the data set."""
+        return self.dataset.clip_set.clips[index].name
+
+    def _load(self, indices: list[int]) -> dict[str, Tensor]:
+        batch = self.dataset.batch(indices, pinned=self.pinned)
+        return {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+
+    def __call__(self, index_lists: Iterable[list[int]]) -> Iterator[dict[str, Tensor]]:
+        """The batches, in order. Raises UserError that names a file which cannot be read."""
+        if self.all is not None:
+            for indices in index_lists:
+                rows = torch.tensor(indices, device=self.device)
+                yield {name: value[rows] for name, value in self.all.items()}
+        elif self.num_workers == 0:
+            for indices in index_lists:
+                started = time.perf_counter()
+                batch = self._load(indices)
+                self.waited += time.perf_counter() - started
+                yield batch
+        else:
+            yield from self._read_ahead(iter(index_lists))
+
+    def _read_ahead(self, index_lists: Iterator[list[int]]) -> Iterator[dict[str, Tensor]]:
+        # The threads only read; the copy to a GPU is started here, on the stream that computes.
+        with ThreadPoolExecutor(self.num_workers) as pool:
+            coming: deque = deque()
+            try:
+                while True:
+                    while len(coming) < READ_AHEAD * self.num_workers:
+                        indices = next(index_lists, None)
+                        if indices is None:
+                            break
+                        coming.append(pool.submit(self.dataset.batch, indices, self.pinned))
+                    if not coming:
+                        return
+                    started = time.perf_counter()
+                    batch = coming.popleft().result()
+                    batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+                    self.waited += time.perf_counter() - started
+                    yield batch
+            finally:
+                for future in coming:
+                    future.cancel()

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 
 from datatools.command import UserError
-from datatools.submission import clip_costs, score_table, write_submission
+from datatools.submission import clip_costs, error_table, score_table, write_submission
 from utils.evaluate import (
     DRAWS_AT_ONCE,
     as_text,
     bootstrap_interval,
     compare,
-    error_table,
     errors_figure,
     evaluate,
     evaluate_files,

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
 
-WITHIN = (0.5, 1.0, 2.0, 5.0)   # s; shares of clips whose |error| is at most this are told
 CONFIDENCE = 0.95               # of the intervals
-DECIMALS = 6                    # of errors in seconds; submissions hold three
 DRAWS_AT_ONCE = 4_000_000       # clips drawn before their means are taken: bounds the memory, about 64 MB
 NAMES_SHOWN = 10                # of the clips that an error message counts
 SMALLEST_SHOWN = 0.01           # s; left end of the picture's logarithmic axis, smaller errors are drawn there
@@ -37,39 +35,6 @@ TITLE_LENGTH = 40               # characters of a file's name above its part of 
 
 
 # ---------------------------------------------------------------- errors to figures
-
-
-def clip_errors(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Found minus true, in seconds, shape (N,). Raises ValueError unless both are finite, (N,) and not empty."""
-    import numpy as np
-
-    predicted, truth = np.asarray(predicted, dtype=float), np.asarray(truth, dtype=float)
-    if predicted.ndim != 1 or predicted.shape != truth.shape or not len(truth):
-        raise ValueError(f"predicted {predicted.shape} and truth {truth.shape}: expected one shape (N,), N above 0")
-    if not (np.isfinite(predicted).all() and np.isfinite(truth).all()):
-        raise ValueError("predicted or truth holds NaN or infinity")
-    # 2.2 - 1.2 is 1.0000000000000002: without rounding, a clip on the limit would fall out of "within 1 s".
-    return np.round(predicted - truth, DECIMALS)
-
-
-def error_table(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Clips, score, mean and median |error|, and shares of clips within 0.5, 1, 2 and 5 s.
-
-    Both arguments in seconds, shape (N,). Raises ValueError as `clip_errors`.
-    """
-    import numpy as np
-
-    from datatools.submission import clip_costs
-
-    error = clip_errors(predicted, truth)
-    size = np.abs(error)
-    return {
-        "clips": len(error),
-        "score": float(clip_costs(error).mean()),
-        "mean_error": float(size.mean()),
-        "median_error": float(np.median(size)),
-        **{f"within_{limit:g}s": float((size <= limit).mean()) for limit in WITHIN},
-    }
 
 
 def bootstrap_interval(values: np.ndarray, resamples: int = 10_000, seed: int = 0) -> tuple[float, float] | None:
@@ -104,7 +69,7 @@ def evaluate(predicted: np.ndarray, truth: np.ndarray, resamples: int = 10_000, 
     """
     import numpy as np
 
-    from datatools.submission import clip_costs
+    from datatools.submission import clip_costs, clip_errors, error_table
 
     error = clip_errors(predicted, truth)
     return error_table(predicted, truth) | {
@@ -120,9 +85,9 @@ def compare(
 
     All in seconds, shape (N,). `difference` is `predicted`'s score minus `against`'s: below 0, `predicted` is better.
     Each resample draws the same clips for both, so what makes a clip hard for both cancels out. A clip is better where
-    it costs less; two answers within 1 s are equal. Raises ValueError as `clip_errors`.
+    it costs less; two answers within 1 s are equal. Raises ValueError as `clip_errors` of datatools/submission.py.
     """
-    from datatools.submission import clip_costs
+    from datatools.submission import clip_costs, clip_errors
 
     cost, other = clip_costs(clip_errors(predicted, truth)), clip_costs(clip_errors(against, truth))
     difference = cost - other
@@ -159,6 +124,8 @@ def group_clips(names: list[str], families: dict[str, str] | None = None) -> dic
 def worst_clips(predicted: np.ndarray, truth: np.ndarray, count: int) -> np.ndarray:
     """Indices of the `count` clips with the largest |error|, the largest first; equal ones in their own order."""
     import numpy as np
+
+    from datatools.submission import clip_errors
 
     return np.argsort(-np.abs(clip_errors(predicted, truth)), kind="stable")[:count]
 
@@ -285,6 +252,8 @@ def _with_interval(value: float, interval: tuple[float, float] | None, sign: str
 
 def as_text(result: dict) -> str:
     """The Markdown tables of what `evaluate_files` returns."""
+    from datatools.submission import WITHIN
+
     texts = [
         f"Truth: {result['truth']}, {result['clips']} clips. Times in seconds. Score: mean of max(0, |error| - 1 s); "
         "mean, median and shares are of |error|. In brackets: "
@@ -334,7 +303,7 @@ def errors_figure(names: list[str], truth: np.ndarray, found: dict[str, np.ndarr
     from matplotlib.figure import Figure
 
     from datatools.layout import CLIP_SECONDS
-    from datatools.submission import TOLERANCE
+    from datatools.submission import TOLERANCE, clip_errors
     from utils.plots import END_COLOUR, START_COLOUR
 
     groups = group_clips(names)["kinds"]
@@ -396,6 +365,8 @@ def evaluate_files(
     Returns what evaluation.json holds. Raises UserError before anything is written.
     """
     import numpy as np
+
+    from datatools.submission import clip_errors
 
     paths = [submission] if against is None else [submission, against]
     if against is not None and submission.resolve() == against.resolve():

@@ -20,7 +20,8 @@ class Log:
                 file.write(time.strftime("%Y-%m-%d %H:%M:%S ") + message + "\n")
 
     def record(self, epoch: int, **values: float) -> None:
-        """What was measured in an epoch."""
+        """What was measured in an epoch. What is no number (the score of a kind without clips) is null in JSON."""
+        values = {name: value if math.isfinite(value) else None for name, value in values.items()}
         if not self.writes:
             return
         with open(self.json, "a", encoding="utf-8") as file:
@@ -30,7 +31,7 @@ class Log:
 
             self.board = SummaryWriter(self.folder, purge_step=epoch)
         for name, value in values.items():
-            if math.isfinite(value):
+            if value is not None:
                 self.board.add_scalar(name.replace("val_", "val/"), value, epoch)
         self.board.flush()
 

@@ -59,6 +59,8 @@ def curves_picture(path: Path, records: list[dict]) -> None:
     kinds = (("val_score", "0.2", "all"), ("val_score_start", START_COLOUR, "end of the opening"),
              ("val_score_end", END_COLOUR, "start of the ending"))
     for name, colour, label in kinds:
+        if any(record[name] is None for record in records):
+            continue      # no clips of this kind validate
         middle.plot(epochs, [record[name] for record in records], color=colour, label=label, marker=marker,
                     markersize=3)
     best = min(records, key=lambda record: record["val_score"])

@@ -30,6 +30,42 @@ def two_means_vote(seconds: np.ndarray) -> np.ndarray:
     return np.where(tie, np.median(seconds, axis=1), answer)
 
 
+def median_vote(seconds: np.ndarray) -> np.ndarray:
+    """Per clip, the median of the times. (N, K) -> (N,), seconds."""
+    return np.median(np.asarray(seconds, dtype=np.float64), axis=1)
+
+
+def weighted_median_vote(seconds: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Per clip, the time with half of the weight on either side. (N, K) and (K,) -> (N,), seconds.
+
+    Where the weight splits into two equal halves, it is the mean of the two times beside the split; so equal weights
+    give the median. Weights are not negative and not all zero.
+    """
+    seconds, weights = np.asarray(seconds, dtype=np.float64), np.asarray(weights, dtype=np.float64)
+    order = seconds.argsort(axis=1, kind="stable")
+    share = weights[order].cumsum(axis=1) / weights.sum()   # (N, K), weight of all times up to this one
+    row = np.arange(len(seconds))
+    # Sums of weights are exact only up to rounding, and an input without weight must not be the middle.
+    lower = order[row, (share > 0.5 - 1e-9).argmax(1)]
+    upper = order[row, (share > 0.5 + 1e-9).argmax(1)]
+    return (seconds[row, lower] + seconds[row, upper]) / 2
+
+
+def majority_spread(seconds: np.ndarray) -> np.ndarray:
+    """Per clip, the width of the narrowest span that holds more than half of the times. (N, K) -> (N,), seconds.
+
+    One outlier among five leaves it small; it is large where no majority agrees. Two times: their distance.
+    """
+    seconds = np.sort(np.asarray(seconds, dtype=np.float64), axis=1)
+    size = majority(seconds.shape[1])
+    return (seconds[:, size - 1:] - seconds[:, :seconds.shape[1] - size + 1]).min(1)
+
+
+def majority(count: int) -> int:
+    """The least number that is more than half of `count`."""
+    return count // 2 + 1
+
+
 def _scatter(x: np.ndarray) -> np.ndarray:
     """Sum of squared distances to the mean, per row."""
     return ((x - x.mean(1, keepdims=True)) ** 2).sum(1)

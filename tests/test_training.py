@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import write_clip
+from engine_helpers import Numbers, Product, new_training, one_epoch
 
 import avt_main
 import avt_normal_main
@@ -115,52 +116,6 @@ def test_a_resumed_training_ends_with_the_same_weights(shared_processed, tiny_pr
     assert a["epoch"] == b["epoch"] == 3
     assert all(torch.equal(a["model"][name], b["model"][name]) for name in a["model"])
     assert a["best"] == b["best"]
-
-
-class Product(torch.nn.Module):
-    """x times one weight."""
-
-    def __init__(self):
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.ones(1))
-
-    def forward(self, x):
-        return {"out": x * self.weight}
-
-
-class Numbers:
-    """Batches of numbers x, whose truth is 3 x."""
-
-    def __init__(self, values):
-        self.values = torch.tensor(values)
-
-    def name_of(self, index):
-        return f"clip{index}"
-
-    def __call__(self, index_lists):
-        for indices in index_lists:
-            x = self.values[indices]
-            yield {"index": torch.tensor(indices), "x": x, "seconds": 3 * x}
-
-
-def squared_error(outputs, seconds):
-    return ((outputs["out"] - seconds) ** 2).mean()
-
-
-def new_training(net, **more):
-    from utils.engine import Training
-
-    optimizer = torch.optim.SGD(net.parameters(), 0.1)
-    return Training(net=net, parallel=net, optimizer=optimizer,
-                    schedule=torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1),
-                    scaler=torch.amp.GradScaler("cpu", enabled=False), **more)
-
-
-def one_epoch(training, groups, numbers, loss=squared_error, stop=lambda: False, **settings):
-    from utils.distributed import World
-    from utils.engine import StepSettings, train_epoch
-
-    return train_epoch(training, ("x",), loss, groups, numbers, StepSettings(**settings), World(), stop)
 
 
 def test_accumulated_batches_make_the_same_step_as_one_large_batch():

@@ -32,8 +32,12 @@ class Batches:
         self.waited = 0.0
         self.all: dict[str, Tensor] | None = None
         if in_memory:
-            parts = [self._load([index]) for index in range(len(dataset))]
-            self.all = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+            self.all = {}
+            for index in range(len(dataset)):
+                for name, value in self._load([index]).items():
+                    if index == 0:
+                        self.all[name] = value.new_empty((len(dataset), *value.shape[1:]))
+                    self.all[name][index] = value[0]
 
     def name_of(self, index: int) -> str:
         """The clip at a place of the data set."""

@@ -78,16 +78,19 @@ def _sha256(path: Path, length: int) -> str:
 
 
 def is_sealed(path: Path) -> bool:
-    """Whether the file ends in a SHA-256. Raises UserError where that is not of the bytes before it."""
+    """Whether the file ends in a SHA-256. Raises UserError where that is not of the bytes before it, or cut off."""
     length = path.stat().st_size - COMMENT_BYTES
     if length < 22:
         return False
     with open(path, "rb") as file:
-        file.seek(length)
-        comment = file.read()
-    if not comment.startswith(SHA_LABEL):
+        file.seek(length - 22)
+        end = file.read()
+    comment = end[22:]
+    # torch.save itself writes no comment: where one of this length is announced, it was ours, whatever is left of it.
+    announced = END_OF_ZIP in end and end[end.index(END_OF_ZIP) + 20:][:2] == COMMENT_BYTES.to_bytes(2, "little")
+    if not announced and not comment.startswith(SHA_LABEL):
         return False
-    if comment[len(SHA_LABEL):] != _sha256(path, length).encode():
+    if comment != SHA_LABEL + _sha256(path, length).encode():
         raise UserError(f"{path}: damaged, its SHA-256 is not the one written at its end. Take another checkpoint of "
                         "the run.")
     return True

@@ -5,15 +5,23 @@
     answers = world.gather({name: seconds})
 """
 
+import atexit
+import contextlib
+import ctypes
 import os
 import signal
-import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import timedelta
 
-from datatools.command import UserError
+from datatools.command import UserError, number_of_cores
 
 STARTED_BY_TORCHRUN = "TORCHELASTIC_RUN_ID"    # torchrun sets it for the processes that it starts
+PATIENCE = timedelta(hours=1)    # with a process that is behind: the first one decodes videos while the others wait
+SECONDS_TO_SAVE = 120            # after a signal, for a step or a validation to end and to be saved; torchrun's own: 30
+PR_SET_PDEATHSIG = 1             # of Linux's prctl
+
+_store = None                    # the numbers that all processes share, once they are joined
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,18 @@ class World:
         """Go on when all processes have come here."""
         self.gather(None)
 
+    def agree(self, facts: dict) -> None:
+        """Raise UserError, in all processes, where they do not hold the same {name: value}."""
+        all_facts = self.gather(facts)
+        for name in facts:
+            first = all_facts[0][name]
+            for rank, other in enumerate(all_facts):
+                if other[name] != first:
+                    raise UserError(
+                        f"The processes differ in {name}: {first} in the first, {other[name]} in that of rank {rank}. "
+                        "Start all machines with the same flags; --data_root and --save_prefix must hold the same "
+                        "files on each.")
+
 
 def started_by_torchrun() -> bool:
     return STARTED_BY_TORCHRUN in os.environ
@@ -70,52 +90,66 @@ def started_by_torchrun() -> bool:
 def join(devices: list) -> World:
     """Join the processes that torchrun started: NCCL for GPUs, Gloo for the CPU. Alone where it did not start this one.
 
-    Each process takes the one of `devices` that its local rank counts. Raises UserError where there are too few.
+    Each process takes the one of `devices` that its local rank counts. They stay together until they end, through all
+    trainings that one command makes. Raises UserError where there are too few.
     """
     if not started_by_torchrun():
         return World()
     import torch
 
+    global _store
     world = World(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
+    if _store is not None:
+        return world
     on_gpus = devices[0].type == "cuda"
     if on_gpus:
         if world.local_rank >= len(devices):
-            raise UserError(f"{int(os.environ['LOCAL_WORLD_SIZE'])} processes on this machine, but {len(devices)} GPUs "
+            raise UserError(f"{os.environ['LOCAL_WORLD_SIZE']} processes on this machine, but {len(devices)} GPUs "
                             "(--gpus). Start one process a GPU: torchrun --nproc_per_node, or --processes.")
         torch.cuda.set_device(devices[world.local_rank])
-    torch.distributed.init_process_group("nccl" if on_gpus else "gloo")
+    _end_with_torchrun()
+    _store, *_ = next(torch.distributed.rendezvous("env://"))
+    torch.distributed.init_process_group("nccl" if on_gpus else "gloo", store=_store, rank=world.rank,
+                                         world_size=world.size, timeout=PATIENCE)
+    atexit.register(torch.distributed.destroy_process_group)
     return world
 
 
-def leave() -> None:
-    """Leave the processes, where they were joined."""
-    import torch
+@contextlib.contextmanager
+def told_once():
+    """Where several processes of a machine end with the same UserError, let one of them alone tell it."""
+    try:
+        yield
+    except UserError as error:
+        if _store is not None and _store.add(f"{os.environ['GROUP_RANK']}: {error}", 1) > 1:
+            raise SystemExit(2) from None
+        raise
 
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+
+def _end_with_torchrun() -> None:
+    """Have Linux send SIGTERM to this process when torchrun is killed: it would train on with nobody above it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def run_torchrun(processes: int, argv: list[str]) -> int:
-    """Start torchrun on this machine with this very command; returns its exit code. Raises UserError.
+    """Start `argv`, a script and its flags, in so many processes on this machine; returns the exit code.
 
-    A signal that ends the training is passed on, and gives the exit code that the training alone would have: 130 for
-    SIGINT, 143 for SIGTERM.
+    torchrun runs within this process, which lives as long as the training. The exit code is the one of the process that
+    failed first (2 for a UserError, 128 + number for a signal that killed it); 130 or 143 where SIGINT or SIGTERM ended
+    this one, which torchrun passes on.
     """
-    if processes < 1:
-        raise UserError(f"--processes {processes}: at least one is needed.")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", *argv]
-    # In a session of its own, so that Ctrl-C reaches torchrun once, from here.
-    child = subprocess.Popen(command, start_new_session=True)
-    received: list[int] = []
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, number_of_cores() // processes)))
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SECONDS_TO_SAVE))
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import main as torchrun
 
-    def pass_on(number, _frame):
-        received.append(number)
-        child.send_signal(signal.SIGTERM)
-
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        code = child.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    return 128 + received[0] if received else code
+        torchrun(["--standalone", f"--nproc_per_node={processes}", *argv])
+    except SignalException as stopped:
+        return 128 + stopped.sigval
+    except ChildFailedError as failed:
+        code = failed.get_first_failure()[1].exitcode
+        return code if code > 0 else 128 - code
+    return 0

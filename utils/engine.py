@@ -81,8 +81,9 @@ class Training:
     loss_sum: float = 0.0                            # over the clips of this epoch, so far
     num_clips: int = 0
     pieces: int = 1                                  # that a batch is cut into, for want of memory
-    bad_steps: int = 0                               # in a row
+    bad_steps: int = 0                               # in a row, also over the end of an epoch
     skipped: list[str] = field(default_factory=list)     # what was wrong in each step that was left out
+    remarks: list[str] = field(default_factory=list)     # what else a log should tell
 
     @property
     def answers_with(self) -> nn.Module:
@@ -157,41 +158,43 @@ def train_epoch(
     """
     training.net.train()
     mine = (share_of(indices, world) for group in groups[training.step:] for indices in group)
-    with contextlib.closing(batches(mine)) as coming:
-        for group in groups[training.step:]:
-            stop, bad = _train_step(training, inputs, loss_function, group, coming, settings, world, stop_asked,
-                                    batches.name_of)
-            training.step += 1
-            if bad:
-                training.bad_steps += 1
-                training.skipped.append(f"epoch {training.epoch}, step {training.step - 1}: {bad}")
-                if training.bad_steps == MOST_BAD_STEPS:
+    try:
+        with contextlib.closing(batches(mine)) as coming:
+            for group in groups[training.step:]:
+                stop, bad = _train_step(training, inputs, loss_function, group, coming, settings, world, stop_asked,
+                                        batches.name_of)
+                training.step += 1
+                if bad:
+                    training.bad_steps += 1
+                    training.skipped.append(f"epoch {training.epoch}, step {training.step - 1}: {bad}")
+                    if training.bad_steps == MOST_BAD_STEPS:
+                        raise UserError(
+                            f"{MOST_BAD_STEPS} steps in a row had a loss or gradient that is not finite:\n  "
+                            + "\n  ".join(training.skipped[-MOST_BAD_STEPS:]) + "\nLook at these clips' features; or "
+                            "lower --lr, give --clip_grad 1, or leave --use_amp out.")
+                else:
+                    training.bad_steps = 0
+                    training.schedule.step()
+                after_step(sum(map(len, group)))
+                if stop and training.step < len(groups):
                     _forget_bad_steps(training)
-                    raise UserError(
-                        f"{MOST_BAD_STEPS} steps in a row had a loss or gradient that is not finite:\n  "
-                        + "\n  ".join(training.skipped[-MOST_BAD_STEPS:])
-                        + "\nLook at these clips' features; or lower --lr, give --clip_grad 1, or leave --use_amp out."
-                    )
-            else:
-                _advance_schedule(training, training.bad_steps + 1)
-            after_step(sum(map(len, group)))
-            if stop and training.step < len(groups):
-                _forget_bad_steps(training)
-                return False
-    _advance_schedule(training, training.bad_steps)
+                    return False
+    except UserError:
+        _forget_bad_steps(training)
+        raise
+    _count_bad_steps(training)
     return True
 
 
-def _advance_schedule(training: Training, steps: int) -> None:
-    """Bad steps count in the schedule as soon as a good one follows, so that they can be forgotten until then."""
-    for _ in range(steps):
+def _count_bad_steps(training: Training) -> None:
+    """Bad steps count in the schedule when a good one follows or the epoch ends; until then they can be forgotten."""
+    for _ in range(min(training.bad_steps, training.step)):
         training.schedule.step()
-    training.bad_steps = 0
 
 
 def _forget_bad_steps(training: Training) -> None:
-    """Stand after the last good step again; those that were left out changed nothing but the place."""
-    training.step -= training.bad_steps
+    """Stand after the epoch's last good step again; those that were left out changed nothing but the place."""
+    training.step -= min(training.bad_steps, training.step)
     training.bad_steps = 0
 
 
@@ -206,7 +209,7 @@ def _train_step(
                for indices in group]
     # Batch norm takes what it sees into its statistics, also from a step that is then left out.
     buffers = [buffer.clone() for buffer in training.net.buffers()]
-    with _named_when_full(training, inputs, loss_function, batches, settings, world):
+    with _named_when_full(training, inputs, loss_function, batches, buffers, settings, world):
         while True:
             try:
                 losses = _gradients(training, inputs, loss_function, batches, weights, settings, world)
@@ -218,7 +221,7 @@ def _train_step(
                     raise
                 traceback.clear_frames(error.__traceback__)      # they hold what did not fit
             training.pieces *= 2
-            training.skipped.append(f"epoch {training.epoch}, step {training.step}: out of memory, a batch is cut into "
+            training.remarks.append(f"epoch {training.epoch}, step {training.step}: out of memory, a batch is cut into "
                                     f"{training.pieces} pieces from here on")
             _restore(training.net, buffers)
             if device.type == "cuda":
@@ -230,17 +233,21 @@ def _train_step(
     else:
         norm = nn.utils.get_total_norm([p.grad for p in parameters])
     total, norm = torch.stack([losses, norm.to(losses.device)]).tolist()
-    # Under float16's loss scaling a gradient beyond its range is no fault: the scaler leaves the step out.
-    bad = not math.isfinite(total) or not (math.isfinite(norm) or training.scaler.is_enabled())
+    # Under float16's loss scaling a gradient beyond its range is no fault: the scaler leaves the step out and scales
+    # less. Where it does not scale up any more, the gradient itself is wrong.
+    scales = training.scaler.is_enabled() and training.scaler.get_scale() > 1
+    bad = not math.isfinite(total) or not (math.isfinite(norm) or scales)
     counted = sum(bool(weight) * len(batch["index"]) for weight, batch in zip(weights, batches, strict=True))
     all_loss, all_clips, all_bad, all_stop = world.sum(
         [total if math.isfinite(total) else 0.0, counted, float(bad), float(stop_asked())], device)
     if all_bad:
         _restore(training.net, buffers)
+        training.scaler.update(training.scaler.get_scale())      # done with this step, at the same scale
         what = "loss" if not math.isfinite(total) else "gradient"
         value = total if what == "loss" else norm
         names = [f"{what} {value}: {_suspects(batch, name_of)}" for batch in batches] if bad else []
         return bool(all_stop), "; ".join(line for lines in world.gather(names) for line in lines)
+    _count_bad_steps(training)       # this one has its own place in the schedule
     training.scaler.step(training.optimizer)
     training.scaler.update()
     if training.ema:
@@ -279,7 +286,11 @@ def _loss(net, inputs, loss_function, batch, amp: bool) -> Tensor:
     device = batch["index"].device
     with torch.autocast(device.type, amp_dtype(device), enabled=amp):
         outputs = answer(net, batch, inputs)
-    return loss_function(outputs, batch["seconds"])      # in float32
+    loss = loss_function(outputs, batch["seconds"])      # in float32
+    if isinstance(net, nn.parallel.DistributedDataParallel):
+        # It waits for a gradient from every output, and AVTNet_YOLT's fine one has none where no cell is right.
+        loss = loss + 0 * sum(output.float().sum() for output in outputs.values())
+    return loss
 
 
 def _restore(net: nn.Module, buffers: list[Tensor]) -> None:
@@ -304,7 +315,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextlib.contextmanager
-def _named_when_full(training, inputs, loss_function, batches, settings, world):
+def _named_when_full(training, inputs, loss_function, batches, buffers, settings, world):
     """Turn out-of-memory into a UserError that says what would have fitted, found by trying."""
     try:
         yield
@@ -333,11 +344,12 @@ def _named_when_full(training, inputs, loss_function, batches, settings, world):
                     raise
             finally:
                 training.optimizer.zero_grad(set_to_none=True)
+    _restore(training.net, buffers)
     if fits:
         part, amp = fits
         remedy = (f"Tried just now: {part} clips fit{' with --use_amp' if amp and not settings.amp else ''}. Give "
-                  f"--batch_size {part} --accumulation_step {math.ceil(size / part)}, or --halve_when_full, which does "
-                  "that by itself.")
+                  f"--batch_size {part} --accumulation_step {len(batches) * math.ceil(size / part)}, or "
+                  "--halve_when_full, which does that by itself.")
     else:
         remedy = "Choose a smaller --batch_size with more --accumulation_step, --use_amp, or a smaller preset."
     raise UserError(f"out of memory with {size} clips a batch ({reason}). {remedy}")

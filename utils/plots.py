@@ -9,6 +9,7 @@ from datatools.command import write_atomic
 TRUE_COLOUR, FOUND_COLOUR = "#1a9850", "#d73027"
 START_COLOUR, END_COLOUR = "#4575b4", "#f46d43"
 STRIP_STEP = 8     # s between the frames of an overview strip
+SCORE_TICKS = (0, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200)   # s
 ZOOM_SECONDS = 6   # s on both sides of the true boundary in a close strip
 
 
@@ -47,15 +48,20 @@ def curves_picture(path: Path, records: list[dict]) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib import ticker
 
     epochs = [record["epoch"] for record in records]
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(15, 4.2), layout="constrained")
     marker = "o" if len(records) < 40 else None
     left.plot(epochs, [record["train_loss"] for record in records], color="0.2", marker=marker, markersize=3)
     left.set(title="training loss", xlabel="epoch", yscale="log")
+    left.margins(y=0.15)
+    left.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 3, 5)))
     rates = left.twinx()
     rates.plot(epochs, [record["lr"] for record in records], color="0.7", linestyle=":")
     rates.set_ylabel("learning rate (dotted)", color="0.5")
+    rates.set_ylim(bottom=0)
+    rates.ticklabel_format(axis="y", scilimits=(0, 0))
     kinds = (("val_score", "0.2", "all"), ("val_score_start", START_COLOUR, "end of the opening"),
              ("val_score_end", END_COLOUR, "start of the ending"))
     for name, colour, label in kinds:
@@ -68,7 +74,11 @@ def curves_picture(path: Path, records: list[dict]) -> None:
                    label=f"best: {best['val_score']:.2f} s, epoch {best['epoch']}")
     middle.set(title="validation score, s", xlabel="epoch")
     middle.set_yscale("symlog", linthresh=1)
-    middle.set_ylim(bottom=0)
+    middle.set_ylim(0, 1.3 * max(1, middle.dataLim.y1))
+    middle.yaxis.set_major_locator(ticker.FixedLocator(SCORE_TICKS))
+    for axis in (left, middle):      # 20, not 2 x 10^1
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_locator(ticker.NullLocator())
     middle.legend()
     for limit, shade in ((1, "0.1"), (2, "0.4"), (5, "0.7")):
         right.plot(epochs, [record[f"val_within_{limit}s"] for record in records], color=shade,
@@ -76,7 +86,7 @@ def curves_picture(path: Path, records: list[dict]) -> None:
     right.set(title="share of the validation clips", xlabel="epoch", ylim=(-0.02, 1.02))
     right.legend()
     for axis in (left, middle, right):
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     with write_atomic(path) as temporary:
         figure.savefig(temporary, dpi=110)
     plt.close(figure)

@@ -113,16 +113,16 @@ def _same_file(source: Path, target: Path) -> None:
         try:
             os.link(source, temporary)
         except OSError:
-            shutil.copyfile(source, temporary)
+            shutil.copy2(source, temporary)
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
 
 
 def checkpoints_by_age(folder: Path) -> list[Path]:
-    """The checkpoints that a training can go on from, the newest first."""
-    found = [folder / LAST, *(folder / older(number) for number in range(1, 100)), folder / BEST]
-    epochs = sorted(folder.glob("avnet_epoch*.pth"), key=lambda path: -int(path.stem.removeprefix("avnet_epoch")))
-    return [path for path in [*found[:-1], *epochs, found[-1]] if path.exists()]
+    """The checkpoints that a training can go on from, the newest first; of those written at once, LAST and its like."""
+    found = [path for path in (folder / LAST, *folder.glob("avnet_last-*.pth"), *folder.glob("avnet_epoch*.pth"),
+                               folder / BEST) if path.exists()]
+    return sorted(found, key=lambda path: (path.name != LAST, -path.stat().st_mtime_ns))
 
 
 def offer_another(path: Path, error: UserError) -> UserError:
@@ -159,6 +159,19 @@ def read_validation(folder: Path) -> tuple[dict[str, float], dict[str, float]]:
             {row["name"]: float(row["seconds"]) for row in rows})
 
 
+def read_records(folder: Path) -> list[dict]:
+    """The records of log.jsonl, one an epoch.
+
+    A training that went back (to its best checkpoint, or after a kill) made some epochs again: what it had recorded
+    from there on counts no more.
+    """
+    records: list[dict] = []
+    for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines():
+        record = json.loads(line)
+        records = [earlier for earlier in records if earlier["epoch"] < record["epoch"]] + [record]
+    return records
+
+
 def draw(folder: Path, root: Path, clips: list) -> None:
     """curves.png of the log, validation.png and worst.png of validation.csv. `clips`: those that validate."""
     import numpy as np
@@ -168,9 +181,7 @@ def draw(folder: Path, root: Path, clips: list) -> None:
 
     if not (folder / "log.jsonl").exists() or not (folder / "validation.csv").exists():
         return      # stopped within the first epoch
-    lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
-    # An epoch that was made again after a kill stands there twice; the later one counts.
-    records = list({record["epoch"]: record for record in map(json.loads, lines)}.values())
+    records = read_records(folder)
     curves_picture(folder / "curves.png", records)
     predicted, truth = read_validation(folder)
     best = min(records, key=lambda record: record["val_score"])

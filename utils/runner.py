@@ -32,21 +32,37 @@ def run(network: type, loss: Callable, step_loss: Callable, parser: Parser, argv
         return infer(network, args)
     from utils.distributed import run_torchrun, started_by_torchrun
 
-    if args.strategy == "ddp" and not started_by_torchrun():
-        return run_torchrun(args.processes or len(choose_devices(args.gpus)), sys.argv if argv is None else
-                            [sys.argv[0], *argv])
+    if not started_by_torchrun():
+        if args.strategy == "ddp":
+            script = sys.argv[0]
+            return run_torchrun(number_of_processes(args), [script, *(sys.argv[1:] if argv is None else argv)])
+        if args.processes:
+            raise UserError(f"--processes {args.processes}: --strategy {args.strategy} is one process. Give --strategy "
+                            "ddp too, or start the script by torchrun.")
     if args.folds:
         return train_folds(network, loss, step_loss, args, sizes)
     return train_one(network, loss, step_loss, args, sizes)
 
 
+def number_of_processes(args) -> int:
+    """How many processes --strategy ddp starts: --processes, else one a GPU. Raises UserError for want of GPUs."""
+    devices = choose_devices(args.gpus)
+    if devices[0].type == "cuda" and args.processes > len(devices):
+        raise UserError(f"--processes {args.processes}: each takes a GPU of its own, and --gpus {args.gpus} gives "
+                        f"{len(devices)}.")
+    return args.processes or len(devices)
+
+
 def train_one(network: type, loss: Callable, step_loss: Callable, args, sizes: dict) -> int:
     """One training, with the step loss where it is asked for."""
+    from utils.distributed import told_once
     from utils.training import train
 
-    if args.step_loss:
-        return train(network, lambda out, truth: loss(out, truth) + args.step_loss * step_loss(out, truth), args, sizes)
-    return train(network, loss, args, sizes)
+    def both_losses(outputs, truth):
+        return loss(outputs, truth) + args.step_loss * step_loss(outputs, truth)
+
+    with told_once():
+        return train(network, both_losses if args.step_loss else loss, args, sizes)
 
 
 def train_folds(network: type, loss: Callable, step_loss: Callable, args, sizes: dict) -> int:
@@ -58,16 +74,18 @@ def train_folds(network: type, loss: Callable, step_loss: Callable, args, sizes:
     from utils.training import write_out_of_fold
 
     prefix, folders = args.save_prefix, []
+    leads = int(os.environ.get("RANK", 0)) == 0
     for fold in range(NUM_FOLDS):
         folder = prefix / f"fold{fold}"
         folders.append(folder)
         values = {**vars(args), "data_seed": fold, "save_prefix": folder, "folds": False}
         values["resume"] = "auto" if (folder / LAST).exists() and not args.overwrite else None
-        print(f"fold {fold} of {NUM_FOLDS}: {folder}", flush=True)
+        if leads:
+            print(f"fold {fold} of {NUM_FOLDS}: {folder}", flush=True)
         code = train_one(network, loss, step_loss, argparse.Namespace(**values), sizes)
         if code:
             return code
-    if int(os.environ.get("RANK", 0)) == 0:
+    if leads:
         table = write_out_of_fold(prefix, folders)
         print(f"out of fold: score {table['score']:.3f} s (start {table['score_start']:.3f}, end "
               f"{table['score_end']:.3f}; within 1 s {table['within_1s']:.0%}), in {prefix / 'out_of_fold.csv'}")

@@ -3,6 +3,7 @@
     train(AVTNet, loss, args, sizes)      # what utils/runner.py calls
 """
 
+import contextlib
 import json
 import math
 import resource
@@ -69,7 +70,8 @@ def train(network: type, loss: Callable, args, sizes: dict) -> int:
     device = devices[0]
     folder = args.save_prefix
     resumed, remark = load_resumed(network, args)
-    if resumed is None and not args.overwrite and (folder / LAST).exists():
+    begins = resumed is None or args.resume.parent.resolve() != folder.resolve()     # in this folder
+    if begins and not args.overwrite and (folder / LAST).exists():
         raise UserError(f"{folder}: holds a training already. Go on with it: --resume auto; or choose another "
                         "--save_prefix; or replace it: --overwrite.")
     world.wait()      # no process may look for a checkpoint that the first one has just written
@@ -78,17 +80,19 @@ def train(network: type, loss: Callable, args, sizes: dict) -> int:
     torch.manual_seed(args.seed)
     sizes = resumed["sizes"] if resumed else {**sizes, "standardise": args.if_normal}
     net = start_network(network, sizes, args, resumed)
-    data = run_folder.fingerprint_data(args.data_root, parts, network.inputs)
+    decoded = 0
     if world.leads:
         check_writable(folder)
         sweep_temporaries(folder)
-        decoded = 0
         if "frames" in network.inputs:
             decoded = decode_missing_frames(args.data_root, [*parts["train"].clips, *parts["val"].clips])
-        if resumed is None:
-            run_folder.clear_old_run(folder)
-            run_folder.write_settings(folder, network, plain(sizes), args, data)
     world.wait()
+    data = run_folder.fingerprint_data(args.data_root, parts, network.inputs)
+    world.agree({"data": data, "place": resumed["position"] if resumed else "the start",
+                 **{f"--{name}": getattr(args, name) for name in MUST_AGREE}})
+    if world.leads and begins:
+        run_folder.clear_old_run(folder)
+        run_folder.write_settings(folder, network, plain(sizes), args, data)
     log = Log(folder, writes=world.leads)
     steps = math.ceil(math.ceil(len(parts["train"]) / args.batch_size) / args.accumulation_step)   # an epoch
 
@@ -123,7 +127,7 @@ def train(network: type, loss: Callable, args, sizes: dict) -> int:
              f"{len(parts['val'])} validate | {where}{', '.join(map(str, devices))}")
     if detector is None and "text_roi" in network.inputs:
         log.line("which detector made the text boxes is not recorded with this data")
-    if world.leads and decoded:
+    if decoded:
         log.line(f"decoded the 1 fps videos of {decoded} clips into _frames.npy")
 
     threads = min(args.num_workers, number_of_cores())
@@ -136,7 +140,6 @@ def train(network: type, loss: Callable, args, sizes: dict) -> int:
     if world.leads:
         run_folder.draw(folder, args.data_root, parts["val"].clips)
         log.close()
-    distributed.leave()
     return code
 
 
@@ -165,10 +168,25 @@ def run_epochs(network, loss, args, training, best, loaders, fixed, log, world, 
                                         args.keep_last)
         saved = time.monotonic()
 
+    @contextlib.contextmanager
+    def keeping_what_was_learnt():
+        """Save the position before a UserError ends the training."""
+        try:
+            yield
+        except UserError as error:
+            if not world.leads or (not training.epoch and not training.step):
+                raise
+            save([LAST], training.epoch - 1)
+            raise UserError(f"{error}\nWhat was learnt up to there is kept: {folder / LAST}"
+                            f"{describe_position(training)}.") from None
+
     while training.epoch < args.max_epoch:
         epoch = training.epoch
+        if args.patience and epoch - 1 - best["epoch"] >= args.patience:
+            log.line(f"no better for {args.patience} epochs")
+            break
         epoch_started, waited = time.perf_counter(), loaders["train"].waited
-        clips_before, skipped_before = training.num_clips, len(training.skipped)
+        clips_before, skipped_before, remarks_before = training.num_clips, len(training.skipped), len(training.remarks)
         batches = epoch_batches(num_clips, args.batch_size, args.seed, epoch)
         groups = [batches[i:i + args.accumulation_step] for i in range(0, len(batches), args.accumulation_step)]
         rate = training.schedule.get_last_lr()[0]
@@ -191,16 +209,15 @@ def run_epochs(network, loss, args, training, best, loaders, fixed, log, world, 
                     save([LAST], training.epoch - 1)
 
         try:
-            finished = train_epoch(training, network.inputs, loss, groups, loaders["train"], settings, world,
-                                   stop.asked, after_step)
-        except UserError as error:
+            with keeping_what_was_learnt():
+                finished = train_epoch(training, network.inputs, loss, groups, loaders["train"], settings, world,
+                                       stop.asked, after_step)
+        finally:
             bar.close()
-            save([LAST], epoch - 1)
-            raise UserError(f"{error}\nWhat was learnt up to there is kept: {folder / LAST}"
-                            f"{describe_position(training)}.") from None
-        bar.close()
-        for line in training.skipped[skipped_before:]:
-            log.line(f"left out: {line}" if "memory" not in line else line)
+            for line in training.remarks[remarks_before:]:
+                log.line(line)
+            for line in training.skipped[skipped_before:]:
+                log.line(f"left out: {line}")
         if not finished:
             save([LAST], epoch - 1)
             return say_stopped(log, stop, training)
@@ -209,9 +226,10 @@ def run_epochs(network, loss, args, training, best, loaders, fixed, log, world, 
         train_loss = training.loss_sum / max(1, training.num_clips)
         speed = (training.num_clips - clips_before) / train_seconds
         # Validation in float32, so that it is the score that inference with these weights reaches.
-        world.share_buffers(training.net)
-        answers = predict_all(training.answers_with, network.inputs, network.seconds, loaders["val"], args.batch_size,
-                              world)
+        world.share_buffers(training.answers_with)
+        with keeping_what_was_learnt():
+            answers = predict_all(training.answers_with, network.inputs, network.seconds, loaders["val"],
+                                  args.batch_size, world)
         predicted = dict(zip(truth, answers.tolist(), strict=True))
         table = score_table(predicted, truth)
         score = table["score"]
@@ -220,8 +238,6 @@ def run_epochs(network, loss, args, training, best, loaders, fixed, log, world, 
             best = {"score": score, "epoch": epoch}
             if world.leads:
                 run_folder.write_validation(folder, predicted, truth)
-        training.epoch, training.step, training.loss_sum, training.num_clips = epoch + 1, 0, 0.0, 0
-        save(run_folder.checkpoint_names(epoch, args.max_epoch, is_best), epoch)
         epochs_done += 1
         took = time.perf_counter() - epoch_started
         left = (time.perf_counter() - started) / epochs_done * (args.max_epoch - 1 - epoch)
@@ -229,16 +245,16 @@ def run_epochs(network, loss, args, training, best, loaders, fixed, log, world, 
                  f"end {table['score_end']:.3f}; within 1 s {table['within_1s']:.0%}) | best {best['score']:.3f} s "
                  f"(epoch {best['epoch']}) | lr {rate:.1e} | {took:.1f} s, {speed:.1f} clips/s, waiting for data "
                  f"{waiting:.0%}, {memory_in_use(training)} | {left:.0f} s to go")
+        # Recorded first: an epoch that a kill makes again stands there twice, else it might be missing.
         log.record(epoch=epoch, train_loss=train_loss, lr=rate, seconds=took, clips_per_second=speed,
                    waiting=waiting, skipped_steps=len(training.skipped) - skipped_before, best=best["score"],
                    **{f"val_{k}": v for k, v in table.items()})
+        training.epoch, training.step, training.loss_sum, training.num_clips = epoch + 1, 0, 0.0, 0
+        save(run_folder.checkpoint_names(epoch, args.max_epoch, is_best), epoch)
         if world.sum([float(stop.asked())], device)[0] and training.epoch < args.max_epoch:
             return say_stopped(log, stop, training)
         if world.leads and took > DRAW_SECONDS:
             run_folder.draw(folder, args.data_root, clip_set.clips)
-        if args.patience and epoch - best["epoch"] >= args.patience:
-            log.line(f"no better for {args.patience} epochs")
-            break
     log.line(f"done: best score {best['score']:.3f} s at epoch {best['epoch']}, in {folder / BEST}")
     return 0
 
@@ -300,34 +316,35 @@ def load_resumed(network: type, args) -> tuple[dict | None, str]:
 
     `auto` takes the newest whole one of the folder. Raises UserError where one does not fit, or none is whole.
     """
-    if not args.resume:
-        return None, ""
-    if args.resume != "auto":
-        path = Path(args.resume)
-        try:
-            content = read_resumable(path, network, args)
-        except UserError as error:
-            raise run_folder.offer_another(path, error) from None
-        args.resume = path
-        return content, ""
     from utils.checkpoint import is_whole
 
-    found = run_folder.checkpoints_by_age(args.save_prefix)
-    for path in found:
-        if is_whole(path) or path == found[-1]:
-            damaged = [other.name for other in found[:found.index(path)]]
-            args.resume = path
-            remark = f" ({', '.join(damaged)} damaged, so the next newest is taken)" if damaged else ""
-            return read_resumable(path, network, args), remark
-    args.resume = None
-    return None, ""
+    if not args.resume:
+        return None, ""
+    remark = ""
+    if args.resume == "auto":
+        found = run_folder.checkpoints_by_age(args.save_prefix)
+        if not found:
+            args.resume = None
+            return None, ""
+        whole = next((number for number, path in enumerate(found) if is_whole(path)), None)
+        if whole is None:
+            raise UserError(f"{args.save_prefix}: all checkpoints are damaged ({', '.join(p.name for p in found)}). "
+                            "Put back a copy of one, or start anew: --overwrite, without --resume.")
+        if whole:
+            remark = f" ({', '.join(p.name for p in found[:whole])} damaged, so the next newest is taken)"
+        args.resume = found[whole]
+    args.resume = Path(args.resume)
+    return read_resumable(args.resume, network, args), remark
 
 
 def read_resumable(path: Path, network: type, args) -> dict:
-    """A checkpoint that this training can go on from. Raises UserError."""
+    """A checkpoint that this training can go on from. Raises UserError, with another one where it is damaged."""
     from utils.checkpoint import check_network, load_checkpoint
 
-    content = load_checkpoint(path)
+    try:
+        content = load_checkpoint(path)
+    except UserError as error:
+        raise run_folder.offer_another(path, error) from None
     check_network(path, content, network.__name__)
     if "position" not in content:
         raise UserError(f"{path}: holds weights alone, a training cannot go on from it.")

@@ -1,0 +1,69 @@
+"""Train SmallNet, or infer with --weights: an entry script like avt_main.py, of a network that takes milliseconds.
+
+    python tests/small_main.py FLAGS                    # FLAGS as for avt_main.py
+    python tests/small_main.py FLAGS --then FLAGS       # one training after the other, in the same processes
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+from torch import Tensor, nn
+
+from datatools.command import run_command
+from models.losses import regression_loss, step_loss
+from utils.cli import training_parser
+from utils.runner import run
+
+PAUSE = float(os.environ.get("SMALL_PAUSE", 0))     # s that each batch of the training takes longer: time to be stopped
+
+
+class SmallNet(nn.Module):
+    """One convolution over time and one linear layer; with `noisy`, batch norm and dropout between them.
+
+    The output `spare` has weights of its own, and the loss leaves it out.
+    """
+
+    inputs = ("mfcc", "frames", "text_roi")
+
+    def __init__(self, standardise: bool = False, noisy: bool = False):
+        super().__init__()
+        self.video_net = nn.Module()
+        self.video_net.frame_net = nn.Identity()
+        self.conv = nn.Conv1d(24, 8, 5, padding=2)
+        self.noise = nn.Sequential(nn.BatchNorm1d(8), nn.Dropout(0.3)) if noisy else nn.Identity()
+        self.head = nn.Linear(8 * 200, 1)
+        self.spare = nn.Linear(8 * 200, 1)
+
+    def forward(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor) -> dict[str, Tensor]:
+        if self.training:
+            time.sleep(PAUSE)
+        sound = nn.functional.adaptive_avg_pool1d(mfcc, 200) / 10                          # (B, 20, 200)
+        picture = frames[:, :, ::11, :44:11].float().mean((2, 3)).transpose(1, 2) / 255    # (B, 3, 200), the left half
+        text = text_roi[..., :18].float().mean((2, 3)).unsqueeze(1)                        # (B, 1, 200)
+        x = self.noise(self.conv(torch.cat([sound, picture, text], 1))).tanh().flatten(1)  # (B, 1600)
+        return {"out": self.head(x).sigmoid(), "spare": self.spare(x)}
+
+    @staticmethod
+    def seconds(outputs: dict[str, Tensor]) -> Tensor:
+        return outputs["out"].float().squeeze(1) * 200
+
+
+def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    parser = training_parser(__doc__, batch_size=5, standardise=False)
+    while argv:
+        end = argv.index("--then") if "--then" in argv else len(argv)
+        code = run(SmallNet, regression_loss, step_loss, parser, argv[:end])
+        if code:
+            return code
+        argv = argv[end + 1:]
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -239,10 +239,17 @@ class ClipDataset:
             batch[name] = torch.empty((len(indices), *SHAPES[name]), dtype=dtype, pin_memory=pinned)
         for row, index in enumerate(indices):
             clip = self.clip_set.clips[index]
-            if "mfcc" in batch:
-                fill_mfcc(batch["mfcc"][row].numpy(), clip.mfcc(self.root))
-            if "frames" in batch:
-                fill_frames(batch["frames"][row].numpy(), self.root, clip)
-            if "text_roi" in batch:
-                fill_text_roi(batch["text_roi"][row].numpy(), clip.text_roi(self.root))
+            try:
+                if "mfcc" in batch:
+                    fill_mfcc(batch["mfcc"][row].numpy(), clip.mfcc(self.root))
+                if "frames" in batch:
+                    fill_frames(batch["frames"][row].numpy(), self.root, clip)
+                if "text_roi" in batch:
+                    fill_text_roi(batch["text_roi"][row].numpy(), clip.text_roi(self.root))
+            except UserError:
+                raise
+            except ValueError as error:
+                # Replaced since it was checked: tell it as that check would.
+                raise_problems(f"{self.root}: features have changed", feature_problems(self.root, [clip], self.inputs))
+                raise UserError(f"{clip.folder}/{clip.name}: its features cannot be read ({error}).") from error
         return batch

@@ -368,3 +368,11 @@ def test_a_save_prefix_that_cannot_be_written_is_one_message(shared_processed, t
                             cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 2
     assert result.stderr.startswith("error: /proc/none") and "Traceback" not in result.stderr
+
+
+def test_a_feature_file_that_changes_its_shape_after_the_check_is_named(processed):
+    clips = unlabelled_clips(processed, "data_C")
+    dataset = ClipDataset(processed, clips, ("mfcc", "frames"))
+    np.save(clips.clips[0].frames(processed), np.zeros((100, 66, 88, 3), np.uint8))
+    with pytest.raises(UserError, match=r"test0000_start_frames\.npy: shape \(100, 66, 88, 3\), expected"):
+        dataset.batch([1, 0])

@@ -167,7 +167,10 @@ def read_records(folder: Path) -> list[dict]:
     """
     records: list[dict] = []
     for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines():
-        record = json.loads(line)
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            continue      # cut by a kill or a full disk
         records = [earlier for earlier in records if earlier["epoch"] < record["epoch"]] + [record]
     return records
 

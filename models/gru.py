@@ -81,7 +81,6 @@ class _BothDirections(torch.autograd.Function):
         return dx.unflatten(0, (steps, batch)).to(ctx.dtypes), dw_ih, dw_hh, db_ih, db_hh
 
 
-@torch.compiler.disable      # it would unroll every step of the loop
 def bidirectional_gru_bf16(x: Tensor, gru: torch.nn.GRU) -> Tensor:
     """What `gru` (bidirectional, batch first, with bias) gives for x (B, T, C), on a CPU: (B, T, 2H), float32.
 

@@ -21,7 +21,7 @@ PATIENCE = timedelta(hours=1)    # with a process that is behind: the first one 
 SECONDS_TO_SAVE = 120            # after a signal, for a step or a validation to end and to be saved; torchrun's own: 30
 PR_SET_PDEATHSIG = 1             # of Linux's prctl
 
-_store = None                    # the numbers that all processes share, once they are joined
+_store = None                    # where the processes leave each other notes, once they are joined
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def join(devices: list) -> World:
                             "(--gpus). Start one process a GPU: torchrun --nproc_per_node, or --processes.")
         torch.cuda.set_device(devices[world.local_rank])
     _end_with_torchrun()
-    _store, *_ = next(torch.distributed.rendezvous("env://"))
+    _store, *_ = next(torch.distributed.rendezvous("env://", timeout=PATIENCE))
     torch.distributed.init_process_group("nccl" if on_gpus else "gloo", store=_store, rank=world.rank,
                                          world_size=world.size, timeout=PATIENCE)
     atexit.register(torch.distributed.destroy_process_group)

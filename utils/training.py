@@ -140,6 +140,7 @@ def train(network: type, loss: Callable, args, sizes: dict) -> int:
     if world.leads:
         run_folder.draw(folder, args.data_root, parts["val"].clips)
         log.close()
+    world.wait()      # none leaves while the first still draws
     return code
 
 

@@ -114,7 +114,7 @@ def make_clip(root: Path, clip: Clip, seconds: float, seed: int) -> None:
     cv2.setNumThreads(1)
     rng = np.random.default_rng(seed)
     height, width = PICTURE
-    # Soft grain: 2 to 4 MB a video, as real ones have; libx264 gives white noise many times that.
+    # Soft grain: about 5 MB a video, 24 kB a picture; libx264 gives white noise many times that.
     grain = cv2.GaussianBlur(rng.normal(0, 4, (height + 64, width + 64)).astype(np.float32), (0, 0), 1.5)[..., None]
     boxes = np.zeros((CLIP_SECONDS, 27, 36), np.uint8)
     pictures, scene, left = [], None, 0
@@ -402,6 +402,7 @@ def step_table(root: Path, clip_set, device, sizes: dict, steps: int) -> None:
     from models.avtnet import AVTNet
     from utils.engine import StepSettings
 
+    operations = step_operations(sizes)
     lists = rotating(len(clip_set), BATCH_SIZE, 1 + steps)
     batches = make_batches(root, clip_set, device)
     inputs = [as_baseline(batch) for batch in make_batches(root, clip_set, torch.device("cpu"))(lists)]
@@ -435,7 +436,6 @@ def step_table(root: Path, clip_set, device, sizes: dict, steps: int) -> None:
                 took[title].append((time.perf_counter() - started) / BATCH_SIZE)
         say(f"step: {turn} of {steps}")
     count = sum(p.numel() for p in net.parameters()) / 1e6
-    operations = step_operations(sizes)
     rates = {dtype: matrix_rate(device, dtype) for dtype in (torch.float32, torch.bfloat16)}
     first = next(iter(took.values()))
     rows = [[title, f"{statistics.median(took[title]):.3f}", f"{(least := min(took[title])):.3f}",

@@ -31,14 +31,14 @@ class BiGRU(nn.GRU):
         super().__init__(channels, hidden, num_layers=2, batch_first=True, bidirectional=True, dropout=dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        # torch.compile would unroll every step of the loop.
-        if x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling():
+        if x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
             with torch.autocast("cpu", enabled=False):
-                x = bidirectional_gru_bf16(x, self)
+                # torch.compile would unroll every step of our own loop.
+                compiling = torch.compiler.is_compiling()
+                x = super().forward(x.float())[0] if compiling else bidirectional_gru_bf16(x, self)
         else:
             self.flatten_parameters()
-            with torch.autocast(x.device.type, enabled=x.device.type != "cpu" and torch.is_autocast_enabled("cuda")):
-                x = super().forward(x.float() if x.device.type == "cpu" else x)[0]
+            x = super().forward(x)[0]
         x = x.transpose(1, 2)   # (B, 2 * hidden, T)
         return nn.functional.adaptive_avg_pool1d(x, STEPS)
 

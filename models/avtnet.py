@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mish
 
 from models.audio_net import AudioNet
-from models.layers import STEPS, SqueezeExcite
+from models.layers import STEPS, SqueezeExcite, in_float32
 from models.losses import CLIP_SECONDS
 from models.video_net import VideoNet
 
@@ -92,7 +92,8 @@ class TimeHead(nn.Module):
         self.fc2.bias.copy_(solved[-1:])
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(mish(self.fc1(x))).sigmoid()
+        with in_float32(x):
+            return self.fc2(mish(self.fc1(x.float()))).sigmoid()
 
 
 def step_logits(count: int) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from models.avtnet import AudioVisualText, step_logits, weigh_steps
-from models.layers import STEPS
+from models.layers import STEPS, in_float32
 from models.losses import CELLS, CLIP_SECONDS, cell_of
 
 
@@ -31,7 +31,8 @@ class AVTNetYOLT(AudioVisualText):
         coarse = self.time_head(weigh_steps(steps[:, 0], self.sharpness))      # (B, 1)
         evidence = steps[:, 1].unflatten(1, (CELLS, STEPS // CELLS))              # (B, 20, 10)
         # Every cell's answer, (B, 20, 1).
-        fine = self.cell_head(weigh_steps(evidence, self.sharpness)).sigmoid()
+        with in_float32(x):
+            fine = self.cell_head(weigh_steps(evidence, self.sharpness).float()).sigmoid()
         index = cell_of(coarse).long().unsqueeze(2)                               # (B, 1, 1)
         return {"coarse": coarse, "fine": torch.gather(fine, 1, index).squeeze(1), "steps": steps}
 

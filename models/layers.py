@@ -1,5 +1,7 @@
 """Layers that several networks share: squeeze-and-excitation, the recurrent part, the input's scaling."""
 
+import contextlib
+
 import torch
 from torch import Tensor, nn
 
@@ -9,6 +11,12 @@ STEPS = 200   # time steps of every feature, one a second of the clip
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def in_float32(x: Tensor):
+    """A context without autocast: for the last layers, which read a time out of 200 s and need more than 8 bits."""
+    kind = x.device.type
+    return torch.autocast(kind, enabled=False) if kind in ("cpu", "cuda") else contextlib.nullcontext()
 
 
 class SqueezeExcite(nn.Module):

@@ -30,6 +30,7 @@ SCRIPTS = {
     "AVTNet": "avt_main.py",
     "AVTNetNormalized": "avt_normal_main.py",
     "AVTNetYOLT": "avt_yolt_main.py",
+    "AVTDist": "avt_dist_main.py",
 }
 
 

@@ -33,11 +33,8 @@ def render_clip(plan: ClipPlan, path: Path) -> None:
     import av
     import numpy as np
 
-    from datatools.synth_audio import render_sound
-    from datatools.synth_picture import Picture
-
     rng = np.random.default_rng([plan.seed, 3])
-    picture, sound = Picture(plan), render_sound(plan)
+    picture, sound = paint_and_play(plan)
     ticks, end_tick, time_base = frame_ticks(plan)
     exact = {"fflags": "+bitexact"}  # no time of day, no library's version in the file
     with write_atomic(Path(path)) as temporary, av.open(str(temporary), "w", options=exact) as container:
@@ -70,6 +67,23 @@ def render_clip(plan: ClipPlan, path: Path) -> None:
                 played = _encode_sound(container, audio, sound, played, until)
         container.mux(video.encode())
         container.mux(audio.encode())
+
+
+def paint_and_play(plan: ClipPlan) -> tuple:
+    """(picture, sound) of a plan, by its family: a `Picture`, and float32 (channels, samples)."""
+    from datatools.synth_audio import render_sound
+
+    if plan.family == "paper":
+        from datatools.synth_paper import PaperPicture, PaperStudio
+
+        return PaperPicture(plan), render_sound(plan, PaperStudio)
+    if plan.family == "film":
+        from datatools.synth_film import FilmPicture, FilmStudio
+
+        return FilmPicture(plan), render_sound(plan, FilmStudio)
+    from datatools.synth_picture import Picture
+
+    return Picture(plan), render_sound(plan)
 
 
 def _encode_sound(container, stream, sound, start: int, end: int) -> int:

@@ -140,6 +140,68 @@ class Studio:
             rows.append(row)
         return rows
 
+    def song(self, style: str, channels: int) -> "Song":
+        """A new piece of music of this studio's kind."""
+        return Song(self, style, channels)
+
+    def room_tone(self, seconds: float) -> np.ndarray:
+        """float32 (samples,): what a place sounds like when nothing happens, root mean square LEVEL."""
+        rng = self.rng
+        tile = self.noise(seconds)
+        low = np.exp(-2 * np.pi * rng.uniform(150, 4000) / self.sample_rate)
+        tile = lfilter([1 - low], [1, -low], tile).astype(np.float32)
+        return tile * np.float32(LEVEL / (np.sqrt((tile**2).mean()) + 1e-9))
+
+    def accent(self) -> np.ndarray:
+        """float32 (samples,): a stroke under a quick cut."""
+        return self.drums[str(self.rng.choice(("tom", "snare", "crash")))]
+
+    def add_chime(self, track: np.ndarray, start: float) -> None:
+        """Add the short tune of an eyecatch."""
+        degrees = np.cumsum(self.rng.integers(-2, 5, size=4)) + 72
+        for i, midi in enumerate(degrees):
+            add(track, self.samples(start + 0.25 * i), self.note("bell", int(midi), 1.0), 0.1)
+
+    def add_thing(self, track: np.ndarray, start: float, plan: ClipPlan) -> None:
+        """Add the noise of a thing: steps, a door, a bird."""
+        rng, studio = self.rng, self
+        thing = rng.choice(("steps", "door", "chime", "whoosh", "bird", "boom"))
+        at, gain = studio.samples(start), _decibel(rng.uniform(-14, 0))
+        room = studio.samples(plan.segment_at(start).end) - at  # nothing of an episode sounds in the next segment
+        sounds = []
+        if thing == "steps":
+            sounds = [(i * rng.uniform(0.3, 0.5), studio.drums["tom"][::2], 0.1) for i in range(5)]
+        elif thing == "door":
+            sounds = [(0.0, studio.drums["kick"], 0.25), (0.08, studio.drums["snare"], 0.1)]
+        elif thing == "chime":
+            sounds = [(0.35 * i, studio.note("bell", int(m), 1.2), 0.07) for i, m in enumerate((76, 72, 74, 67))]
+        elif thing == "bird":
+            sounds = [(rng.uniform(0, 0.7), studio.note("flute", int(rng.integers(98, 105)), 0.06), 0.04) for _ in range(5)]
+        elif thing == "boom":
+            sounds = [(0.0, studio.drums["crash"], 0.2), (0.0, studio.drums["kick"], 0.4)]
+        elif thing == "whoosh":
+            noise = studio.noise(0.6)
+            sounds = [(0.0, np.cumsum(noise - noise.mean()) * np.hanning(noise.size).astype(np.float32) / 60, 0.15)]
+        for later, sound, strength in sounds:
+            offset = studio.samples(later)
+            add(track, at + offset, sound[: max(0, room - offset)], strength * gain)
+
+    def add_line(self, track: np.ndarray, event: Event) -> None:
+        """Add one sentence: syllables one after the other, the pitch falling from its beginning to its end."""
+        rng, studio = self.rng, self
+        voice = studio.voices[rng.integers(3)]
+        gain = _decibel(rng.uniform(-3, 3))
+        rise = rng.random() < 0.2  # a question
+        now = event.start
+        while now < event.end - 0.1:
+            share = (now - event.start) / (event.end - event.start)
+            row = voice[min(2, int((1 - share if rise else share) * 3))]
+            sound = row[rng.integers(len(row))]
+            add(track, studio.samples(now), sound, gain * rng.uniform(0.6, 1.2))
+            now += sound.size / studio.sample_rate * rng.uniform(0.8, 1.0)
+            if rng.random() < 0.08:
+                now += rng.uniform(0.05, 0.2)
+
 
 def _resonator(sound: np.ndarray, hertz: float, width: float, rate: int) -> np.ndarray:
     radius = np.exp(-np.pi * width / rate)
@@ -348,22 +410,25 @@ class Song:
         return track * np.float32(LEVEL / (np.sqrt((track**2).mean()) + 1e-6))
 
 
-def render_sound(plan: ClipPlan) -> np.ndarray:
+def render_sound(plan: ClipPlan, studio_type: type[Studio] = Studio) -> np.ndarray:
     """float32 (channels, samples) in -1..1, of exactly round(duration x sample_rate) samples."""
-    rng = np.random.default_rng([plan.seed, 2])
-    studio = Studio(rng, plan.sample_rate)
+    rng = np.random.default_rng(plan.rng_key(2))
+    studio = studio_type(rng, plan.sample_rate)
+    shared = studio
+    if plan.season is not None:      # the opening and the ending sound the same in all clips of a season
+        shared = studio_type(np.random.default_rng(plan.rng_key(2, shared=True)), plan.sample_rate)
     size = round(plan.duration * plan.sample_rate)
     floor = np.resize(studio.noise(min(5.0, plan.duration)), size) * np.float32(LEVEL * _decibel(rng.uniform(-60, -45)))
     track = np.repeat(floor[None], plan.channels, axis=0)
     for segment in plan.segments:
         if segment.type in ("opening", "ending", "sponsor"):
-            _add_music(track, studio, segment, plan)
+            _add_music(track, studio if segment.type == "sponsor" else shared, segment, plan)
     _add_places(track, studio, plan)
     _add_background_music(track, studio, plan)
     for event in plan.all("silence"):
         _mute(track, studio, event)
     for event in plan.lines:
-        _add_line(track, studio, event)
+        studio.add_line(track, event)
     return _finish(track, rng)
 
 
@@ -379,9 +444,15 @@ def _add_music(track: np.ndarray, studio: Studio, segment: Segment, plan: ClipPl
         style = str(rng.choice(("lively", "calm", "opening")))
     else:
         style = segment.type
-    song = Song(studio, style, plan.channels)
-    closes = segment.end < plan.duration and (segment.type == "opening" or rng.random() < 0.5)
-    sound = song.render(segment.seconds, closes=closes, tail=segment.tail, running=segment.start == 0)
+    song = studio.song(style, plan.channels)
+    whole = segment.before + segment.seconds + segment.after
+    if plan.season is None:
+        closes = segment.end < plan.duration and (segment.type == "opening" or rng.random() < 0.5)
+        sound = song.render(whole, closes=closes, tail=segment.tail, running=segment.start == 0)
+    else:
+        closes = segment.type == "opening" or rng.random() < 0.5
+        sound = song.render(whole, closes=closes, tail=0.5, running=False)
+        sound = sound[:, studio.samples(segment.before):]
     if segment.type == "ending" and rng.random() < 0.3:
         size = studio.samples(min(rng.uniform(0.3, 1.2), segment.seconds / 2))
         sound[:, :size] *= np.linspace(0.1, 1, size, dtype=np.float32)
@@ -397,7 +468,7 @@ def _add_background_music(track: np.ndarray, studio: Studio, plan: ClipPlan) -> 
         style = (
             "song" if event.type == "song" else str(rng.choice(("lively",) if preview else ("calm", "tense", "lively")))
         )
-        song = Song(studio, style, plan.channels)
+        song = studio.song(style, plan.channels)
         tail = tails.get(event.end, 0.3)
         sound = song.render(event.end - event.start, closes=rng.random() < 0.4, tail=tail)
         for end in (1, -1):  # fades at both ends, often so short that they are cuts
@@ -409,67 +480,21 @@ def _add_background_music(track: np.ndarray, studio: Studio, plan: ClipPlan) -> 
 
 def _add_places(track: np.ndarray, studio: Studio, plan: ClipPlan) -> None:
     """Room tone of every scene, and the noises of things."""
-    rng, rate = studio.rng, studio.sample_rate
+    rng = studio.rng
     for scene in plan.all("scene"):
-        tile = studio.noise(min(6.0, scene.end - scene.start))
-        low = np.exp(-2 * np.pi * rng.uniform(150, 4000) / rate)
-        tile = lfilter([1 - low], [1, -low], tile).astype(np.float32)
-        tile *= LEVEL / (np.sqrt((tile**2).mean()) + 1e-9)
+        tile = studio.room_tone(min(6.0, scene.end - scene.start))
         size = studio.samples(scene.end) - studio.samples(scene.start)
         tone = np.resize(tile, size)
         slow = np.interp(np.arange(size), np.linspace(0, size, 12), rng.uniform(0.6, 1.3, 12)).astype(np.float32)
         add(track, studio.samples(scene.start), tone * slow, _decibel(rng.uniform(-34, -16)))
         for _ in range(int(rng.integers(0, 5))):
-            _add_noise_of_a_thing(track, studio, rng.uniform(scene.start, max(scene.start, scene.end - 0.8)), plan)
+            studio.add_thing(track, rng.uniform(scene.start, max(scene.start, scene.end - 0.8)), plan)
     for event in plan.all("montage"):
         for at in np.arange(event.start, event.end - 1.0, rng.uniform(0.8, 2.0)):
             if rng.random() < 0.6:
-                add(track, studio.samples(at), studio.drums[str(rng.choice(("tom", "snare", "crash")))], 0.25)
+                add(track, studio.samples(at), studio.accent(), 0.25)
     for event in plan.all("eyecatch"):
-        degrees = np.cumsum(rng.integers(-2, 5, size=4)) + 72
-        for i, midi in enumerate(degrees):
-            add(track, studio.samples(event.start + 0.25 * i), studio.note("bell", int(midi), 1.0), 0.1)
-
-
-def _add_noise_of_a_thing(track: np.ndarray, studio: Studio, start: float, plan: ClipPlan) -> None:
-    rng = studio.rng
-    thing = rng.choice(("steps", "door", "chime", "whoosh", "bird", "boom"))
-    at, gain = studio.samples(start), _decibel(rng.uniform(-14, 0))
-    room = studio.samples(plan.segment_at(start).end) - at  # nothing of an episode sounds in the next segment
-    sounds = []
-    if thing == "steps":
-        sounds = [(i * rng.uniform(0.3, 0.5), studio.drums["tom"][::2], 0.1) for i in range(5)]
-    elif thing == "door":
-        sounds = [(0.0, studio.drums["kick"], 0.25), (0.08, studio.drums["snare"], 0.1)]
-    elif thing == "chime":
-        sounds = [(0.35 * i, studio.note("bell", int(m), 1.2), 0.07) for i, m in enumerate((76, 72, 74, 67))]
-    elif thing == "bird":
-        sounds = [(rng.uniform(0, 0.7), studio.note("flute", int(rng.integers(98, 105)), 0.06), 0.04) for _ in range(5)]
-    elif thing == "boom":
-        sounds = [(0.0, studio.drums["crash"], 0.2), (0.0, studio.drums["kick"], 0.4)]
-    elif thing == "whoosh":
-        noise = studio.noise(0.6)
-        sounds = [(0.0, np.cumsum(noise - noise.mean()) * np.hanning(noise.size).astype(np.float32) / 60, 0.15)]
-    for later, sound, strength in sounds:
-        offset = studio.samples(later)
-        add(track, at + offset, sound[: max(0, room - offset)], strength * gain)
-
-
-def _add_line(track: np.ndarray, studio: Studio, event: Event) -> None:
-    """One sentence: syllables one after the other, the pitch falling from its beginning to its end."""
-    rng = studio.rng
-    voice = studio.voices[rng.integers(3)]
-    gain = _decibel(rng.uniform(-3, 3))
-    rise = rng.random() < 0.2  # a question
-    now = event.start
-    while now < event.end - 0.1:
-        share = (now - event.start) / (event.end - event.start)
-        row = voice[min(2, int((1 - share if rise else share) * 3))]
-        sound = row[rng.integers(len(row))]
-        add(track, studio.samples(now), sound, gain * rng.uniform(0.6, 1.2))
-        now += sound.size / studio.sample_rate * rng.uniform(0.8, 1.0)
-        if rng.random() < 0.08:
-            now += rng.uniform(0.05, 0.2)
+        studio.add_chime(track, event.start)
 
 
 def _mute(track: np.ndarray, studio: Studio, event: Event) -> None:

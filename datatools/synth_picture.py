@@ -9,7 +9,7 @@ titles) lie above. Drawings are held for two or three frames, as in hand-drawn a
 
 import bisect
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -64,8 +64,8 @@ class Picture:
 
     def __init__(self, plan: ClipPlan):
         self.plan = plan
-        self.rng = np.random.default_rng([plan.seed, 1])
-        self.artist = Artist(self.rng, plan.width, plan.height)
+        self.rng = np.random.default_rng(plan.rng_key(1, shared=True))
+        self.artist = self.make_artist()
         self.shots: list[Shot] = []
         self.overlays: list[Overlay] = []
         self.faded: dict[tuple[int, int], Sprite] = {}
@@ -74,8 +74,11 @@ class Picture:
         self.subtitled = self.rng.random() < 0.6
         self.gaps = plan.all("black", "white")
         self.line_starts = [e.start for e in plan.lines]
-        for segment in plan.segments:
-            getattr(self, f"_{segment.type}")(segment)
+        if plan.season is None:
+            for segment in plan.segments:
+                getattr(self, f"_{segment.type}")(segment)
+        else:
+            self._paint_season()
         if self.subtitled:
             self._subtitles()
         if self.rng.random() < 0.2:  # a station's mark, all the time
@@ -88,6 +91,23 @@ class Picture:
         self.overlays.sort(key=lambda o: o.start)
         self.last_key: tuple | None = None
         self.last_frame: np.ndarray | None = None
+
+    def make_artist(self) -> Artist:
+        """Who paints this clip; he draws on the clip's own random numbers."""
+        return Artist(self.rng, self.plan.width, self.plan.height)
+
+    def _paint_season(self) -> None:
+        """First what the season's clips share, whole; then the rest with random numbers of this clip alone."""
+        for segment in self.plan.segments:
+            if segment.type in ("opening", "ending"):
+                whole = replace(segment, start=segment.start - segment.before, end=segment.end + segment.after)
+                getattr(self, f"_{segment.type}")(whole)
+                for overlay in self.overlays:
+                    overlay.end = min(overlay.end, segment.end)
+        self.rng = self.artist.rng = np.random.default_rng(self.plan.rng_key(5))
+        for segment in self.plan.segments:
+            if segment.type not in ("opening", "ending"):
+                getattr(self, f"_{segment.type}")(segment)
 
     # One frame
 
@@ -375,7 +395,7 @@ class Picture:
             stop = segment.end if segment.end - stop < 0.4 else stop
             self.shots.append(self._opening_shot(now, stop))
             now = stop
-        if rng.random() < 0.9:
+        if rng.random() < 0.9 and self.plan.case != "no_credits":
             begin = segment.start + (rng.uniform(0, 8) if segment.start else 0) * min(1, segment.seconds / 60)
             self._names(begin, segment.end - rng.uniform(0, 0.08) * segment.seconds, dense=rng.uniform(0.75, 0.97))
         if rng.random() < 0.3:
@@ -412,6 +432,8 @@ class Picture:
             now = stop
         way = str(rng.choice(("scroll", "pages", "none"), p=(0.5, 0.42, 0.08)))
         begin = segment.start + rng.uniform(0, 4) * min(1, segment.seconds / 60)
+        if self.plan.case == "no_credits":
+            way = "none"
         if way == "pages":
             self._names(begin, segment.end, dense=0.95, big=True, side="right" if right else "left")
         elif way == "scroll":

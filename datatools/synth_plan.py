@@ -11,7 +11,7 @@ a plan costs a fraction of a millisecond.
 import bisect
 import random
 import string
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 # Percentiles of the labels in the competition's lists, in seconds; between them the inverse CDF is a straight line.
@@ -20,6 +20,10 @@ LABEL_SECONDS = {"s": (3, 14, 42, 77, 92, 165, 200), "e": (5, 66, 108, 136, 165,
 FULL_SECONDS = 200.0  # s; the label table is meant for clips of this length
 GOLDEN = 0.6180339887498949  # steps of the golden ratio spread any run of indices evenly over the percentiles
 SUFFIX = {"s": "start", "e": "end"}
+# Hard cases: nothing before the opening is known but an episode's first scene; no names; music under the episode next to
+# the boundary; an opening or ending of unusual length; a sponsor's card after the opening.
+CASES = ("cold_open", "no_credits", "song", "short", "long", "sponsor")
+FAMILIES = ("drawn", "paper", "film")
 VFR_TIME_BASE = Fraction(1, 90_000)
 VFR_RATES = (12.5, 15.0, 20.0, 24.0, 25.0, 30.0)  # frames a second
 
@@ -29,7 +33,8 @@ class Segment:
     """A part of the clip: `episode`, `opening`, `ending`, `sponsor` or `preview`. All figures in seconds.
 
     `fade_in` and `fade_out` lie inside the segment; `colour` is what it fades out to, and the next one in from; `tail`
-    is how long its music rings on after its end.
+    is how long its music rings on after its end. `before` and `after` are how much of it lies outside the clip: the
+    same opening begins before one clip of a season and within another.
     """
 
     type: str
@@ -39,6 +44,8 @@ class Segment:
     fade_out: float = 0.0
     colour: str = "black"
     tail: float = 0.0
+    before: float = 0.0
+    after: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -61,7 +68,11 @@ class Event:
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """What a clip shows and says. `boundary` (s) is the label; `fps` is "25", "24000/1001", "30" or "vfr"."""
+    """What a clip shows and says. `boundary` (s) is the label; `fps` is "25", "24000/1001", "30" or "vfr".
+
+    `family` names the way of painting and playing. Clips of one `season` share cast, letters, opening and ending; their
+    `theme` tells which ones. `case` is what was asked for beyond the usual, one of CASES.
+    """
 
     name: str
     kind: str
@@ -75,6 +86,16 @@ class ClipPlan:
     seed: int
     segments: tuple[Segment, ...]
     events: tuple[Event, ...] = field(repr=False, default=())
+    family: str = "drawn"
+    season: int | None = None
+    theme: int = 0
+    case: str = ""
+
+    def rng_key(self, number: int, *, shared: bool = False) -> list[int]:
+        """Seed of a random stream: of this clip, or of what its season's clips of one theme share."""
+        if shared and self.season is not None:
+            return [self.season, self.theme, ord(self.kind), number]
+        return [self.seed, number]
 
     def segment_at(self, seconds: float) -> Segment:
         """The segment that is shown at a time; a boundary belongs to what follows it."""
@@ -116,28 +137,52 @@ def label_quantile(kind: str, u: float) -> float:
     return seconds[i] + share * (seconds[i + 1] - seconds[i])
 
 
-def plan_clip(seed: int, index: int, kind: str, *, height: int = 180, duration: float | None = None) -> ClipPlan:
+def plan_clip(
+    seed: int,
+    index: int,
+    kind: str,
+    *,
+    height: int = 180,
+    duration: float | None = None,
+    family: str = "drawn",
+    season: int | None = None,
+    theme: int = 0,
+    case: str = "",
+) -> ClipPlan:
     """Plan one clip: `kind` "s" (where does the opening end?) or "e" (where does the ending begin?).
 
     `height` is the smallest picture height in pixels (some clips are 1.2 or 1.33 times larger). `duration` in seconds
-    makes a clip of that length with everything scaled to it; None draws 180 to 200 s.
+    makes a clip of that length with everything scaled to it; None draws 180 to 200 s. `family`, `season`, `theme` and
+    `case` are those of ClipPlan.
     """
     if kind not in LABEL_SECONDS:
         raise ValueError(f"kind {kind!r}: expected 's' or 'e'")
-    rng = random.Random(f"{seed}/{index}/{kind}")
+    if family not in FAMILIES:
+        raise ValueError(f"family {family!r}: expected one of {', '.join(FAMILIES)}")
+    if case and case not in CASES:
+        raise ValueError(f"case {case!r}: expected one of {', '.join(CASES)}")
+    kin = "" if family == "drawn" else f"/{family}"
+    rng = random.Random(f"{seed}/{index}/{kind}{kin}")
     name = "".join(rng.choices(string.ascii_letters + string.digits, k=8)) + "_" + SUFFIX[kind]
-    full = rng.choices((200.0, 180.0, round(rng.uniform(180, 200), 2)), (0.76, 0.12, 0.12))[0]
+    # What all clips of a season have in common comes from its own stream.
+    common = rng if season is None else random.Random(f"season/{season}/{theme}/{kind}{kin}")
+    full = common.choices((200.0, 180.0, round(common.uniform(180, 200), 2)), (0.76, 0.12, 0.12))[0]
     scale = 1.0 if duration is None else duration / FULL_SECONDS
     duration = full if duration is None else float(duration)
-    offset = random.Random(f"{seed}/{kind}").random()
+    offset = random.Random(f"{seed}/{kind}{kin}").random()
     label = label_quantile(kind, (offset + index * GOLDEN) % 1.0) * scale
+    if case == "cold_open" and kind == "s":
+        label = max(label, 110 * scale)
     label = max(min(label, duration - (0.5 if kind == "s" else 4.0 * scale)), 2.0 * scale)
-    times = height * rng.choices((1, 1.2, 4 / 3), (0.76, 0.14, 0.1))[0]
+    times = height * common.choices((1, 1.2, 4 / 3), (0.76, 0.14, 0.1))[0]
     size = (2 * round(times * 16 / 9 / 2), 2 * round(times / 2))
-    sample_rate, channels = rng.choices(((44_100, 1), (44_100, 2), (48_000, 2)), (0.65, 0.25, 0.1))[0]
-    fps = rng.choices(("25", "24000/1001", "30", "vfr"), (0.7, 0.1, 0.1, 0.1))[0]
-    parts = (_start_parts if kind == "s" else _end_parts)(rng, label, duration, scale)
+    sample_rate, channels = common.choices(((44_100, 1), (44_100, 2), (48_000, 2)), (0.65, 0.25, 0.1))[0]
+    fps = common.choices(("25", "24000/1001", "30", "vfr"), (0.7, 0.1, 0.1, 0.1))[0]
+    length = _theme_seconds(common, kind, case) * scale
+    parts = (_start_parts if kind == "s" else _end_parts)(rng, label, duration, scale, length, case)
     segments = _join(rng, parts, label)
+    if season is not None:
+        segments = tuple(_with_its_rest(s, length) for s in segments)
     return ClipPlan(
         name,
         kind,
@@ -149,29 +194,53 @@ def plan_clip(seed: int, index: int, kind: str, *, height: int = 180, duration: 
         label,
         rng.getrandbits(62),
         segments,
-        tuple(sorted(_events(rng, segments, label, scale), key=lambda e: (e.start, e.end, e.type))),
+        tuple(sorted(_events(rng, segments, label, scale, case), key=lambda e: (e.start, e.end, e.type))),
+        family,
+        season,
+        theme,
+        case,
     )
 
 
-def _start_parts(rng: random.Random, label: float, duration: float, scale: float) -> list[tuple[str, float, float]]:
+def _theme_seconds(rng: random.Random, kind: str, case: str) -> float:
+    """How long an opening or an ending is, s."""
+    if case in ("short", "long"):
+        return rng.uniform(30, 45) if case == "short" else rng.uniform(100, 120)
+    if kind == "s":
+        return rng.choices((rng.uniform(85, 95), rng.uniform(30, 60), rng.uniform(60, 85)), (0.75, 0.15, 0.1))[0]
+    return rng.choices((rng.uniform(85, 95), rng.uniform(60, 85)), (0.6, 0.4))[0]
+
+
+def _with_its_rest(segment: Segment, length: float) -> Segment:
+    """An opening that begins before the clip, or an ending that ends after it, with what lies outside."""
+    outside = length - segment.seconds
+    if outside < 1e-6 or segment.type not in ("opening", "ending"):
+        return segment
+    return replace(segment, **{"before" if segment.type == "opening" else "after": outside})
+
+
+def _start_parts(
+    rng: random.Random, label: float, duration: float, scale: float, length: float, case: str
+) -> list[tuple[str, float, float]]:
     """(type, start, end) of a start clip: [cold open] opening [sponsor] episode."""
-    length = scale * rng.choices((rng.uniform(85, 95), rng.uniform(30, 60), rng.uniform(60, 85)), (0.75, 0.15, 0.1))[0]
     start = label - length
     if start < 6 * scale:  # no room for a cold open: the clip begins while the opening runs
         start = 0.0
     parts = [("episode", 0.0, start)] if start else []
     parts.append(("opening", start, label))
     now = label
-    if rng.random() < 0.4 and duration - label > 20 * scale:
+    if (rng.random() < 0.4 or case == "sponsor") and duration - label > 20 * scale:
         now = label + rng.uniform(5, 10) * scale
         parts.append(("sponsor", label, now))
     parts.append(("episode", now, duration))
     return parts
 
 
-def _end_parts(rng: random.Random, label: float, duration: float, scale: float) -> list[tuple[str, float, float]]:
+def _end_parts(
+    rng: random.Random, label: float, duration: float, scale: float, length: float, case: str
+) -> list[tuple[str, float, float]]:
     """(type, start, end) of an end clip: episode ending [episode] [preview]."""
-    end = label + scale * rng.choices((rng.uniform(85, 95), rng.uniform(60, 85)), (0.6, 0.4))[0]
+    end = label + length
     parts = [("episode", 0.0, label)]
     if end > duration - 6 * scale:
         return [*parts, ("ending", label, duration)]
@@ -204,7 +273,7 @@ def _join(rng: random.Random, parts: list[tuple[str, float, float]], label: floa
     )
 
 
-def _events(rng: random.Random, segments: tuple[Segment, ...], label: float, scale: float) -> list[Event]:
+def _events(rng: random.Random, segments: tuple[Segment, ...], label: float, scale: float, case: str) -> list[Event]:
     events: list[Event] = []
     subject = rng.choices(("calm", "lively"), (0.6, 0.4))[0]
     for i, segment in enumerate(segments):
@@ -219,7 +288,21 @@ def _events(rng: random.Random, segments: tuple[Segment, ...], label: float, sca
             # The last sentence of the scene goes on over the first seconds of the music.
             seconds = min(rng.uniform(1.2, 3.5), segment.seconds / 3)
             events.append(Event("line", segment.start + 0.2, segment.start + seconds))
+    if case == "song":
+        events += _song_beside(rng, segments, label, scale)
     return events
+
+
+def _song_beside(rng: random.Random, segments: tuple[Segment, ...], label: float, scale: float) -> list[Event]:
+    """A song under the episode that lies nearest to the boundary, a few seconds away from it."""
+    found = [s for s in segments if s.type == "episode" and s.seconds > 20 * scale]
+    if not found:
+        return []
+    nearest = min(found, key=lambda s: min(abs(s.start - label), abs(s.end - label)))
+    gap, seconds = rng.uniform(3, 8) * scale, min(nearest.seconds / 2, rng.uniform(20, 45) * scale)
+    if nearest.start >= label - 1e-6:
+        return [Event("song", nearest.start + gap, nearest.start + gap + seconds)]
+    return [Event("song", nearest.end - gap - seconds, nearest.end - gap)]
 
 
 def _spoken(rng: random.Random, start: float, end: float, density: float) -> list[Event]:

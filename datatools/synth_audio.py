@@ -176,7 +176,8 @@ class Studio:
         elif thing == "chime":
             sounds = [(0.35 * i, studio.note("bell", int(m), 1.2), 0.07) for i, m in enumerate((76, 72, 74, 67))]
         elif thing == "bird":
-            sounds = [(rng.uniform(0, 0.7), studio.note("flute", int(rng.integers(98, 105)), 0.06), 0.04) for _ in range(5)]
+            for _ in range(5):
+                sounds.append((rng.uniform(0, 0.7), studio.note("flute", int(rng.integers(98, 105)), 0.06), 0.04))
         elif thing == "boom":
             sounds = [(0.0, studio.drums["crash"], 0.2), (0.0, studio.drums["kick"], 0.4)]
         elif thing == "whoosh":

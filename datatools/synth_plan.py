@@ -20,8 +20,8 @@ LABEL_SECONDS = {"s": (3, 14, 42, 77, 92, 165, 200), "e": (5, 66, 108, 136, 165,
 FULL_SECONDS = 200.0  # s; the label table is meant for clips of this length
 GOLDEN = 0.6180339887498949  # steps of the golden ratio spread any run of indices evenly over the percentiles
 SUFFIX = {"s": "start", "e": "end"}
-# Hard cases: nothing before the opening is known but an episode's first scene; no names; music under the episode next to
-# the boundary; an opening or ending of unusual length; a sponsor's card after the opening.
+# Hard cases: a scene before the opening; no names; a song under the episode next to the boundary; an opening or ending
+# of unusual length; a sponsor's card after the opening.
 CASES = ("cold_open", "no_credits", "song", "short", "long", "sponsor")
 FAMILIES = ("drawn", "paper", "film")
 VFR_TIME_BASE = Fraction(1, 90_000)

@@ -41,6 +41,7 @@ from utils import run_folder
 from utils.checkpoint import load_checkpoint, read_file, save_content
 from utils.engine import epoch_batches
 from utils.run_folder import checkpoints_by_age, read_records, read_validation, save_checkpoints
+from utils.training import Stop
 
 STOPPED = 128 + signal.SIGTERM
 
@@ -163,6 +164,18 @@ def test_a_signal_ends_the_command_with_its_position_saved(real, tmp_path, numbe
     assert avt_main.main([*argv, str(folder), "--resume", "auto"]) == 0
     assert f"resumed {folder / 'avnet_last.pth'} {where}" in log_of(folder)
     assert equal(last(folder), whole)
+
+
+def test_a_second_ctrl_c_does_not_wait_for_the_step():
+    with Stop() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.asked()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    with Stop(at_once=False) as stop:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+        assert stop.number == signal.SIGINT
 
 
 # ---------------------------------------------------------------- kill -9
@@ -687,6 +700,25 @@ def test_an_error_before_anything_is_learnt_leaves_no_checkpoint_in_the_way(shar
         train_small(argv)
     assert not list(tmp_path.glob("*.pth"))
     assert train_small([*argv, "--batch_size", "1", "--accumulation_step", "2"]) == 0
+
+
+def full(*_args, **_more):
+    raise torch.OutOfMemoryError("CUDA out of memory.")
+
+
+def test_too_little_memory_for_the_optimiser_is_told(shared_processed, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.optim.Adam, "step", full)
+    with pytest.raises(UserError, match="out of memory in the optimiser's first step .*smaller preset"):
+        train_small(small_flags(shared_processed, tmp_path))
+    assert not list(tmp_path.glob("*.pth"))
+
+
+def test_too_little_memory_for_the_validation_is_told_and_the_epoch_kept(shared_processed, tmp_path, monkeypatch):
+    forward = SmallNet.forward
+    monkeypatch.setattr(SmallNet, "forward", lambda net, **inputs: (forward if net.training else full)(net, **inputs))
+    with pytest.raises(UserError, match="out of memory in validation with .* clips a batch .*\n.*kept: "):
+        train_small(small_flags(shared_processed, tmp_path))
+    assert place(tmp_path / "avnet_last.pth")[1] > 0
 
 
 # ---------------------------------------------------------------- patience, folds, and where the data lies

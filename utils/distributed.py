@@ -5,7 +5,6 @@
     answers = world.gather({name: seconds})
 """
 
-import atexit
 import contextlib
 import ctypes
 import os
@@ -14,6 +13,7 @@ import sys
 from dataclasses import dataclass
 from datetime import timedelta
 
+from datatools import command
 from datatools.command import UserError, number_of_cores
 
 STARTED_BY_TORCHRUN = "TORCHELASTIC_RUN_ID"    # torchrun sets it for the processes that it starts
@@ -111,7 +111,9 @@ def join(devices: list) -> World:
     _store, *_ = next(torch.distributed.rendezvous("env://", timeout=PATIENCE))
     torch.distributed.init_process_group("nccl" if on_gpus else "gloo", store=_store, rank=world.rank,
                                          world_size=world.size, timeout=PATIENCE)
-    atexit.register(torch.distributed.destroy_process_group)
+    # DistributedDataParallel keeps the group, and with it Gloo's threads, even when both are gone for Python; a thread
+    # that then gives back a tensor while the interpreter ends aborts the process (pytorch pull request 179291).
+    command.leave_at_once = True
     return world
 
 

@@ -248,7 +248,12 @@ def _train_step(
         names = [f"{what} {value}: {_suspects(batch, name_of)}" for batch in batches] if bad else []
         return bool(all_stop), "; ".join(line for lines in world.gather(names) for line in lines)
     _count_bad_steps(training)       # this one has its own place in the schedule
-    training.scaler.step(training.optimizer)
+    if training.optimizer.state:
+        training.scaler.step(training.optimizer)
+    else:     # Adam's two moments of every weight are made in its first step
+        with too_large("the optimiser's first step", "Choose a smaller preset, or a smaller --batch_size with more "
+                       "--accumulation_step."):
+            training.scaler.step(training.optimizer)
     training.scaler.update()
     if training.ema:
         training.ema.update_parameters(training.net)
@@ -312,6 +317,17 @@ def _suspects(batch: dict[str, Tensor], name_of: Callable[[int], str]) -> str:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error of torch says that the memory of a GPU, or of the machine, is too small."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+@contextlib.contextmanager
+def too_large(what: str, remedy: str):
+    """Turn out-of-memory within into a UserError that says what was too large."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(f"out of memory in {what} ({str(error).splitlines()[0]}). {remedy}") from None
 
 
 @contextlib.contextmanager
@@ -386,6 +402,9 @@ def predict_all(net, inputs, seconds_of, batches: Batches, batch_size: int, worl
     count = len(batches.dataset)
     mine = list(range(count))[world.rank::world.size]
     lists = [mine[first:first + batch_size] for first in range(0, len(mine), batch_size)]
-    parts = world.gather(predict(net, inputs, seconds_of, batches(lists), amp=amp))
+    with too_large(f"validation with {batch_size} clips a batch", "Choose a smaller --batch_size with more "
+                   "--accumulation_step, or a smaller preset."):
+        mine_answered = predict(net, inputs, seconds_of, batches(lists), amp=amp)
+    parts = world.gather(mine_answered)
     found = {index: second for part in parts for index, second in part.items()}
     return np.array([found[index] for index in range(count)], np.float32)

@@ -24,9 +24,13 @@ MUST_AGREE = ("lr", "batch_size", "max_epoch", "schedule", "accumulation_step", 
 
 
 class Stop:
-    """Whether SIGINT or SIGTERM asked for the end; the step in hand is finished and saved first."""
+    """Whether SIGINT or SIGTERM asked for the end; the step in hand is finished and saved first.
 
-    def __init__(self):
+    With `at_once` a second Ctrl-C does not wait for that. Not under torchrun: the terminal and torchrun both send one.
+    """
+
+    def __init__(self, at_once: bool = True):
+        self.at_once = at_once
         self.number = 0
         self.before: dict = {}
 
@@ -43,6 +47,8 @@ class Stop:
             signal.signal(number, handler)
 
     def _note(self, number, _frame):
+        if self.number == number == signal.SIGINT and self.at_once:
+            raise KeyboardInterrupt
         self.number = self.number or number
 
     def asked(self) -> bool:
@@ -135,7 +141,7 @@ def train(network: type, loss: Callable, args, sizes: dict) -> int:
                for name, part in parts.items()}
     fixed = {"network": network.__name__, "sizes": plain(sizes), "text_detector": detector, "data": data,
              "training": {name: getattr(args, name) for name in MUST_AGREE}}
-    with Stop() as stop:
+    with Stop(at_once=world.size == 1) as stop:
         code = run_epochs(network, loss, args, training, best, loaders, fixed, log, world, stop)
     if world.leads:
         run_folder.draw(folder, args.data_root, parts["val"].clips)
@@ -302,7 +308,7 @@ def start_network(network: type, sizes: dict, args, resumed: dict | None):
     net = build_network(network, sizes)
     if resumed:
         load_weights(args.resume, net, resumed["model"])
-    else:
+    elif args.pretrained != "none":
         load_pretrained(net.video_net.frame_net, args.pretrained)
     return net
 

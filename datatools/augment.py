@@ -95,3 +95,98 @@ def vary_look_and_sound(
         offset = torch.from_numpy(strength * draws * MFCC_OFFSETS).to(mfcc.device, mfcc.dtype).unsqueeze(2)
         varied["mfcc"] = mfcc + offset * (mfcc != 0)
     return varied
+
+
+BANDS = 32              # that MFCC are turned back into, of librosa's 128: 20 coefficients hold no finer shape
+LOUDEST_RANGE = 80.0    # dB below a clip's loudest band, where librosa's power_to_db cuts
+MOST_SPEED = 0.05       # a clip is played faster or slower by up to this share
+
+
+def _cosines(device) -> Tensor:
+    """Rows of the DCT that librosa's MFCC are, for BANDS bands; times itself transposed and by 128 / BANDS: 1."""
+    k, m = torch.arange(len(MFCC_OFFSETS), device=device)[:, None], torch.arange(BANDS, device=device)
+    rows = torch.cos(torch.pi * k * (2 * m + 1) / (2 * BANDS)) * (2 / 128) ** 0.5          # (20, BANDS)
+    rows[0] /= 2 ** 0.5
+    return rows
+
+
+def damage(batch: dict[str, Tensor], share: float, generators: list[np.random.Generator]) -> dict[str, Tensor]:
+    """Do to clips what libraries do: each of these to a `share` of them, apart from each other.
+
+    Another speed (the label moves with it), high tones cut off, noise under the sound, its loud and soft parts brought
+    nearer to each other, a blurred picture, a mark in its corner, text boxes that were not found. Takes and gives the
+    tensors of ClipDataset, on any device.
+    """
+    damaged = {name: value.clone() if name in ("seconds", "mfcc", "frames", "text_roi") else value
+               for name, value in batch.items()}
+    for i, generator in enumerate(generators):
+        hit = generator.random(6) < share
+        speed, sound, look = (np.random.default_rng(generator.integers(2 ** 62)) for _ in range(3))
+        if hit[0]:
+            _change_speed(damaged, i, speed)
+        if "mfcc" in batch and hit[1:3].any():
+            damaged["mfcc"][i] = _damage_sound(damaged["mfcc"][i], hit[1], hit[2], sound)
+        if "frames" in batch and hit[3]:
+            damaged["frames"][i] = _blur(damaged["frames"][i], int(look.integers(2, 4)))
+        if "frames" in batch and hit[4]:
+            _mark_corner(damaged["frames"][i], look)
+        if "text_roi" in batch and hit[5]:
+            lost = torch.from_numpy(look.random(len(damaged["text_roi"][i])) < look.uniform(0.1, 0.6))
+            damaged["text_roi"][i][lost.to(damaged["text_roi"].device)] = 0
+    return damaged
+
+
+def _change_speed(batch: dict[str, Tensor], i: int, generator: np.random.Generator) -> None:
+    seconds = float(batch["seconds"][i])
+    factor = max(1 + MOST_SPEED * generator.uniform(-1, 1), seconds / (CLIP_SECONDS - MARGIN))
+    if factor > 1 + MOST_SPEED:     # its label lies beyond the clip already
+        return
+    batch["seconds"][i] = seconds / factor
+    for name, dimension in (("mfcc", 1), ("frames", 0), ("text_roi", 0)):
+        if name in batch:
+            x = batch[name][i]
+            length = x.shape[dimension]
+            source = ((torch.arange(length, device=x.device) + 0.5) * factor).floor().long()
+            played = x.index_select(dimension, source.clamp(max=length - 1))
+            num_played = int((source < length).sum())
+            played.narrow(dimension, num_played, length - num_played).zero_()
+            batch[name][i] = played
+
+
+def _damage_sound(mfcc: Tensor, low_pass: bool, soften: bool, generator: np.random.Generator) -> Tensor:
+    """(20, T) -> (20, T); steps of zeros stay so."""
+    rows = _cosines(mfcc.device).to(mfcc.dtype)
+    played = (mfcc != 0).any(0)
+    bands = rows.T @ mfcc                                                     # (BANDS, T), dB, smooth
+    change = torch.zeros_like(bands)
+    loudest = bands[:, played].amax() if played.any() else bands.new_zeros(())
+    if soften:
+        level = loudest - generator.uniform(25, 60)
+        change += torch.logaddexp(bands / 4.34, level.expand_as(bands) / 4.34) * 4.34 - bands
+        mean = (bands + change)[:, played].mean()
+        change += (generator.uniform(0.6, 1.1) - 1) * (bands + change - mean)
+    if low_pass:
+        cut = int(BANDS * generator.uniform(0.55, 0.95))
+        change[cut:] = loudest - LOUDEST_RANGE - bands[cut:]
+    return torch.where(played, mfcc + (128 / BANDS) * (rows @ change), mfcc)
+
+
+def _blur(frames: Tensor, factor: int) -> Tensor:
+    """(200, 66, 88, 3) uint8, made smaller by `factor` and larger again."""
+    x = frames.permute(0, 3, 1, 2).float()
+    small = torch.nn.functional.avg_pool2d(x, factor, ceil_mode=True)
+    back = torch.nn.functional.interpolate(small, x.shape[2:], mode="bilinear", align_corners=False)
+    return back.round().to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def _mark_corner(frames: Tensor, generator: np.random.Generator) -> None:
+    """Put a station's mark over all frames, in place."""
+    height, width = frames.shape[1:3]
+    h, w = (int(generator.uniform(0.06, 0.14) * size) + 1 for size in (height, width))
+    top = 2 if generator.random() < 0.7 else height - h - 2
+    left = 2 if generator.random() < 0.5 else width - w - 2
+    mark = torch.from_numpy(generator.integers(0, 256, (1, (h + 1) // 2, (w + 1) // 2, 3)).astype(np.uint8))
+    mark = mark.repeat_interleave(2, 1).repeat_interleave(2, 2)[:, :h, :w].to(frames.device)
+    place = frames[:, top:top + h, left:left + w]
+    opacity = generator.uniform(0.4, 1.0)
+    place.copy_((place.float() * (1 - opacity) + mark.float() * opacity).to(torch.uint8))

@@ -220,11 +220,12 @@ class ClipDataset:
     frames    (B, 200, 66, 88, 3) uint8, RGB
     text_roi  (B, 200, 27, 36) uint8
 
-    Files are memory-mapped and copied once, into the batch; nothing is decoded and nothing computed.
+    Files are memory-mapped and copied once, into the batch; nothing is decoded and nothing computed. The inputs in
+    `without` are zeros instead: their files are not read.
     """
 
-    def __init__(self, root: Path, clip_set: ClipSet, inputs: tuple[str, ...]):
-        self.root, self.clip_set, self.inputs = root, clip_set, inputs
+    def __init__(self, root: Path, clip_set: ClipSet, inputs: tuple[str, ...], without: tuple[str, ...] = ()):
+        self.root, self.clip_set, self.inputs, self.without = root, clip_set, inputs, without
 
     def __len__(self) -> int:
         return len(self.clip_set)
@@ -236,20 +237,23 @@ class ClipDataset:
             batch["seconds"] = torch.from_numpy(self.clip_set.seconds[indices])
         for name in self.inputs:
             dtype = torch.float32 if name == "mfcc" else torch.uint8
-            batch[name] = torch.empty((len(indices), *SHAPES[name]), dtype=dtype, pin_memory=pinned)
+            make = torch.zeros if name in self.without else torch.empty
+            batch[name] = make((len(indices), *SHAPES[name]), dtype=dtype, pin_memory=pinned)
+        read = {name for name in self.inputs if name not in self.without}
         for row, index in enumerate(indices):
             clip = self.clip_set.clips[index]
             try:
-                if "mfcc" in batch:
+                if "mfcc" in read:
                     fill_mfcc(batch["mfcc"][row].numpy(), clip.mfcc(self.root))
-                if "frames" in batch:
+                if "frames" in read:
                     fill_frames(batch["frames"][row].numpy(), self.root, clip)
-                if "text_roi" in batch:
+                if "text_roi" in read:
                     fill_text_roi(batch["text_roi"][row].numpy(), clip.text_roi(self.root))
             except UserError:
                 raise
             except ValueError as error:
                 # Replaced since it was checked: tell it as that check would.
-                raise_problems(f"{self.root}: features have changed", feature_problems(self.root, [clip], self.inputs))
+                problems = feature_problems(self.root, [clip], tuple(read))
+                raise_problems(f"{self.root}: features have changed", problems)
                 raise UserError(f"{clip.folder}/{clip.name}: its features cannot be read ({error}).") from error
         return batch

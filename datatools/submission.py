@@ -23,6 +23,20 @@ def write_submission(path: Path, seconds: dict[str, float]) -> None:
     save_text(Path(path), "".join(rows))
 
 
+def write_predictions(path: Path, rows: dict[str, dict[str, float]]) -> None:
+    """CSV of what is known about each answer: `name` and the figures of {name: {column: figure}}; nan is left empty."""
+    import csv
+    import io
+
+    text = io.StringIO()
+    columns = list(next(iter(rows.values())))
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["name", *columns])
+    for name, row in rows.items():
+        writer.writerow([name, *("" if row[c] != row[c] else f"{row[c]:.3f}" for c in columns)])
+    save_text(path, text.getvalue())
+
+
 def read_submission(path: Path) -> dict[tuple[str, str], float]:
     """{(name.mp4, s|e): seconds} in the file's order. Raises UserError that lists every bad or doubled line."""
     path = Path(path)

@@ -1,23 +1,27 @@
-"""AVTDist: a distribution over the clip's seconds instead of one number, from temporal convolutions instead of GRUs.
+"""AVTDist: a distribution over the clip's time instead of one number, from temporal convolutions instead of GRUs.
 
-Every second gets a weight and a place within it; the answer is the expectation around the strongest second. A clip that
-lacks a modality still gets an answer, because in training whole modalities are left out.
+Every second gets a weight and a place within it; the answer is the expectation around the strongest second. Sound and
+picture are taken relative to their own clip, so that another series' loudness, timbre or palette changes little. A clip
+that lacks a modality still gets an answer, because in training whole modalities are left out.
 """
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, smooth_l1_loss
+from torch.nn.functional import cross_entropy, pad, smooth_l1_loss
 
-from models.layers import STEPS
+from models.layers import STEPS, BiGRU, in_float32
 from models.losses import CLIP_SECONDS
-from models.video_net import StridedFrameNet, TextNet, VideoNet
+from models.video_net import StridedFrameNet, TextNet
 
-MFCC_STEPS = 8616              # of a clip, 43.07 a second
+MODALITIES = ("sound", "frames", "text")
 NUM_MFCC = 20
 QUARTERS = 4                   # steps a second of the sound's features, before they are joined to whole seconds
+REACHES = (1, 3, 9, 27)        # s; how far to both sides the novelty of a second is looked for
 REACH = 3                      # s; how far around the strongest second the expectation is taken
 SPREAD = 0.8                   # s; deviation of the bell that is the target of the weights
 OFFSET_REACH = 2.0             # s; a second's place may lie this far from its middle
+SHARPEST = 0.3                 # s; no spread is told below
+EPSILON = 1e-4                 # under a square root: its slope at 0 is not finite
 OFFSET_WEIGHT, ANSWER_WEIGHT = 1.0, 0.2    # of the losses in seconds, beside the cross-entropy
 
 
@@ -35,22 +39,82 @@ class TemporalBlock(nn.Module):
         return x + self.dropout(self.mix(nn.functional.gelu(self.norm(self.conv(x)))))
 
 
+def relative(x: Tensor, valid: Tensor) -> Tensor:
+    """Each channel of each clip with mean 0 and deviation 1 over its valid steps, 0 elsewhere. (B, C, T), (B, 1, T)."""
+    count = valid.sum(2, keepdim=True).clamp(min=1)
+    mean = (x * valid).sum(2, keepdim=True) / count
+    centred = (x - mean) * valid
+    return centred / (centred.square().sum(2, keepdim=True) / count + EPSILON).sqrt()
+
+
+def novelty(x: Tensor) -> Tensor:
+    """How much a step's next REACHES steps differ from its last ones, in the root mean square of the channels.
+
+    (B, C, T) -> (B, len(REACHES), T). Foote's novelty of a self-similarity (2000), with means in place of the matrix.
+    """
+    total = pad(x.cumsum(2), (1, 0))                                              # (B, C, T + 1)
+    edges = torch.arange(x.shape[2], device=x.device)
+    found = []
+    for reach in REACHES:
+        low, high = (edges - reach).clamp(min=0), (edges + reach).clamp(max=x.shape[2])
+        before = (total[:, :, edges] - total[:, :, low]) / (edges - low).clamp(min=1)
+        after = (total[:, :, high] - total[:, :, edges]) / (high - edges)
+        found.append(((after - before).square().mean(1) + EPSILON).sqrt())
+    return torch.stack(found, 1)
+
+
 class SoundSteps(nn.Module):
     """MFCC to a feature a second that keeps what happens within it. (B, 20, 8616) -> (B, channels, 200)."""
 
     def __init__(self, channels: int, inner: int):
         super().__init__()
-        self.norm = nn.BatchNorm1d(NUM_MFCC, affine=False)
         self.stem = nn.Sequential(
             nn.Conv1d(NUM_MFCC, inner, 5, stride=2, padding=2), nn.BatchNorm1d(inner), nn.GELU(),
             nn.Conv1d(inner, inner, 5, stride=2, padding=2), nn.BatchNorm1d(inner), nn.GELU(),
         )
         self.blocks = nn.Sequential(*(TemporalBlock(inner, dilation, 0.0) for dilation in (1, 2, 4)))
-        self.join = nn.Conv1d(inner, channels, QUARTERS, stride=QUARTERS)
+        self.join = nn.Conv1d(inner + NUM_MFCC, channels, QUARTERS, stride=QUARTERS)
+        self.compare = nn.Conv1d(len(REACHES), channels, 1)
 
     def forward(self, mfcc: Tensor) -> Tensor:
-        x = self.blocks(self.stem(self.norm(mfcc)))
-        return self.join(nn.functional.adaptive_avg_pool1d(x, QUARTERS * STEPS))
+        x = relative(mfcc, (mfcc != 0).any(1, keepdim=True).float())
+        # The plain mean of a quarter of a second beside what was learnt: where all is new, it still tells.
+        plain = nn.functional.adaptive_avg_pool1d(x, QUARTERS * STEPS)
+        learnt = nn.functional.adaptive_avg_pool1d(self.blocks(self.stem(x)), QUARTERS * STEPS)
+        a_second = nn.functional.avg_pool1d(plain, QUARTERS)
+        return self.join(torch.cat([learnt, plain], 1)) + self.compare(novelty(a_second))
+
+
+class FrameSteps(nn.Module):
+    """Frames to a feature a second: what is seen, and what differs. (B, 200, 66, 88, 3) uint8 -> (B, channels, 200)."""
+
+    def __init__(self, channels: int, frame_channels: tuple[int, ...]):
+        super().__init__()
+        self.frame_net = StridedFrameNet(frame_channels)
+        self.see = nn.Conv1d(2 * frame_channels[-1], channels, 1)
+        self.compare = nn.Conv1d(2 * len(REACHES), channels, 1)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        b, t = frames.shape[:2]
+        scaled, small = self.relative_colours(frames)
+        seen = self.frame_net(scaled).unflatten(0, (b, t)).transpose(1, 2).float()                     # (B, F, 200)
+        valid = torch.ones_like(seen[:, :1])
+        seen = relative(seen, valid)
+        change = torch.diff(seen, dim=2, prepend=seen[:, :, :1])
+        new = torch.cat([novelty(seen), novelty(small)], 1)
+        return self.see(torch.cat([seen, change], 1)) + self.compare(new)
+
+    @staticmethod
+    def relative_colours(frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames with each clip's colours at mean 0, deviation 1, (B*200, 3, 66, 88); and small, (B, 144, 200)."""
+        sample = frames[:, ::4, ::3, ::4].float()
+        mean, deviation = sample.mean((1, 2, 3)), sample.std((1, 2, 3)) + 8.0                           # (B, 3)
+        kind = torch.get_autocast_dtype(frames.device.type) if torch.is_autocast_enabled(frames.device.type) \
+            else torch.float32
+        x = frames.permute(0, 1, 4, 2, 3).to(kind)
+        x = (x - mean[:, None, :, None, None].to(kind)) * (1 / deviation)[:, None, :, None, None].to(kind)
+        small = nn.functional.avg_pool2d(x.flatten(0, 1), 11).unflatten(0, frames.shape[:2])       # (B, 200, 3, 6, 8)
+        return x.flatten(0, 1), small.flatten(2).transpose(1, 2).float()
 
 
 class AVTDist(nn.Module):
@@ -60,7 +124,8 @@ class AVTDist(nn.Module):
     frames    (B, 200, 66, 88, 3) uint8, RGB
     text_roi  (B, 200, 27, 36) uint8, 1 inside a text box
 
-    `modality_dropout` is the chance with which each of the three is left out of a training clip (never all of them).
+    A modality that is the same throughout a clip (no sound track, no picture, no box) counts as missing. In training
+    one or two of them are left out of a share `modality_dropout` of the clips.
     """
 
     inputs = ("mfcc", "frames", "text_roi")
@@ -74,51 +139,105 @@ class AVTDist(nn.Module):
         dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 1, 2, 4),
         dropout: float = 0.1,
         feature_dropout: float = 0.2,
-        modality_dropout: float = 0.1,
+        modality_dropout: float = 0.3,
+        gru: int = 0,
         standardise: bool = True,
     ):
         super().__init__()
-        # The picture's part is VideoNet's without its GRU, under the same names.
-        self.video_net = VideoNet(1, frame_channels, text_channels, 0.0, standardise)
-        del self.video_net.gru, self.video_net.dropout
-        assert isinstance(self.video_net.frame_net, StridedFrameNet) and isinstance(self.video_net.text_net, TextNet)
-        self.frame_norm = nn.BatchNorm1d(frame_channels[-1])
-        self.text_norm = nn.BatchNorm1d(text_channels[-1])
+        if not standardise:
+            raise ValueError("standardise: its colours are always relative to their clip")
         self.sound_net = SoundSteps(channels, sound_channels)
-        # Each second sees what is shown now and what differs from the second before: a cut is a difference.
-        self.see = nn.Conv1d(2 * frame_channels[-1], channels, 1)
+        self.video_net = FrameSteps(channels, frame_channels)
+        self.text_net = TextNet(text_channels)
+        self.text_norm = nn.BatchNorm1d(text_channels[-1])
         self.read = nn.Conv1d(text_channels[-1], channels, 1)
         self.modality_dropout = modality_dropout
         self.feature_dropout = nn.Dropout1d(feature_dropout)
         self.join = nn.Conv1d(3 * channels, channels, 1)
         self.blocks = nn.Sequential(*(TemporalBlock(channels, dilation, dropout) for dilation in dilations))
+        self.gru = BiGRU(channels, gru) if gru else None
+        if gru:
+            self.after = nn.Conv1d(2 * gru, channels, 1)
         self.step_head = nn.Conv1d(channels, 1, 1)
+        self.register_buffer("interval_scale", torch.ones(()))     # spreads that the truth is off; set by validation
         self.offset_head = nn.Conv1d(channels, 1, 1)
 
     def forward(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor) -> dict[str, Tensor]:
-        b, t = frames.shape[:2]
-        seen = self.video_net.frame_net(self.video_net.input(frames.flatten(0, 1))).unflatten(0, (b, t))   # (B, 200, F)
-        read = self.video_net.text_net(text_roi.flatten(0, 1)).unflatten(0, (b, t))                        # (B, 200, R)
-        seen, read = self.frame_norm(seen.transpose(1, 2)), self.text_norm(read.transpose(1, 2))
-        change = torch.diff(seen, dim=2, prepend=seen[:, :, :1])
-        parts = [self.see(torch.cat([seen, change], 1)), self.read(read), self.sound_net(mfcc)]            # (B, C, 200)
+        present = torch.stack([varies(mfcc), varies(frames), varies(text_roi)], 1)                      # (B, 3)
         if self.training and self.modality_dropout:
-            kept = self._kept(b, mfcc.device).to(parts[0].dtype)
-            parts = [part * kept[:, i, None, None] for i, part in enumerate(parts)]
+            present = present * self._kept(len(mfcc), mfcc.device)
+        return self.weigh(self.look(mfcc, frames, text_roi), present)
+
+    def look(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor) -> list[Tensor]:
+        """What each of MODALITIES makes of the clip: three times (B, channels, 200)."""
+        b, t = text_roi.shape[:2]
+        read = self.text_net(text_roi.flatten(0, 1)).unflatten(0, (b, t)).transpose(1, 2)                # (B, R, 200)
+        return [self.sound_net(mfcc), self.video_net(frames), self.read(self.text_norm(read))]
+
+    def weigh(self, parts: list[Tensor], present: Tensor) -> dict[str, Tensor]:
+        """The outputs for the modalities of `parts` that `present` (B, 3) counts."""
+        parts = [part * present[:, i, None, None].to(part.dtype) for i, part in enumerate(parts)]
         x = self.blocks(self.join(self.feature_dropout(torch.cat(parts, 1))))
-        offsets = OFFSET_REACH * torch.tanh(self.offset_head(x).float().squeeze(1))
-        return {"steps": self.step_head(x), "offsets": offsets}
+        if self.gru:
+            x = x + self.after(self.gru(x.transpose(1, 2)))
+        with in_float32(x):
+            x = x.float()
+            return {"steps": self.step_head(x),
+                    "offsets": OFFSET_REACH * torch.tanh(self.offset_head(x).squeeze(1))}
+
+    def explain(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor) -> dict[str, Tensor]:
+        """What is known about each answer, (B,) each, in seconds but for the confidence.
+
+        `low` to `high` hold 9 of 10 truths of clips like those validated on; `confidence` is the weight within a second
+        of the answer; `sound`, `frames` and `text` are what each modality says alone, nan where it is missing.
+        """
+        present = torch.stack([varies(mfcc), varies(frames), varies(text_roi)], 1)
+        parts = self.look(mfcc, frames, text_roi)
+        outputs = self.weigh(parts, present)
+        answer = self.seconds(outputs)
+        reach = self.interval_scale * self.spread(outputs)
+        low, high = (answer - reach).clamp(min=0), (answer + reach).clamp(max=CLIP_SECONDS)
+        told = {"seconds": answer, "low": low, "high": high, "confidence": weight_near(outputs, answer)}
+        for i, name in enumerate(MODALITIES):
+            alone = torch.zeros_like(present)
+            alone[:, i] = present[:, i]
+            said = self.seconds(self.weigh(parts, alone))
+            told[name] = said.masked_fill(present[:, i] == 0, float("nan"))
+        return told
 
     def _kept(self, count: int, device) -> Tensor:
-        """1 for each modality of each clip that is kept, (B, 3); a clip that would lose all keeps one."""
-        kept = torch.rand(count, 3, device=device) >= self.modality_dropout
-        lone = torch.nn.functional.one_hot(torch.randint(3, (count,), device=device), 3).bool()
-        return torch.where(kept.any(1, keepdim=True), kept, lone)
+        """1 for each modality of each clip that is kept, (B, 3); at least one of each clip is."""
+        lone = nn.functional.one_hot(torch.randint(3, (count,), device=device), 3).bool()
+        left_out = torch.rand(count, 1, device=device) < self.modality_dropout
+        alone = torch.rand(count, 1, device=device) < 0.5      # one is left out, or all but one
+        return (~left_out | (lone == alone)).float()
 
     @staticmethod
     def seconds(outputs: dict[str, Tensor]) -> Tensor:
         """The answer in seconds, (B,): the expectation within REACH of the strongest second."""
         return expected_seconds(outputs["steps"].float().squeeze(1), outputs["offsets"])
+
+
+    @staticmethod
+    def spread(outputs: dict[str, Tensor]) -> Tensor:
+        """How far the weights lie from the answer, (B,) s: the root mean square, of SHARPEST at least."""
+        weights = outputs["steps"].float().squeeze(1).softmax(1)
+        places = torch.arange(STEPS, device=weights.device) + 0.5 + outputs["offsets"]
+        distance = places - AVTDist.seconds(outputs)[:, None]
+        return ((weights * distance.square()).sum(1) + SHARPEST**2).sqrt()
+
+
+def weight_near(outputs: dict[str, Tensor], seconds: Tensor, reach: float = 1.0) -> Tensor:
+    """The share of the weights that lies within `reach` s of `seconds`, (B,)."""
+    weights = outputs["steps"].float().squeeze(1).softmax(1)
+    places = torch.arange(STEPS, device=weights.device) + 0.5 + outputs["offsets"]
+    return (weights * ((places - seconds[:, None]).abs() <= reach)).sum(1)
+
+
+def varies(x: Tensor) -> Tensor:
+    """1 for each clip whose values are not all the same, (B,)."""
+    flat = x.flatten(1)
+    return (flat.amax(1) != flat.amin(1)).float()
 
 
 def expected_seconds(steps: Tensor, offsets: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from pathlib import Path
 from datatools.command import UserError
 from datatools.layout import TEST, TEST_B, TRAIN
 
+INPUTS = ("mfcc", "frames", "text_roi")
 NETWORK_KEY = "network"   # the one section of a preset that is no flag: the network's sizes
 
 
@@ -64,6 +65,8 @@ def training_parser(description: str, *, batch_size: int, standardise: bool) -> 
     data.add_argument("--label_files", nargs="+", default=list(TRAIN.label_files), metavar="FILE",
                       help="text (`name seconds`) or CSV (`name,seconds`), below data_root or a path (%(default)s)")
     data.add_argument("--data_seed", type=int, default=0, help="which 7th of the clips validates (%(default)s)")
+    data.add_argument("--without", nargs="+", default=[], choices=INPUTS, metavar="INPUT",
+                      help=f"leave inputs out, of {', '.join(INPUTS)}: their files are not read, zeros stand for them")
     data.add_argument("--num_workers", type=not_negative, default=4,
                       help="threads that read ahead, at most one a core (%(default)s)")
     data.add_argument("--data_in_memory", action="store_true",
@@ -81,6 +84,9 @@ def training_parser(description: str, *, batch_size: int, standardise: bool) -> 
                           help="augmentation: shift clips in time by up to this (%(default)s)")
     training.add_argument("--vary", type=share, default=0.0, metavar="STRENGTH",
                           help="augmentation: vary colours, mirroring, loudness and timbre, 0 to 1 (%(default)s)")
+    training.add_argument("--damage", type=share, default=0.0, metavar="SHARE",
+                          help="augmentation: do to this share of the clips, each by itself, what libraries do: "
+                          "another speed, high tones cut, noise, blur, a mark, lost text boxes (%(default)s)")
     training.add_argument("--step_loss", type=not_negative, default=0, metavar="WEIGHT",
                           help="add a loss on where each second's evidence points, for small data sets (%(default)s)")
     training.add_argument("--use_amp", action="store_true", help="mixed precision: bfloat16 where the device has it, "

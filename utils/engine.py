@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from datatools.augment import clip_generators, shift_in_time, vary_look_and_sound
+from datatools.augment import clip_generators, damage, shift_in_time, vary_look_and_sound
 from datatools.command import UserError
 from utils.batches import Batches
 from utils.distributed import World
@@ -60,6 +60,7 @@ class StepSettings:
     max_shift: int = 0
     variation: float = 0.0
     seed: int = 0
+    damaged: float = 0.0
     halve_when_full: bool = False    # out of memory: make each batch's gradient in halves, instead of an error
 
 
@@ -273,6 +274,8 @@ def _gradients(training, inputs, loss_function, batches, weights, settings, worl
             batch = shift_in_time(batch, settings.max_shift, generators)
         if settings.variation:
             batch = vary_look_and_sound(batch, settings.variation, generators)
+        if settings.damaged:
+            batch = damage(batch, settings.damaged, generators)
         size = len(batch["index"])
         pieces = list(zip(*(value.chunk(training.pieces) for value in batch.values()), strict=True))
         for place, values in enumerate(pieces):
@@ -397,8 +400,28 @@ def predict(
     return found
 
 
+@torch.inference_mode()
+def explain(
+    net: nn.Module, inputs: tuple[str, ...], batches: Iterable[dict[str, Tensor]], *, amp: bool = False
+) -> dict[int, dict[str, float]]:
+    """All that a network with `explain` tells of every clip, {column: figure}, by its place in the data set."""
+    net.eval()
+    found: dict[int, dict[str, float]] = {}
+    for batch in batches:
+        device = batch["index"].device
+        with torch.autocast(device.type, amp_dtype(device), enabled=amp):
+            columns = net.explain(**{name: batch[name] for name in inputs})
+        values = {name: column.float().tolist() for name, column in columns.items()}
+        for row, index in enumerate(batch["index"].tolist()):
+            found[index] = {name: value[row] for name, value in values.items()}
+    return found
+
+
 def predict_all(net, inputs, seconds_of, batches: Batches, batch_size: int, world: World, *, amp=False) -> np.ndarray:
-    """The answers for all clips in order, seconds, (N,) float32; each clip counted once, however many processes."""
+    """The answers for all clips in order, seconds, (N,) float32; each clip counted once, however many processes.
+
+    Where `seconds_of` gives several figures a clip, (B, K), the answers are (N, K).
+    """
     count = len(batches.dataset)
     mine = list(range(count))[world.rank::world.size]
     lists = [mine[first:first + batch_size] for first in range(0, len(mine), batch_size)]

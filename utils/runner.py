@@ -138,6 +138,14 @@ def on_devices(net, devices: list, world=None):
     return net
 
 
+def inputs_read(network: type, args) -> tuple[str, ...]:
+    """The network's inputs, but for those that --without leaves out. Raises UserError where none is left."""
+    left = tuple(name for name in network.inputs if name not in args.without)
+    if not left:
+        raise UserError(f"--without {' '.join(args.without)}: no input is left.")
+    return left
+
+
 def recorded_detector(root: Path) -> str | None:
     """Name of the detector that made the text boxes below `root`; None where that is not recorded."""
     from datatools.layout import text_detector_path
@@ -152,11 +160,11 @@ def infer(network: type, args) -> int:
 
     from datatools.dataset import ClipDataset, check_features, labelled_clips, unlabelled_clips
     from datatools.layout import TEST_B
-    from datatools.submission import score_table, write_submission
+    from datatools.submission import score_table, write_predictions, write_submission
     from utils import run_folder
     from utils.batches import Batches
     from utils.checkpoint import check_network, load_checkpoint, load_weights
-    from utils.engine import predict
+    from utils.engine import explain, predict
 
     if args.resume:
         raise UserError("--weights infers and --resume trains; give one of them.")
@@ -177,21 +185,32 @@ def infer(network: type, args) -> int:
         clip_set = labelled_clips(args.data_root, args.train_folders, args.label_files, args.data_seed)[args.split]
     else:
         clip_set = unlabelled_clips(args.data_root, args.folder or TEST_B.folders[0])
-    check_features(args.data_root, clip_set, network.inputs)
-    check_detector(args, content)
+    used = inputs_read(network, args)
+    check_features(args.data_root, clip_set, used)
+    if "text_roi" in used:
+        check_detector(args, content)
     output = args.output or args.save_prefix / "submission.csv"
     check_writable(output.parent)
 
-    batches = Batches(ClipDataset(args.data_root, clip_set, network.inputs), devices[0],
+    batches = Batches(ClipDataset(args.data_root, clip_set, network.inputs, tuple(args.without)), devices[0],
                       min(args.num_workers, number_of_cores()))
     lists = [list(range(first, min(first + args.batch_size, len(clip_set))))
              for first in range(0, len(clip_set), args.batch_size)]
     bar = tqdm(batches(lists), desc="infer", unit="batch", total=len(lists), dynamic_ncols=True)
-    found = predict(on_devices(net, devices), network.inputs, network.seconds, bar, amp=args.use_amp)
+    parallel = on_devices(net, devices)
+    if hasattr(network, "explain"):
+        rows = explain(net, network.inputs, bar, amp=args.use_amp)
+        names = [clip.name for clip in clip_set.clips]
+        details = output.with_name("predictions.csv" if output.name == "submission.csv" else
+                                   f"{output.stem}_predictions.csv")
+        write_predictions(details, {name: rows[index] for index, name in enumerate(names)})
+        found = {index: row["seconds"] for index, row in rows.items()}
+    else:
+        found = predict(parallel, network.inputs, network.seconds, bar, amp=args.use_amp)
     answers = [found[index] for index in range(len(clip_set))]
     seconds = {clip.name: float(s) for clip, s in zip(clip_set.clips, answers, strict=True)}
     write_submission(output, seconds)
-    print(f"{len(seconds)} clips: {output}")
+    print(f"{len(seconds)} clips: {output}" + (f" and {details}" if hasattr(network, "explain") else ""))
     if clip_set.seconds is not None:
         truth = {clip.name: float(s) for clip, s in zip(clip_set.clips, clip_set.seconds, strict=True)}
         print(f"score {score_table(seconds, truth)['score']:.3f} s on {args.split}")

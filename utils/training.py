@@ -17,10 +17,11 @@ from utils import run_folder
 from utils.run_folder import BEST, LAST
 
 SAVE_MINUTES = 10.0     # within a longer epoch the position is saved this often,
+INTERVAL = 0.9          # of the truths lie in the intervals that a network tells
 CLOCK_STEPS = 10        # looked at after so many steps
 DRAW_SECONDS = 60.0     # pictures are drawn after every epoch that takes longer, else at the end
-MUST_AGREE = ("lr", "batch_size", "max_epoch", "schedule", "accumulation_step", "shift", "vary", "step_loss", "use_amp",
-              "clip_grad", "ema", "seed", "data_seed")
+MUST_AGREE = ("lr", "batch_size", "max_epoch", "schedule", "accumulation_step", "shift", "vary", "damage", "step_loss",
+              "use_amp", "clip_grad", "ema", "seed", "data_seed", "without")
 
 
 class Stop:
@@ -67,7 +68,7 @@ def train(network: type, loss: Callable, args, sizes: dict) -> int:
     from utils.batches import Batches
     from utils.engine import Training, amp_dtype, learning_rate_factor
     from utils.log import Log
-    from utils.runner import choose_devices, on_devices, recorded_detector
+    from utils.runner import choose_devices, inputs_read, on_devices, recorded_detector
 
     devices = choose_devices(args.gpus)
     world = distributed.join(devices)
@@ -81,8 +82,9 @@ def train(network: type, loss: Callable, args, sizes: dict) -> int:
         raise UserError(f"{folder}: holds a training already. Go on with it: --resume auto; or choose another "
                         "--save_prefix; or replace it: --overwrite.")
     world.wait()      # no process may look for a checkpoint that the first one has just written
-    parts = checked_parts(args, network.inputs)
-    detector = recorded_detector(args.data_root) if "text_roi" in network.inputs else None
+    used = inputs_read(network, args)
+    parts = checked_parts(args, used)
+    detector = recorded_detector(args.data_root) if "text_roi" in used else None
     torch.manual_seed(args.seed)
     sizes = resumed["sizes"] if resumed else {**sizes, "standardise": args.if_normal}
     net = start_network(network, sizes, args, resumed)
@@ -90,10 +92,10 @@ def train(network: type, loss: Callable, args, sizes: dict) -> int:
     if world.leads:
         check_writable(folder)
         sweep_temporaries(folder)
-        if "frames" in network.inputs:
+        if "frames" in used:
             decoded = decode_missing_frames(args.data_root, [*parts["train"].clips, *parts["val"].clips])
     world.wait()
-    data = run_folder.fingerprint_data(args.data_root, parts, network.inputs)
+    data = run_folder.fingerprint_data(args.data_root, parts, used)
     world.agree({"data": data, "place": resumed["position"] if resumed else "the start",
                  **{f"--{name}": getattr(args, name) for name in MUST_AGREE}})
     if world.leads and begins:
@@ -131,14 +133,15 @@ def train(network: type, loss: Callable, args, sizes: dict) -> int:
     where = f"{world.size} processes, " if world.size > 1 else ""
     log.line(f"{network.__name__} {count / 1e6:.2f} M parameters | {len(parts['train'])} clips train, "
              f"{len(parts['val'])} validate | {where}{', '.join(map(str, devices))}")
-    if detector is None and "text_roi" in network.inputs:
+    if detector is None and "text_roi" in used:
         log.line("which detector made the text boxes is not recorded with this data")
     if decoded:
         log.line(f"decoded the 1 fps videos of {decoded} clips into _frames.npy")
 
     threads = min(args.num_workers, number_of_cores())
-    loaders = {name: Batches(ClipDataset(args.data_root, part, network.inputs), device, threads, args.data_in_memory)
-               for name, part in parts.items()}
+    without = tuple(args.without)
+    loaders = {name: Batches(ClipDataset(args.data_root, part, network.inputs, without), device, threads,
+                             args.data_in_memory) for name, part in parts.items()}
     fixed = {"network": network.__name__, "sizes": plain(sizes), "text_detector": detector, "data": data,
              "training": {name: getattr(args, name) for name in MUST_AGREE}}
     with Stop(at_once=world.size == 1) as stop:
@@ -152,6 +155,7 @@ def train(network: type, loss: Callable, args, sizes: dict) -> int:
 
 def run_epochs(network, loss, args, training, best, loaders, fixed, log, world, stop) -> int:
     """The epochs that are left; the exit code."""
+    import torch
     from tqdm import tqdm
 
     from datatools.submission import score_table
@@ -160,7 +164,9 @@ def run_epochs(network, loss, args, training, best, loaders, fixed, log, world, 
     folder = args.save_prefix
     clip_set = loaders["val"].dataset.clip_set
     truth = {clip.name: float(s) for clip, s in zip(clip_set.clips, clip_set.seconds, strict=True)}
-    settings = StepSettings(args.use_amp, args.clip_grad, args.shift, args.vary, args.seed, args.halve_when_full)
+    settings = StepSettings(amp=args.use_amp, clip_grad=args.clip_grad, max_shift=args.shift, variation=args.vary,
+                            seed=args.seed, damaged=args.damage, halve_when_full=args.halve_when_full)
+    spread_of = getattr(network, "spread", None)      # of a network that tells how sure it is
     num_clips = len(loaders["train"].dataset)
     device = loaders["train"].device
     score = None
@@ -174,6 +180,10 @@ def run_epochs(network, loss, args, training, best, loaders, fixed, log, world, 
             run_folder.save_checkpoints(folder, {**fixed, "epoch": epoch, "score": score, "best": best, **state}, names,
                                         args.keep_last)
         saved = time.monotonic()
+
+    def answers_of(outputs):
+        found = network.seconds(outputs)
+        return torch.stack([found, spread_of(outputs)], 1) if spread_of else found
 
     @contextlib.contextmanager
     def keeping_what_was_learnt():
@@ -235,8 +245,11 @@ def run_epochs(network, loss, args, training, best, loaders, fixed, log, world, 
         # Validation in float32, so that it is the score that inference with these weights reaches.
         world.share_buffers(training.answers_with)
         with keeping_what_was_learnt():
-            answers = predict_all(training.answers_with, network.inputs, network.seconds, loaders["val"],
-                                  args.batch_size, world)
+            answers = predict_all(training.answers_with, network.inputs, answers_of, loaders["val"], args.batch_size,
+                                  world)
+        if spread_of:
+            answers, spreads = answers.T
+            calibrate(training.answers_with, answers, spreads, loaders["val"].dataset.clip_set.seconds)
         predicted = dict(zip(truth, answers.tolist(), strict=True))
         table = score_table(predicted, truth)
         score = table["score"]
@@ -264,6 +277,18 @@ def run_epochs(network, loss, args, training, best, loaders, fixed, log, world, 
             run_folder.draw(folder, args.data_root, clip_set.clips)
     log.line(f"done: best score {best['score']:.3f} s at epoch {best['epoch']}, in {folder / BEST}")
     return 0
+
+
+def calibrate(net, found, spreads, truth) -> None:
+    """Set net.interval_scale so that `found` +- scale x `spreads` holds INTERVAL of the truths; arrays (N,), s.
+
+    Split conformal prediction with a normalised error (Papadopoulos and others, 2002): the quantile is taken a little
+    higher, by (N + 1) / N, as the theorem asks for.
+    """
+    import numpy as np
+
+    level = min(1.0, INTERVAL * (len(truth) + 1) / len(truth))
+    net.interval_scale.fill_(float(np.quantile(np.abs(found - truth) / spreads, level, method="higher")))
 
 
 def say_stopped(log, stop: Stop, training) -> int:
@@ -357,7 +382,7 @@ def read_resumable(path: Path, network: type, args) -> dict:
         raise UserError(f"{path}: holds weights alone, a training cannot go on from it.")
     then = content["training"]
     differ = [f"--{name}: {then[name]} then, {getattr(args, name)} now" for name in MUST_AGREE
-              if then[name] != getattr(args, name)]
+              if name in then and then[name] != getattr(args, name)]
     if differ:
         raise UserError(f"{path}: was trained with other settings.\n  " + "\n  ".join(differ)
                         + "\nResume with the same, or start a new training in another --save_prefix.")

@@ -1,0 +1,143 @@
+"""The clips of the accuracy benchmark: training clips of some families, test seasons of all, and damaged copies.
+
+Training clips come each from a series of their own, half of them with a hard case. A test family is a number of seasons
+of a few episodes, each with a start and an end clip; its seasons' themes are short or long in two of five, the last
+episode of every second season has another opening and ending, and single episodes hold the other hard cases. Families
+share no fonts, palettes, instruments, sound textures, cutting rhythm or style of credits (datatools/synth*.py).
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from datatools.command import UserError, check_writable, run_stage, save_text
+from datatools.synth import render_clip
+from datatools.synth_plan import CASES, FAMILIES, ClipPlan, plan_clip
+
+TRAIN = "train"
+TRAIN_LABELS = "train/labels.csv"
+SEASON_CASES = ("short", "long")                  # of a theme, so of all its episodes
+CLIP_CASES = ("cold_open", "no_credits", "song", "sponsor")
+EPISODES = 4                                      # of a season
+# ffmpeg's filters and settings; the last figure is the share of its length that a copy has.
+DAMAGES = {
+    "low bit rate": (["-b:v", "{tenth}", "-maxrate", "{tenth}", "-bufsize", "{tenth}", "-b:a", "24k"], 1.0),
+    "160x90": (["-vf", "scale=160:90", "-crf", "26"], 1.0),
+    "8 kHz mono": (["-ar", "8000", "-ac", "1", "-c:v", "copy"], 1.0),
+    "logo": (["-vf", "drawbox=x=iw*0.84:y=ih*0.05:w=iw*0.12:h=ih*0.1:color=white@0.7:t=fill,"
+              "drawbox=x=iw*0.86:y=ih*0.07:w=iw*0.05:h=ih*0.06:color=red@0.8:t=fill"], 1.0),
+    "4% faster": (["-vf", "setpts=PTS/1.04", "-af", "asetrate={rate}*1.04,aresample={rate}"], 1.04),
+}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many clips: of each training family, seasons of each test family, and clips of each damage."""
+
+    train: int = 96
+    seasons: int = 6
+    damaged: int = 16
+    height: int = 180
+    duration: float | None = None
+
+
+def folder_of(family: str) -> str:
+    return f"test_{family}"
+
+
+def damage_folder(damage: str) -> str:
+    return "damaged_" + damage.replace("%", "").replace(" ", "_")
+
+
+def train_plans(families: tuple[str, ...], sizes: Sizes, seed: int) -> list[ClipPlan]:
+    """Clips of the training families; kinds take turns, every second pair has a hard case."""
+    plans = []
+    for family in families:
+        for i in range(sizes.train):
+            case = CASES[i // 4 % len(CASES)] if i // 2 % 2 else ""
+            plans.append(plan_clip(seed, i, "se"[i % 2], height=sizes.height, duration=sizes.duration, family=family,
+                                   case=case))
+    return plans
+
+
+def test_plans(family: str, sizes: Sizes, seed: int) -> list[ClipPlan]:
+    """Seasons of EPISODES episodes, a start and an end clip of each."""
+    plans = []
+    for season in range(sizes.seasons):
+        whole = SEASON_CASES[season % 5] if season % 5 < len(SEASON_CASES) else ""
+        for episode in range(EPISODES):
+            index = 10_000 + season * EPISODES + episode
+            theme = int(season % 2 == 1 and episode == EPISODES - 1)
+            case = whole or ("" if episode % 2 else CLIP_CASES[(season + episode // 2) % len(CLIP_CASES)])
+            for kind in "se":
+                plans.append(plan_clip(seed, index, kind, height=sizes.height, duration=sizes.duration, family=family,
+                                       season=1_000 * (seed + 1) + season, theme=theme, case=case))
+    return plans
+
+
+def make_clips(root: Path, families: tuple[str, ...], sizes: Sizes, seed: int, workers: int = 0) -> dict[str, list]:
+    """Make what is missing of all clips below `root`; {folder: plans}. Raises UserError where a clip fails."""
+    unknown = [family for family in families if family not in FAMILIES]
+    if unknown:
+        raise UserError(f"family {unknown[0]!r}: expected {', '.join(FAMILIES)}.")
+    plans = {TRAIN: train_plans(families, sizes, seed)}
+    plans |= {folder_of(family): test_plans(family, sizes, seed) for family in FAMILIES}
+    jobs = []
+    for folder, clips in plans.items():
+        check_writable(root / folder)
+        jobs += [(p.name, (p, path)) for p in clips if not (path := root / folder / f"{p.name}.mp4").exists()]
+    report = run_stage("made clips", render_clip, jobs, workers=workers)
+    if report.failed:
+        raise UserError(f"{root}: {len(report.failed)} clips could not be made, see above.")
+    for folder, clips in plans.items():
+        labels = "labels.csv" if folder == TRAIN else "truth.csv"
+        save_text(root / folder / labels, "name,seconds\n" + "".join(f"{p.name},{p.boundary!r}\n" for p in clips))
+    facts = {p.name: {"family": p.family, "season": p.season, "theme": p.theme, "case": p.case, "kind": p.kind}
+             for clips in plans.values() for p in clips}
+    save_text(root / "clips.json", json.dumps(facts, indent=1) + "\n")
+    return plans
+
+
+def make_damaged(root: Path, family: str, plans: list[ClipPlan], count: int) -> list[str]:
+    """Copies of the first `count` test clips of a family, damaged in each way; the folders, relative to `root`."""
+    chosen = plans[:: max(1, len(plans) // count)][:count]
+    jobs = []
+    for damage, (_, factor) in DAMAGES.items():
+        folder = damage_folder(damage)
+        check_writable(root / folder)
+        truth = {p: f"{damage_name(p.name, damage)}" for p in chosen}
+        jobs += [(name, (root / folder_of(family) / f"{p.name}.mp4", path, damage)) for p, name in truth.items()
+                 if not (path := root / folder / f"{name}.mp4").exists()]
+        save_text(root / folder / "truth.csv", "name,seconds\n" + "".join(
+            f"{name},{p.boundary / factor!r}\n" for p, name in truth.items()))
+    report = run_stage("damaged copies", damage_clip, jobs)
+    if report.failed:
+        raise UserError(f"{root}: {len(report.failed)} clips could not be damaged, see above.")
+    return [damage_folder(damage) for damage in DAMAGES]
+
+
+def damage_name(name: str, damage: str) -> str:
+    """A name of its own for a damaged copy: names are unique in a dataset."""
+    clip, kind = name.rsplit("_", 1)
+    return f"{clip}{list(DAMAGES).index(damage)}_{kind}"
+
+
+def damage_clip(source: Path, target: Path, damage: str) -> None:
+    """Write `source` once more as a library might hold it. Raises ValueError with ffmpeg's last line."""
+    import subprocess
+
+    import av
+    import imageio_ffmpeg
+
+    from datatools.command import write_atomic
+
+    with av.open(str(source)) as container:
+        rate = container.streams.audio[0].rate
+        bits = container.bit_rate
+    words, _ = DAMAGES[damage]
+    words = [word.format(tenth=max(8_000, bits // 10), rate=rate) for word in words]
+    with write_atomic(target) as temporary:
+        done = subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-i", str(source), "-preset",
+                               "veryfast", *words, str(temporary)], capture_output=True, text=True)
+        if done.returncode:
+            raise ValueError(f"{source}: ffmpeg: {done.stderr.strip().splitlines()[-1]}")

@@ -1,0 +1,399 @@
+"""The accuracy benchmark: made clips of several families, plain rivals, the reference's three networks, and AVTDist.
+
+    python benchmarks/accuracy/run.py                         # three seeds
+    python benchmarks/accuracy/run.py --short                 # one seed, few clips: do the parts work?
+    python benchmarks/accuracy/run.py --ablation              # and what each part adds
+
+Trains on some families (--train_families) and tests on all; prints Markdown tables and writes report.md, answers and
+scores below --work_dir. What is there already (clips, features, trainings, answers) is not made again.
+"""
+
+import argparse
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+if __package__ in (None, ""):
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+from benchmarks.accuracy import clips, rivals
+from benchmarks.accuracy.clips import Sizes
+from benchmarks.preprocessing import machine
+from datatools.command import UserError, number_of_cores, run_command, save_text
+from datatools.labels import read_truth, strip_suffix
+from datatools.layout import Clip
+from datatools.submission import read_submission, write_submission
+from datatools.synth_plan import FAMILIES
+from utils.evaluate import compare, evaluate, markdown_table
+
+ROOT = Path(__file__).resolve().parents[2]
+SHORT = Sizes(train=12, seasons=1, damaged=2, height=90)
+NEW = "AVTDist"
+# name: (entry script, preset, which checkpoints answer)
+NETWORKS = {
+    "AVTNet": ("avt_main.py", "configs/demo_avt.yaml", ("best",)),
+    "AVTNet-normalized": ("avt_normal_main.py", "configs/demo_avt_normal.yaml", ("best", "last")),
+    "AVTNet_YOLT": ("avt_yolt_main.py", "configs/demo_avt_yolt.yaml", ("best", "last")),
+    NEW: ("avt_dist_main.py", "configs/avt_dist.yaml", ("best",)),
+}
+CHECKPOINTS = {"best": "avnet_bestmodel.pth", "last": "avnet_last.pth"}
+WITHOUT = {"without sound": "mfcc", "without picture": "frames", "without text": "text_roi"}
+# title: (network, further flags of the training)
+ABLATIONS = {
+    f"{NEW} without sound": (NEW, ["--without", "mfcc"]),
+    f"{NEW} without picture": (NEW, ["--without", "frames"]),
+    f"{NEW} without text": (NEW, ["--without", "text_roi"]),
+    f"{NEW} without shifting": (NEW, ["--shift", "0"]),
+    f"{NEW} without variation": (NEW, ["--vary", "0"]),
+    f"{NEW} without damage": (NEW, ["--damage", "0"]),
+}
+SHARES = (0.5, 0.7, 0.8, 0.9, 1.0)     # of the clips that are answered, the surest first
+
+
+# ---------------------------------------------------------------- commands
+
+
+def run_all(commands: dict[Path, list[str]], cores: int) -> None:
+    """Run {log: command} with one thread each, as many at once as there are cores. Raises UserError at a failure."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def run_one(log: Path, words: list[str]) -> None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "a") as file:
+            code = subprocess.run([sys.executable, *words], cwd=ROOT, env=environment, stdout=file,
+                                  stderr=subprocess.STDOUT).returncode
+        if code:
+            raise UserError(f"python {' '.join(words)} ended with exit code {code}; its messages: {log}")
+
+    with ThreadPoolExecutor(cores) as pool:
+        for future in [pool.submit(run_one, log, words) for log, words in commands.items()]:
+            future.result()
+
+
+def training_command(name: str, prefix: Path, processed: Path, seed: int, more: list[str]) -> list[str]:
+    script, preset, _ = NETWORKS[name]
+    return [script, "--preset", preset, "--data_root", str(processed), "--save_prefix", str(prefix), "--train_folders",
+            clips.TRAIN, "--label_files", clips.TRAIN_LABELS, "--seed", str(seed), "--gpus", "cpu", "--resume", "auto",
+            *more]
+
+
+def answer_command(name: str, prefix: Path, processed: Path, folder: str, output: Path, checkpoint: str,
+                   more: list[str]) -> list[str]:
+    return [NETWORKS[name][0], "--data_root", str(processed), "--weights", str(prefix / CHECKPOINTS[checkpoint]),
+            "--folder", folder, "--output", str(output), "--gpus", "cpu", "--use_amp", "--num_workers", "0", *more]
+
+
+def is_trained(prefix: Path) -> bool:
+    """Whether a training has ended: its log says so."""
+    log = prefix / "log.txt"
+    return log.exists() and "done: best score" in log.read_text(encoding="utf-8")
+
+
+def read_answers(path: Path) -> dict[str, float]:
+    return {strip_suffix(name): seconds for (name, _), seconds in read_submission(path).items()}
+
+
+# ---------------------------------------------------------------- one seed
+
+
+class Seed:
+    """One seed's clips, trainings and answers below `work`; every step leaves out what is there already."""
+
+    def __init__(self, work: Path, families: tuple[str, ...], sizes: Sizes, seed: int, cores: int, epochs: int | None):
+        self.work, self.families, self.sizes, self.seed, self.cores = work, families, sizes, seed, cores
+        self.raw, self.processed, self.answers = work / "raw", work / "processed", work / "answers"
+        self.more = ["--max_epoch", str(epochs)] if epochs else []
+        self.seconds: dict[str, float] = {}
+
+    def prepare(self) -> None:
+        """Clips, damaged copies, and the features of all."""
+        started = time.perf_counter()
+        plans = clips.make_clips(self.raw, self.families, self.sizes, self.seed)
+        self.unseen = [family for family in FAMILIES if family not in self.families]
+        self.damaged_family = (self.unseen or list(FAMILIES))[0]
+        self.damaged = clips.make_damaged(self.raw, self.damaged_family, plans[clips.folder_of(self.damaged_family)],
+                                          self.sizes.damaged)
+        self.seconds["clips"] = time.perf_counter() - started
+        started = time.perf_counter()
+        code = subprocess.run([sys.executable, "datatools/preprocess.py", "--data_root", self.raw, "--save_root",
+                               self.processed, "--ocr", "rapidocr", "--folders", *plans, *self.damaged],
+                              cwd=ROOT).returncode
+        if code:
+            raise UserError(f"{self.raw}: preprocessing ended with exit code {code}, its message stands above.")
+        self.seconds["features"] = time.perf_counter() - started
+        self.facts = json.loads((self.raw / "clips.json").read_text(encoding="utf-8"))
+        self.truth = {folder: read_truth(self.processed / folder / "truth.csv")
+                      for folder in (*map(clips.folder_of, FAMILIES), *self.damaged)}
+
+    def train(self, trainings: dict[str, tuple[str, list[str]]]) -> None:
+        """Train {title: (network, more flags)} and answer the test clips of all families."""
+        commands = {}
+        for title, (name, more) in trainings.items():
+            prefix = self.prefix(title)
+            if not is_trained(prefix):
+                words = training_command(name, prefix, self.processed, self.seed, [*self.more, *more])
+                commands[prefix / "output.txt"] = words
+        started = time.perf_counter()
+        run_all(commands, self.cores)
+        if commands:
+            self.seconds[f"training {', '.join(trainings)}"] = time.perf_counter() - started
+        commands = {}
+        for title, (name, more) in trainings.items():
+            left_out = more if more[:1] == ["--without"] else []
+            for family in FAMILIES:
+                for checkpoint in NETWORKS[name][2]:
+                    self._add_answer(commands, name, title, clips.folder_of(family), checkpoint, left_out)
+        run_all(commands, self.cores)
+
+    def prefix(self, title: str) -> Path:
+        return self.work / "trainings" / title.replace(" ", "_")
+
+    def path(self, title: str, folder: str, variant: str = "best") -> Path:
+        return self.answers / title.replace(" ", "_") / f"{folder}_{variant.replace(' ', '_')}.csv"
+
+    def _add_answer(self, commands: dict, name: str, title: str, folder: str, checkpoint: str, more: list[str],
+                    variant: str = "") -> None:
+        output = self.path(title, folder, variant or checkpoint)
+        if not output.exists():
+            commands[output.with_suffix(".txt")] = answer_command(
+                name, self.prefix(title), self.processed, folder, output, checkpoint, more)
+
+    def answer_hard_cases(self) -> None:
+        """What the new network says without a modality, and to the damaged clips."""
+        commands: dict = {}
+        for variant, left_out in WITHOUT.items():
+            for family in FAMILIES:
+                self._add_answer(commands, NEW, NEW, clips.folder_of(family), "best", ["--without", left_out], variant)
+        for folder in self.damaged:
+            self._add_answer(commands, NEW, NEW, folder, "best", [])
+        run_all(commands, self.cores)
+
+    def fuse(self) -> None:
+        """The five answers of the reference's three networks in one, as it did."""
+        for family in FAMILIES:
+            folder = clips.folder_of(family)
+            inputs = [self.path(name, folder, checkpoint) for name, (_, _, checkpoints) in NETWORKS.items()
+                      for checkpoint in checkpoints if name != NEW]
+            output = self.path("reference, fused", folder)
+            output.parent.mkdir(parents=True, exist_ok=True)
+            run_all({output.with_suffix(".txt"): ["fuse/fuse.py", "--inputs", *map(str, inputs), "--output",
+                                                  str(output)]}, 1)
+
+    def ask_rivals(self) -> None:
+        """Answers of the plain ways, tuned on the training clips."""
+        labels = read_truth(self.processed / clips.TRAIN_LABELS)
+        ways = {"constant": rivals.tune_constant, "black and silence": rivals.tune_black,
+                "change of MFCC": rivals.tune_change}
+        folders = [clips.folder_of(family) for family in FAMILIES]
+        if not all(self.path(title, folder).exists() for title in (*ways, "fingerprint") for folder in folders):
+            examples = [rivals.read_example(self.processed, Clip(clips.TRAIN, n), s) for n, s in labels.items()]
+            rules = {title: rivals.by_kind(examples, tune) for title, tune in ways.items()}
+        for folder in folders:
+            if all(self.path(title, folder).exists() for title in (*ways, "fingerprint")):
+                continue
+            tests = {n: rivals.read_example(self.processed, Clip(folder, n)) for n in self.truth[folder]}
+            for title, rule in rules.items():
+                self._keep(title, folder, {name: rule(test) for name, test in tests.items()})
+            prints = {name: (rivals.fingerprint(self.raw / folder / f"{name}.mp4"), test.kind,
+                             self.facts[name]["season"]) for name, test in tests.items()}
+            constants = {kind: rules["constant"](next(t for t in tests.values() if t.kind == kind)) for kind in "se"}
+            self._keep("fingerprint", folder, rivals.fingerprint_answers(prints, constants.__getitem__))
+
+    def _keep(self, title: str, folder: str, answers: dict[str, float]) -> None:
+        path = self.path(title, folder)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_submission(path, answers)
+
+    def arrays(self, title: str, families: list[str], variant: str = "best") -> tuple[np.ndarray, np.ndarray]:
+        """(answers, truth) of some families' test clips, (N,) each, in seconds."""
+        found, truth = [], []
+        for folder in map(clips.folder_of, families):
+            answers = read_answers(self.path(title, folder, variant))
+            found += [answers[name] for name in self.truth[folder]]
+            truth += self.truth[folder].values()
+        return np.array(found), np.array(truth)
+
+
+# ---------------------------------------------------------------- tables
+
+
+def joined(
+    seeds: list[Seed], title: str, families: list[str], variant: str = "best"
+) -> tuple[np.ndarray, np.ndarray]:
+    """(answers, truth) of some families' test clips of all seeds, (N,) each, in seconds."""
+    parts = [seed.arrays(title, families, variant) for seed in seeds]
+    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+
+def interval_text(value: float, interval: tuple[float, float] | None) -> str:
+    return f"{value:.2f}" if interval is None else f"{value:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
+
+
+def score_table(seeds: list[Seed], titles: list[str], groups: dict[str, list[str]]) -> str:
+    """Score of each title by group of families, with the scores of the single seeds; then accuracy in the last group."""
+    last = list(groups)[-1]
+    rows = []
+    for title in titles:
+        row = [title]
+        for families in groups.values():
+            table = evaluate(*joined(seeds, title, families))
+            row.append(interval_text(table["score"], table["score_interval"]))
+        each = [evaluate(*seed.arrays(title, groups[last]))["score"] for seed in seeds]
+        rows.append([*row, ", ".join(f"{score:.2f}" for score in each), f"{table['mean_error']:.2f}",
+                     f"{table['within_0.5s']:.0%}", f"{table['within_1s']:.0%}", f"{table['within_5s']:.0%}"])
+    return markdown_table(["score, s", *groups, f"{last}, by seed", "mean error", "in 0.5 s", "in 1 s", "in 5 s"], rows)
+
+
+def comparison_table(seeds: list[Seed], others: list[str], groups: dict[str, list[str]]) -> str:
+    rows = []
+    for title in others:
+        row = [title]
+        for families in groups.values():
+            ours, truth = joined(seeds, NEW, families)
+            theirs, _ = joined(seeds, title, families)
+            table = compare(theirs, ours, truth)
+            ratio = table["score_against"] / table["score"] if table["score"] else float("nan")
+            row += [interval_text(table["difference"], table["difference_interval"]), f"{ratio:.2f}"]
+        rows.append(row)
+    heads = ["another's score less AVTDist's"]
+    for name in groups:
+        heads += [name, "AVTDist's share of it"]
+    return markdown_table(heads, rows)
+
+
+def missing_table(seeds: list[Seed], groups: dict[str, list[str]]) -> str:
+    rows = []
+    for variant in ("best", *WITHOUT):
+        row = ["all three" if variant == "best" else variant]
+        for families in groups.values():
+            table = evaluate(*joined(seeds, NEW, families, variant))
+            row += [interval_text(table["score"], table["score_interval"]), f"{table['within_1s']:.0%}"]
+        rows.append(row)
+    heads = ["AVTDist, modality missing in the test"]
+    for name in groups:
+        heads += [f"{name}: score, s", "in 1 s"]
+    return markdown_table(heads, rows)
+
+
+def damage_table(seeds: list[Seed]) -> str:
+    rows = []
+    clean: list[list[float]] = [[], []]
+    for damage in clips.DAMAGES:
+        folder = clips.damage_folder(damage)
+        found, truth, clean_found, clean_truth = [], [], [], []
+        for seed in seeds:
+            answers = read_answers(seed.path(NEW, folder))
+            source = clips.folder_of(seed.damaged_family)
+            originals = read_answers(seed.path(NEW, source))
+            by_copy = {clips.damage_name(name, damage): name for name in seed.truth[source]}
+            for copy, seconds in seed.truth[folder].items():
+                found.append(answers[copy])
+                truth.append(seconds)
+                clean_found.append(originals[by_copy[copy]])
+                clean_truth.append(seed.truth[source][by_copy[copy]])
+        table = evaluate(np.array(found), np.array(truth))
+        clean = [clean_found, clean_truth]
+        rows.append([damage, str(len(found)), interval_text(table["score"], table["score_interval"]),
+                     f"{table['mean_error']:.2f}", f"{table['within_1s']:.0%}"])
+    table = evaluate(np.array(clean[0]), np.array(clean[1]))
+    rows.insert(0, ["the same clips, clean", str(len(clean[0])), interval_text(table["score"], table["score_interval"]),
+                    f"{table['mean_error']:.2f}", f"{table['within_1s']:.0%}"])
+    return markdown_table([f"{NEW}, damaged clips of {seeds[0].damaged_family}", "clips", "score, s", "mean error",
+                           "in 1 s"], rows)
+
+
+def read_predictions(seed: Seed, folder: str) -> dict[str, dict[str, float]]:
+    path = seed.path(NEW, folder)
+    with open(path.with_name(f"{path.stem}_predictions.csv"), encoding="utf-8", newline="") as file:
+        return {row.pop("name"): {k: float(v) if v else float("nan") for k, v in row.items()}
+                for row in csv.DictReader(file)}
+
+
+def sureness_tables(seeds: list[Seed], groups: dict[str, list[str]]) -> str:
+    """How often the 90% intervals hold the truth, and the score of the surest clips."""
+    coverage, curve = [], []
+    for title, families in groups.items():
+        rows = [(row, seed.truth[folder][name]) for seed in seeds for folder in map(clips.folder_of, families)
+                for name, row in read_predictions(seed, folder).items()]
+        inside = np.mean([row["low"] <= truth <= row["high"] for row, truth in rows])
+        width = np.median([row["high"] - row["low"] for row, _ in rows])
+        coverage.append([title, str(len(rows)), f"{inside:.1%}", f"{width:.2f}"])
+        rows.sort(key=lambda item: -item[0]["confidence"])
+        cells = []
+        for share in SHARES:
+            kept = rows[:max(1, round(share * len(rows)))]
+            costs = [max(0.0, abs(row["seconds"] - truth) - 1) for row, truth in kept]
+            cells.append(f"{np.mean(costs):.2f} (from {kept[-1][0]['confidence']:.2f})")
+        curve.append([title, *cells])
+    return (markdown_table(["90% intervals", "clips", "hold the truth", "median width, s"], coverage) + "\n\n"
+            + markdown_table(["score of the surest (least confidence)", *(f"{share:.0%}" for share in SHARES)], curve))
+
+
+def report(seeds: list[Seed], ablations: list[str]) -> str:
+    trained = list(seeds[0].families)
+    groups = {f"seen ({', '.join(trained)})": trained}
+    if seeds[0].unseen:
+        groups[f"unseen ({', '.join(seeds[0].unseen)})"] = seeds[0].unseen
+    titles = ["constant", "black and silence", "change of MFCC", "fingerprint", *(n for n in NETWORKS if n != NEW),
+              "reference, fused", NEW]
+    texts = [f"Machine: {machine()}. {seeds[0].sizes.train} training clips of each family seen, "
+             f"{seeds[0].sizes.seasons * clips.EPISODES * 2} test clips of each family; "
+             f"{len(seeds)} seeds of clips and trainings. Intervals: 95%, bootstrap over clips.",
+             score_table(seeds, titles, groups), comparison_table(seeds, titles[:-1], groups),
+             missing_table(seeds, groups), damage_table(seeds), sureness_tables(seeds, groups)]
+    if ablations:
+        texts.append(score_table(seeds, [NEW, *ablations], groups))
+    for seed in seeds:
+        took = {name: read_seconds(seed.prefix(name)) for name in NETWORKS}
+        texts.append(f"Seed {seed.seed}, minutes: " + ", ".join(f"{t} {s / 60:.1f}" for t, s in seed.seconds.items())
+                     + "; each training by itself: " + ", ".join(f"{n} {s / 60:.1f}" for n, s in took.items()) + ".")
+    return "\n\n".join(texts) + "\n"
+
+
+def read_seconds(prefix: Path) -> float:
+    """How long the epochs of a training took together, s."""
+    from utils.run_folder import read_records
+
+    return sum(record["seconds"] for record in read_records(prefix))
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work_dir", type=Path, default=ROOT / "work_dir/accuracy", help="default: %(default)s")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of clips and trainings (%(default)s)")
+    parser.add_argument("--train_families", nargs="+", choices=FAMILIES, default=["drawn", "paper"],
+                        help="families of the training clips; the others are unseen (%(default)s)")
+    parser.add_argument("--short", action="store_true", help="one seed, few small clips, two epochs")
+    parser.add_argument("--ablation", action="store_true", help="train AVTDist without each of its parts too")
+    parser.add_argument("--train", type=int, default=Sizes.train, help="training clips a family (%(default)s)")
+    parser.add_argument("--seasons", type=int, default=Sizes.seasons, help="test seasons a family (%(default)s)")
+    args = parser.parse_args(argv)
+    sizes = SHORT if args.short else Sizes(train=args.train, seasons=args.seasons)
+    epochs = 2 if args.short else None
+    started, seeds = time.perf_counter(), []
+    for number in args.seeds[:1] if args.short else args.seeds:
+        work = (args.work_dir / ("short" if args.short else f"seed{number}")).resolve()
+        seed = Seed(work, tuple(args.train_families), sizes, number, number_of_cores(), epochs)
+        seed.prepare()
+        seed.ask_rivals()
+        seed.train({name: (name, []) for name in NETWORKS})
+        seed.fuse()
+        seed.answer_hard_cases()
+        if args.ablation:
+            seed.train(ABLATIONS)
+        seeds.append(seed)
+        text = report(seeds, list(ABLATIONS) if args.ablation else [])
+        save_text(args.work_dir / "report.md", text)
+        print(f"\n{text}\n{(time.perf_counter() - started) / 60:.1f} min so far", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

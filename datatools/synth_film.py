@@ -1077,7 +1077,9 @@ class FilmPicture(Picture):
             stop = now + pace * rng.uniform(0.7, 1.3)
             stop = segment.seconds if segment.seconds - stop < 3 else stop
             ground = artist.place(str(rng.choice(OUTSIDE + INSIDE + ABSTRACT)), grade, light=light)
-            move = "still" if layout in ("black", "window") else str(rng.choice(("drift", "track", "push")))
+            move = str(rng.choice(("drift", "track", "push")))
+            if layout in ("black", "window") or way == "fast" or rng.random() < 0.4:
+                move = "still"
             figures = []
             if layout == "window":
                 (bh, bw), image = ground.shape[:2], np.full_like(ground, 6)

@@ -1,7 +1,6 @@
 """AVTDist: a distribution over the clip's time instead of one number, from temporal convolutions instead of GRUs.
 
-Every second gets a weight and a place within it; the answer is the expectation around the strongest second. Sound and
-picture are taken relative to their own clip, so that another series' loudness, timbre or palette changes little. A clip
+Every quarter of a second gets a weight; the answer is the expectation around the heaviest two seconds. Sound and picture are taken relative to their own clip, so that another series' loudness, timbre or palette changes little. A clip
 that lacks a modality still gets an answer, because in training whole modalities are left out.
 """
 
@@ -17,12 +16,11 @@ MODALITIES = ("sound", "frames", "text")
 NUM_MFCC = 20
 QUARTERS = 4                   # steps a second of the sound's features, before they are joined to whole seconds
 REACHES = (1, 3, 9, 27)        # s; how far to both sides the novelty of a second is looked for
-REACH = 3                      # s; how far around the strongest second the expectation is taken
-SPREAD = 0.8                   # s; deviation of the bell that is the target of the weights
-OFFSET_REACH = 2.0             # s; a second's place may lie this far from its middle
+WINDOW = 1.0                   # s; how far to both sides of the heaviest place the expectation is taken
+SPREAD, SHARP = 0.8, 0.25      # s; deviations of the bells that are the targets of the seconds and of the quarters
 SHARPEST = 0.3                 # s; no spread is told below
 EPSILON = 1e-4                 # under a square root: its slope at 0 is not finite
-OFFSET_WEIGHT, ANSWER_WEIGHT = 1.0, 0.2    # of the losses in seconds, beside the cross-entropy
+ANSWER_WEIGHT = 0.2            # of the loss in seconds, beside the cross-entropies
 
 
 class TemporalBlock(nn.Module):
@@ -64,7 +62,10 @@ def novelty(x: Tensor) -> Tensor:
 
 
 class SoundSteps(nn.Module):
-    """MFCC to a feature a second that keeps what happens within it. (B, 20, 8616) -> (B, channels, 200)."""
+    """MFCC to a feature a second that keeps what happens within it, and one a quarter of a second.
+
+    (B, 20, 8616) -> (B, channels, 200), (B, inner + 20, 800)
+    """
 
     def __init__(self, channels: int, inner: int):
         super().__init__()
@@ -76,13 +77,14 @@ class SoundSteps(nn.Module):
         self.join = nn.Conv1d(inner + NUM_MFCC, channels, QUARTERS, stride=QUARTERS)
         self.compare = nn.Conv1d(len(REACHES), channels, 1)
 
-    def forward(self, mfcc: Tensor) -> Tensor:
+    def forward(self, mfcc: Tensor) -> tuple[Tensor, Tensor]:
         x = relative(mfcc, (mfcc != 0).any(1, keepdim=True).float())
         # The plain mean of a quarter of a second beside what was learnt: where all is new, it still tells.
         plain = nn.functional.adaptive_avg_pool1d(x, QUARTERS * STEPS)
         learnt = nn.functional.adaptive_avg_pool1d(self.blocks(self.stem(x)), QUARTERS * STEPS)
         a_second = nn.functional.avg_pool1d(plain, QUARTERS)
-        return self.join(torch.cat([learnt, plain], 1)) + self.compare(novelty(a_second))
+        quarters = torch.cat([learnt, plain], 1)
+        return self.join(quarters) + self.compare(novelty(a_second)), quarters
 
 
 class FrameSteps(nn.Module):
@@ -118,7 +120,7 @@ class FrameSteps(nn.Module):
 
 
 class AVTDist(nn.Module):
-    """Returns {"steps": (B, 1, 200), "offsets": (B, 200)}: what speaks for each second, and the place within it, s.
+    """Returns {"steps": (B, 1, 200), "quarters": (B, 800)}: what speaks for each second, and each quarter of a second.
 
     mfcc      (B, 20, 8616) float
     frames    (B, 200, 66, 88, 3) uint8, RGB
@@ -159,8 +161,12 @@ class AVTDist(nn.Module):
         if gru:
             self.after = nn.Conv1d(2 * gru, channels, 1)
         self.step_head = nn.Conv1d(channels, 1, 1)
+        self.fine = nn.Sequential(
+            nn.Conv1d(channels // 2 + sound_channels + NUM_MFCC, channels // 2, 9, padding=4), nn.BatchNorm1d(channels // 2),
+            nn.GELU(), nn.Conv1d(channels // 2, 1, 9, padding=4),
+        )
+        self.context = nn.Conv1d(channels, channels // 2, 1)
         self.register_buffer("interval_scale", torch.ones(()))     # spreads that the truth is off; set by validation
-        self.offset_head = nn.Conv1d(channels, 1, 1)
 
     def forward(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor) -> dict[str, Tensor]:
         present = torch.stack([varies(mfcc), varies(frames), varies(text_roi)], 1)                      # (B, 3)
@@ -169,21 +175,24 @@ class AVTDist(nn.Module):
         return self.weigh(self.look(mfcc, frames, text_roi), present)
 
     def look(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor) -> list[Tensor]:
-        """What each of MODALITIES makes of the clip: three times (B, channels, 200)."""
+        """What each of MODALITIES makes of the clip: three times (B, channels, 200); and the sound's quarter seconds."""
         b, t = text_roi.shape[:2]
         read = self.text_net(text_roi.flatten(0, 1)).unflatten(0, (b, t)).transpose(1, 2)                # (B, R, 200)
-        return [self.sound_net(mfcc), self.video_net(frames), self.read(self.text_norm(read))]
+        sound, quarters = self.sound_net(mfcc)
+        return [sound, self.video_net(frames), self.read(self.text_norm(read)), quarters]
 
     def weigh(self, parts: list[Tensor], present: Tensor) -> dict[str, Tensor]:
         """The outputs for the modalities of `parts` that `present` (B, 3) counts."""
-        parts = [part * present[:, i, None, None].to(part.dtype) for i, part in enumerate(parts)]
+        quarters = parts[3] * present[:, :1, None].to(parts[3].dtype)
+        parts = [part * present[:, i, None, None].to(part.dtype) for i, part in enumerate(parts[:3])]
         x = self.blocks(self.join(self.feature_dropout(torch.cat(parts, 1))))
         if self.gru:
             x = x + self.after(self.gru(x.transpose(1, 2)))
+        context = self.context(x).repeat_interleave(QUARTERS, 2)                                         # (B, C/2, 800)
+        fine = self.fine(torch.cat([context, quarters], 1)).float().squeeze(1)                           # (B, 800)
         with in_float32(x):
-            x = x.float()
-            return {"steps": self.step_head(x),
-                    "offsets": OFFSET_REACH * torch.tanh(self.offset_head(x).squeeze(1))}
+            steps = self.step_head(x.float())
+        return {"steps": steps, "quarters": steps.squeeze(1).repeat_interleave(QUARTERS, 1) + fine}
 
     def explain(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor) -> dict[str, Tensor]:
         """What is known about each answer, (B,) each, in seconds but for the confidence.
@@ -214,24 +223,28 @@ class AVTDist(nn.Module):
 
     @staticmethod
     def seconds(outputs: dict[str, Tensor]) -> Tensor:
-        """The answer in seconds, (B,): the expectation within REACH of the strongest second."""
-        return expected_seconds(outputs["steps"].float().squeeze(1), outputs["offsets"])
+        """The answer in seconds, (B,): the expectation within WINDOW of the heaviest place."""
+        return expected_seconds(outputs["quarters"])
 
 
     @staticmethod
     def spread(outputs: dict[str, Tensor]) -> Tensor:
         """How far the weights lie from the answer, (B,) s: the root mean square, of SHARPEST at least."""
-        weights = outputs["steps"].float().squeeze(1).softmax(1)
-        places = torch.arange(STEPS, device=weights.device) + 0.5 + outputs["offsets"]
-        distance = places - AVTDist.seconds(outputs)[:, None]
+        weights = outputs["quarters"].softmax(1)
+        distance = places(weights) - AVTDist.seconds(outputs)[:, None]
         return ((weights * distance.square()).sum(1) + SHARPEST**2).sqrt()
 
 
 def weight_near(outputs: dict[str, Tensor], seconds: Tensor, reach: float = 1.0) -> Tensor:
     """The share of the weights that lies within `reach` s of `seconds`, (B,)."""
-    weights = outputs["steps"].float().squeeze(1).softmax(1)
-    places = torch.arange(STEPS, device=weights.device) + 0.5 + outputs["offsets"]
-    return (weights * ((places - seconds[:, None]).abs() <= reach)).sum(1)
+    weights = outputs["quarters"].softmax(1)
+    return (weights * ((places(weights) - seconds[:, None]).abs() <= reach)).sum(1)
+
+
+def places(weights: Tensor) -> Tensor:
+    """The middles of equal parts of the clip, s. (B, N) -> (N,)."""
+    count = weights.shape[1]
+    return (torch.arange(count, device=weights.device) + 0.5) * (CLIP_SECONDS / count)
 
 
 def varies(x: Tensor) -> Tensor:
@@ -240,26 +253,29 @@ def varies(x: Tensor) -> Tensor:
     return (flat.amax(1) != flat.amin(1)).float()
 
 
-def expected_seconds(steps: Tensor, offsets: Tensor) -> Tensor:
-    """The mean place of the seconds around the strongest one, each with its weight. (B, 200), (B, 200) s -> (B,) s."""
-    place = torch.arange(STEPS, device=steps.device)
-    strongest = steps.argmax(1, keepdim=True)
-    near = steps.masked_fill((place - strongest).abs() > REACH, float("-inf")).softmax(1)
-    return (near * (place + 0.5 + offsets)).sum(1).clamp(0, CLIP_SECONDS)
+def expected_seconds(quarters: Tensor) -> Tensor:
+    """The mean place of the quarter seconds around the heaviest ones, each with its weight. (B, 800) -> (B,) s."""
+    weights = quarters.softmax(1)
+    reach = round(WINDOW * QUARTERS)
+    around = nn.functional.avg_pool1d(weights[:, None], 2 * reach + 1, 1, reach, count_include_pad=True).squeeze(1)
+    heaviest = around.argmax(1, keepdim=True)
+    index = torch.arange(weights.shape[1], device=weights.device)
+    near = weights * ((index - heaviest).abs() <= reach)
+    return (near * places(weights)).sum(1) / near.sum(1)
+
+
+def bell(seconds: Tensor, weights: Tensor, spread: float) -> Tensor:
+    """A bell around each of `seconds` (B,), with the sum 1 over the places of `weights` (B, N)."""
+    return torch.softmax(-((places(weights) - seconds[:, None]) / spread) ** 2 / 2, 1)
 
 
 def distribution_loss(outputs: dict[str, Tensor], seconds: Tensor) -> Tensor:
-    """Cross-entropy against a bell around the boundary, and smooth L1 in seconds of the places and of the answer.
+    """Cross-entropies of seconds and quarter seconds against a bell around the boundary, and smooth L1 of the mean in s.
 
-    outputs["steps"] (B, 1, 200), outputs["offsets"] (B, 200); seconds (B,).
+    outputs["steps"] (B, 1, 200), outputs["quarters"] (B, 800); seconds (B,).
     """
-    steps, offsets = outputs["steps"].float().squeeze(1), outputs["offsets"]
-    middles = torch.arange(STEPS, device=steps.device) + 0.5
-    distance = seconds[:, None] - middles                                             # (B, 200), s
-    target = torch.softmax(-(distance / SPREAD) ** 2 / 2, 1)
-    near = (distance.abs() < OFFSET_REACH).float()
-    places = smooth_l1_loss(offsets, distance.clamp(-OFFSET_REACH, OFFSET_REACH), reduction="none", beta=0.1)
-    # The expectation over all seconds pulls on weights far away too, as the score does.
-    answer = (steps.softmax(1) * (middles + offsets)).sum(1)
-    return (cross_entropy(steps, target) + OFFSET_WEIGHT * (places * near).sum() / near.sum()
-            + ANSWER_WEIGHT * smooth_l1_loss(answer, seconds))
+    steps, quarters = outputs["steps"].float().squeeze(1), outputs["quarters"].float()
+    # The expectation over the whole clip pulls on weights far away too, as the score does.
+    mean = (quarters.softmax(1) * places(quarters)).sum(1)
+    return (cross_entropy(steps, bell(seconds, steps, SPREAD)) + cross_entropy(quarters, bell(seconds, quarters, SHARP))
+            + ANSWER_WEIGHT * smooth_l1_loss(mean, seconds))

@@ -35,8 +35,8 @@ class Sizes:
     """How many clips: of each training family, seasons of each test family, and clips of each damage."""
 
     train: int = 96
-    seasons: int = 6
-    damaged: int = 16
+    seasons: int = 4
+    damaged: int = 12
     height: int = 180
     duration: float | None = None
 

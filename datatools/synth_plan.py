@@ -179,7 +179,9 @@ def plan_clip(
     sample_rate, channels = common.choices(((44_100, 1), (44_100, 2), (48_000, 2)), (0.65, 0.25, 0.1))[0]
     fps = common.choices(("25", "24000/1001", "30", "vfr"), (0.7, 0.1, 0.1, 0.1))[0]
     length = _theme_seconds(common, kind, case) * scale
-    parts = (_start_parts if kind == "s" else _end_parts)(rng, label, duration, scale, length, case)
+    # A theme stretches over a short rest of the clip, but not where it must be the same in other clips.
+    short = 6 * scale if season is None else 0.0
+    parts = (_start_parts if kind == "s" else _end_parts)(rng, label, duration, scale, length, case, short)
     segments = _join(rng, parts, label)
     if season is not None:
         segments = tuple(_with_its_rest(s, length) for s in segments)
@@ -220,11 +222,11 @@ def _with_its_rest(segment: Segment, length: float) -> Segment:
 
 
 def _start_parts(
-    rng: random.Random, label: float, duration: float, scale: float, length: float, case: str
+    rng: random.Random, label: float, duration: float, scale: float, length: float, case: str, short: float
 ) -> list[tuple[str, float, float]]:
     """(type, start, end) of a start clip: [cold open] opening [sponsor] episode."""
     start = label - length
-    if start < 6 * scale:  # no room for a cold open: the clip begins while the opening runs
+    if start < short or start <= 0:  # no room for a cold open: the clip begins while the opening runs
         start = 0.0
     parts = [("episode", 0.0, start)] if start else []
     parts.append(("opening", start, label))
@@ -237,12 +239,12 @@ def _start_parts(
 
 
 def _end_parts(
-    rng: random.Random, label: float, duration: float, scale: float, length: float, case: str
+    rng: random.Random, label: float, duration: float, scale: float, length: float, case: str, short: float
 ) -> list[tuple[str, float, float]]:
     """(type, start, end) of an end clip: episode ending [episode] [preview]."""
     end = label + length
     parts = [("episode", 0.0, label)]
-    if end > duration - 6 * scale:
+    if end > duration - short or end >= duration:
         return [*parts, ("ending", label, duration)]
     parts.append(("ending", label, end))
     preview = duration - min(duration - end, scale * rng.uniform(12, 30)) if rng.random() < 0.75 else duration

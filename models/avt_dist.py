@@ -1,6 +1,7 @@
 """AVTDist: a distribution over the clip's time instead of one number, from temporal convolutions instead of GRUs.
 
-Every quarter of a second gets a weight; the answer is the expectation around the heaviest two seconds. Sound and picture are taken relative to their own clip, so that another series' loudness, timbre or palette changes little. A clip
+Every quarter of a second gets a weight; the answer is the expectation around the heaviest two seconds. Sound and
+picture are taken relative to their own clip, so that another series' loudness, timbre or palette changes little. A clip
 that lacks a modality still gets an answer, because in training whole modalities are left out.
 """
 
@@ -161,11 +162,12 @@ class AVTDist(nn.Module):
         if gru:
             self.after = nn.Conv1d(2 * gru, channels, 1)
         self.step_head = nn.Conv1d(channels, 1, 1)
+        half = channels // 2
+        self.context = nn.Conv1d(channels, half, 1)
         self.fine = nn.Sequential(
-            nn.Conv1d(channels // 2 + sound_channels + NUM_MFCC, channels // 2, 9, padding=4), nn.BatchNorm1d(channels // 2),
-            nn.GELU(), nn.Conv1d(channels // 2, 1, 9, padding=4),
+            nn.Conv1d(half + sound_channels + NUM_MFCC, half, 9, padding=4), nn.BatchNorm1d(half), nn.GELU(),
+            nn.Conv1d(half, 1, 9, padding=4),
         )
-        self.context = nn.Conv1d(channels, channels // 2, 1)
         self.register_buffer("interval_scale", torch.ones(()))     # spreads that the truth is off; set by validation
 
     def forward(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor) -> dict[str, Tensor]:
@@ -175,7 +177,7 @@ class AVTDist(nn.Module):
         return self.weigh(self.look(mfcc, frames, text_roi), present)
 
     def look(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor) -> list[Tensor]:
-        """What each of MODALITIES makes of the clip: three times (B, channels, 200); and the sound's quarter seconds."""
+        """What each of MODALITIES makes of the clip: three times (B, channels, 200); and the sound's quarters."""
         b, t = text_roi.shape[:2]
         read = self.text_net(text_roi.flatten(0, 1)).unflatten(0, (b, t)).transpose(1, 2)                # (B, R, 200)
         sound, quarters = self.sound_net(mfcc)
@@ -270,7 +272,7 @@ def bell(seconds: Tensor, weights: Tensor, spread: float) -> Tensor:
 
 
 def distribution_loss(outputs: dict[str, Tensor], seconds: Tensor) -> Tensor:
-    """Cross-entropies of seconds and quarter seconds against a bell around the boundary, and smooth L1 of the mean in s.
+    """Cross-entropies of seconds and quarters against a bell around the boundary, and smooth L1 of the mean in seconds.
 
     outputs["steps"] (B, 1, 200), outputs["quarters"] (B, 800); seconds (B,).
     """

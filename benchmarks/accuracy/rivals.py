@@ -144,6 +144,7 @@ def shared_stretch(one: np.ndarray, other: np.ndarray, most_different: float) ->
     per_second = FINGERPRINT_RATE / FINGERPRINT_HOP
     width = round(MEAN_OVER * per_second)
     longest: tuple[int, int] = (0, 0)
+    best_offset = 0
     for offset in range(-len(other) + width, len(one) - width):
         a, b = max(0, offset), min(len(one), offset + len(other))
         different = np.bitwise_count(one[a:b] ^ other[a - offset:b - offset]).astype(np.float32) / NUM_BITS
@@ -154,9 +155,29 @@ def shared_stretch(one: np.ndarray, other: np.ndarray, most_different: float) ->
         edges = np.flatnonzero(np.diff(np.concatenate([[0], (mean < most_different).astype(int), [0]])))
         for first, last in zip(edges[::2], edges[1::2], strict=True):
             if last - first + width > longest[1] - longest[0]:
-                longest = (a + first, a + last + width)
-    start, end = (edge / per_second for edge in longest)
-    return (start, end) if end - start >= SHORTEST_THEME else None
+                longest, best_offset = (a + first, a + last + width), offset
+    if longest[1] - longest[0] < SHORTEST_THEME * per_second:
+        return None
+    # A mean over seconds smears the edges: take them where the bits' difference itself changes most.
+    a, b = max(0, best_offset), min(len(one), best_offset + len(other))
+    different = np.bitwise_count(one[a:b] ^ other[a - best_offset:b - best_offset]).astype(np.float32) / NUM_BITS
+    start, end = (a + _sharpest(different, edge - a, width, sign) for edge, sign in zip(longest, (-1, 1), strict=True))
+    return start / per_second, end / per_second
+
+
+def _sharpest(different: np.ndarray, edge: int, width: int, sign: int) -> int:
+    """The index near `edge` at which the mean of what follows exceeds that of what comes before most (sign 1) or least.
+
+    The clip's own end, where the stretch reaches it.
+    """
+    if edge <= width // 2 or edge >= len(different) - width // 2:
+        return edge
+    places = np.arange(max(1, edge - width), min(len(different) - 1, edge + width))
+    total = np.concatenate([[0], different.cumsum()])
+    after = np.minimum(places + width, len(different))
+    before = np.maximum(places - width, 0)
+    step = (total[after] - total[places]) / (after - places) - (total[places] - total[before]) / (places - before)
+    return int(places[np.argmax(sign * step)])
 
 
 def fingerprint_answers(

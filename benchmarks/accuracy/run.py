@@ -237,7 +237,7 @@ def interval_text(value: float, interval: tuple[float, float] | None) -> str:
 
 
 def score_table(seeds: list[Seed], titles: list[str], groups: dict[str, list[str]]) -> str:
-    """Score of each title by group of families, with the scores of the single seeds; then accuracy in the last group."""
+    """Score of each title by group of families, those of the single seeds, and how near it comes in the last group."""
     last = list(groups)[-1]
     rows = []
     for title in titles:

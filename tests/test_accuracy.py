@@ -1,0 +1,208 @@
+"""The accuracy benchmark: its clips, its rivals and its damages do what their names say."""
+
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.accuracy import clips, rivals
+from benchmarks.accuracy.clips import Sizes
+from datatools.augment import _cosines, clip_generators, damage
+from datatools.features import extract_mfcc
+from datatools.media import probe
+from datatools.synth import render_clip
+from datatools.synth_plan import FAMILIES, plan_clip
+
+SMALL = Sizes(train=24, seasons=4, damaged=4, height=90, duration=12.0)
+
+
+# Clips
+
+
+def test_training_clips_are_of_the_families_asked_for_and_half_of_them_are_hard():
+    plans = clips.train_plans(("drawn", "paper"), SMALL, 0)
+    assert [sum(p.family == family for p in plans) for family in FAMILIES] == [24, 24, 0]
+    assert sum(bool(p.case) for p in plans) == 24 and {p.case for p in plans} > {"song", "no_credits"}
+    assert sum(p.kind == "s" for p in plans) == 24 and all(p.season is None for p in plans)
+
+
+def test_a_test_family_is_seasons_with_changed_themes_that_share_no_clip_with_the_training():
+    plans = clips.test_plans("paper", SMALL, 0)
+    assert len(plans) == 4 * clips.EPISODES * 2
+    assert len({(p.season, p.theme) for p in plans}) == 4 + 2         # every second season changes its theme
+    for season in {p.season for p in plans}:
+        lengths = {(p.theme, p.kind): round(s.seconds + s.before + s.after, 3) for p in plans if p.season == season
+                   for s in p.segments if s.type in ("opening", "ending")}
+        for p in plans:
+            for s in p.segments:
+                if p.season == season and s.type in ("opening", "ending"):
+                    assert lengths[p.theme, p.kind] == round(s.seconds + s.before + s.after, 3)
+    names = {p.name for p in clips.train_plans(FAMILIES, SMALL, 0)}
+    assert not names & {p.name for family in FAMILIES for p in clips.test_plans(family, SMALL, 0)}
+    assert {p.case for p in plans} > {"short", "long", ""}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """(folder, plan) of one short made clip."""
+    root = tmp_path_factory.mktemp("damaged")
+    plan = plan_clip(0, 1, "s", height=180, duration=12.0)
+    render_clip(plan, root / f"{plan.name}.mp4")
+    return root, plan
+
+
+@pytest.mark.parametrize("damage_title", clips.DAMAGES)
+def test_a_damaged_copy_is_a_video_that_has_what_its_title_says(made, damage_title):
+    root, plan = made
+    source, target = root / f"{plan.name}.mp4", root / f"{clips.damage_name(plan.name, damage_title)}.mp4"
+    clips.damage_clip(source, target, damage_title)
+    before, after = probe(source), probe(target)
+    assert after.duration == pytest.approx(before.duration / clips.DAMAGES[damage_title][1], abs=0.15)
+    with av.open(str(target)) as container:
+        video, audio = container.streams.video[0], container.streams.audio[0]
+        if damage_title == "160x90":
+            assert (video.width, video.height) == (160, 90)
+        elif damage_title == "8 kHz mono":
+            assert (audio.rate, audio.channels) == (8_000, 1)
+        elif damage_title == "low bit rate":
+            assert target.stat().st_size < 0.4 * source.stat().st_size
+    assert target.name.endswith("_start.mp4") and target.name != source.name
+
+
+# Rivals
+
+
+def example(kind: str, seconds: float, rng: np.random.Generator) -> rivals.Example:
+    """A clip whose sound changes and whose picture is black at the truth."""
+    mfcc = 0.3 * rng.standard_normal((20, 800))
+    mfcc[:, round(4 * seconds):] += 1
+    light, quiet = np.full(200, 100.0), np.zeros(200)
+    light[int(seconds) - 1:int(seconds)] = 0
+    return rivals.Example(rng.uniform(-20, 20, 200), quiet, light, mfcc, kind, seconds)
+
+
+def test_the_rules_find_what_they_look_for_and_the_constant_does_not():
+    rng = np.random.default_rng(0)
+    examples = [example("se"[i % 2], float(rng.uniform(20, 180)), rng) for i in range(24)]
+    tests = [example("se"[i % 2], float(rng.uniform(20, 180)), rng) for i in range(12)]
+    costs = {}
+    for tune in (rivals.tune_constant, rivals.tune_black, rivals.tune_change):
+        rule = rivals.by_kind(examples, tune)
+        costs[tune] = rivals.cost([rule(e) for e in tests], tests)
+    assert costs[rivals.tune_constant] > 10
+    assert costs[rivals.tune_black] < 1 and costs[rivals.tune_change] < 1
+
+
+def test_change_is_largest_where_the_mean_changes():
+    mfcc = np.zeros((20, 800))
+    mfcc[:, 300:] = 2
+    assert rivals.change_curve(mfcc, 16).argmax() == 300
+
+
+def test_a_stretch_that_two_sounds_share_is_found_in_both_and_none_where_there_is_none():
+    rng = np.random.default_rng(0)
+    bits = rng.integers(0, 2**32, (3, 1500), dtype=np.uint32)
+    per_second = rivals.FINGERPRINT_RATE / rivals.FINGERPRINT_HOP
+    bits[1, 700:1100] = bits[0, 200:600]
+    found = rivals.shared_stretch(bits[0], bits[1], 0.35)
+    assert np.array(found) * per_second == pytest.approx([200, 600], abs=3)
+    assert rivals.shared_stretch(bits[0], bits[2], 0.35) is None
+
+
+def test_fingerprints_of_a_seasons_clips_find_the_end_of_their_opening(tmp_path):
+    prints = {}
+    plans = [plan_clip(0, index, "s", season=5, height=90) for index in (11, 14)]
+    for plan in plans:
+        render_clip(plan, tmp_path / f"{plan.name}.mp4")
+        prints[plan.name] = (rivals.fingerprint(tmp_path / f"{plan.name}.mp4"), "s", 5)
+    answers = rivals.fingerprint_answers(prints, lambda kind: 0.0)
+    for plan in plans:
+        assert answers[plan.name] == pytest.approx(plan.boundary, abs=3)
+    apart = {name: (bits, kind, i) for i, (name, (bits, kind, _)) in enumerate(prints.items())}
+    assert set(rivals.fingerprint_answers(apart, lambda kind: 77.0).values()) == {77.0}
+
+
+# What training does to clips
+
+
+def clip_batch() -> dict[str, torch.Tensor]:
+    rng = np.random.default_rng(0)
+    batch = {
+        "index": torch.arange(4), "seconds": torch.tensor([20.0, 60.0, 120.0, 180.0]),
+        "mfcc": torch.from_numpy(10 * rng.standard_normal((4, 20, 8616)).astype(np.float32)),
+        "frames": torch.from_numpy(rng.integers(0, 256, (4, 200, 66, 88, 3), dtype=np.uint8)),
+        "text_roi": torch.ones(4, 200, 27, 36, dtype=torch.uint8),
+    }
+    batch["mfcc"][:, 0] -= 200
+    batch["mfcc"][..., 8000:] = 0
+    return batch
+
+
+def test_damage_leaves_the_batch_alone_and_changes_its_copy():
+    batch = clip_batch()
+    before = {name: value.clone() for name, value in batch.items()}
+    damaged = damage(batch, 1.0, clip_generators(0, 0, [0, 1, 2, 3]))
+    assert all(torch.equal(batch[name], before[name]) for name in batch)
+    for name in ("seconds", "mfcc", "frames", "text_roi"):
+        assert damaged[name].shape == batch[name].shape and damaged[name].dtype == batch[name].dtype
+        assert not torch.equal(damaged[name], batch[name])
+    assert damaged["mfcc"].isfinite().all()
+    again = damage(batch, 1.0, clip_generators(0, 0, [0, 1, 2, 3]))
+    assert all(torch.equal(damaged[name], again[name]) for name in batch)
+    none = damage(batch, 0.0, clip_generators(0, 0, [0, 1, 2, 3]))
+    assert all(torch.equal(none[name], batch[name]) for name in batch)
+
+
+def test_another_speed_moves_sound_picture_text_and_label_together(monkeypatch):
+    batch = clip_batch()
+    for i, seconds in enumerate(batch["seconds"].tolist()):
+        batch["frames"][i] = 0
+        batch["frames"][i, int(seconds)] = 255
+        batch["text_roi"][i] = 0
+        batch["text_roi"][i, int(seconds)] = 1
+        batch["mfcc"][i] = 1
+        batch["mfcc"][i, :, round(seconds * 22_050 / 512)] = 100
+    monkeypatch.setattr("datatools.augment._damage_sound", lambda mfcc, *_: mfcc)
+    monkeypatch.setattr("datatools.augment._blur", lambda frames, _: frames)
+    monkeypatch.setattr("datatools.augment._mark_corner", lambda *_: None)
+    damaged = damage(batch, 0.999, clip_generators(3, 0, [0, 1, 2, 3]))
+    assert (damaged["seconds"] != batch["seconds"]).all()
+    for i, seconds in enumerate(damaged["seconds"].tolist()):
+        if damaged["frames"][i].any():       # one second may fall between two that are kept
+            assert abs(damaged["frames"][i].flatten(1).amax(1).argmax() - seconds) <= 1.5
+        sound = damaged["mfcc"][i, 3].argmax() / (22_050 / 512)
+        assert abs(sound - seconds) < 0.1 or damaged["mfcc"][i, 3].amax() < 100
+
+
+def test_bands_and_back_are_the_same_coefficients():
+    rows = _cosines("cpu")
+    torch.testing.assert_close((128 / 32) * rows @ rows.T, torch.eye(20), atol=1e-5, rtol=0)
+
+
+def test_cutting_high_tones_does_to_mfcc_what_it_does_to_a_files_mfcc(tmp_path):
+    """Of white noise, whose high bands go down to 80 dB below the loudest."""
+    import soundfile
+    import soxr
+
+    from datatools.augment import _damage_sound
+
+    noise = np.random.default_rng(0).standard_normal(22_050 * 4).astype(np.float32) * 0.1
+    low = soxr.resample(soxr.resample(noise, 22_050, 8_000), 8_000, 22_050)[:len(noise)]
+    for name, sound in (("noise", noise), ("low", low)):
+        soundfile.write(tmp_path / f"{name}.wav", sound, 22_050)
+    full, cut = (extract_mfcc(tmp_path / f"{name}.wav") for name in ("noise", "low"))
+    assert full.shape == cut.shape
+
+    class Middle:
+        def uniform(self, low, high):
+            return 0.7                       # 4 kHz of librosa's mel scale up to 11 kHz
+
+    ours = _damage_sound(torch.from_numpy(full), True, False, Middle()).numpy()
+    real, made = (cut - full).mean(1), (ours - full).mean(1)
+    assert np.corrcoef(real, made)[0, 1] > 0.95
+    assert np.linalg.norm(made) == pytest.approx(np.linalg.norm(real), rel=0.4)

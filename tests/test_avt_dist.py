@@ -1,0 +1,234 @@
+"""AVTDist: where it looks, what it says when something is missing, and how sure it claims to be."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_processed
+
+import avt_dist_main
+from datatools.command import UserError
+from datatools.submission import read_submission
+from models.avt_dist import (
+    AVTDist,
+    bell,
+    distribution_loss,
+    expected_seconds,
+    novelty,
+    places,
+    relative,
+    varies,
+    weight_near,
+)
+from utils.training import calibrate
+
+SMALL = {"channels": 16, "frame_channels": (4, 8), "text_channels": (4, 8), "sound_channels": 8, "dilations": (1, 2)}
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "mfcc": torch.randn(2, 20, 8616, generator=generator),
+        "frames": torch.randint(0, 256, (2, 200, 66, 88, 3), generator=generator, dtype=torch.uint8),
+        "text_roi": torch.randint(0, 2, (2, 200, 27, 36), generator=generator, dtype=torch.uint8),
+    }
+
+
+def small_net(**more) -> AVTDist:
+    torch.manual_seed(1)
+    return AVTDist(**SMALL, **more).eval()
+
+
+def test_outputs_are_weights_of_seconds_and_of_quarters(batch):
+    outputs = small_net()(**batch)
+    assert outputs["steps"].shape == (2, 1, 200) and outputs["quarters"].shape == (2, 800)
+    seconds = AVTDist.seconds(outputs)
+    assert seconds.shape == (2,) and ((seconds >= 0) & (seconds <= 200)).all()
+
+
+@pytest.mark.parametrize("name, values", [("mfcc", (0.0, -300.0)), ("frames", (0, 128)), ("text_roi", (0, 1))])
+def test_what_is_the_same_throughout_counts_as_missing_whatever_its_value(batch, name, values):
+    net = small_net()
+    with torch.inference_mode():
+        full = net(**batch)["quarters"]
+        found = [net(**{**batch, name: torch.full_like(batch[name], value)})["quarters"] for value in values]
+    torch.testing.assert_close(found[0], found[1])
+    assert not torch.allclose(found[0], full)
+
+
+def test_another_loudness_and_other_colours_of_a_whole_clip_change_little(batch):
+    net = small_net()
+    dim = batch["frames"] // 2
+    with torch.inference_mode():
+        one = net(**batch)["quarters"]
+        quieter = net(**{**batch, "mfcc": batch["mfcc"] * 0.5 - 40})["quarters"]
+        darker = net(**{**batch, "frames": dim})["quarters"]
+        other = net(**{**batch, "mfcc": batch["mfcc"].flip(2)})["quarters"]
+    spread = (one - other).abs().mean()
+    assert (one - quieter).abs().mean() < 0.02 * spread
+    assert (one - darker).abs().mean() < 0.5 * spread
+
+
+def test_the_answer_is_the_mean_around_the_heaviest_place_not_of_the_whole_clip():
+    quarters = torch.full((1, 800), -30.0)
+    quarters[0, 400:402] = 2.0                       # 100.0 to 100.5 s
+    quarters[0, 700] = 2.2                           # one heavier quarter, but lighter than the two together
+    assert expected_seconds(quarters).item() == pytest.approx(100.25, abs=1e-3)
+    quarters[0, 700] = 5.0
+    assert expected_seconds(quarters).item() == pytest.approx(175.125, abs=1e-3)
+
+
+@pytest.mark.parametrize("index", [0, 799])
+def test_the_answer_may_lie_at_either_end_of_the_clip(index):
+    quarters = torch.full((1, 800), -30.0)
+    quarters[0, index] = 0
+    assert expected_seconds(quarters).item() == pytest.approx((index + 0.5) / 4, abs=1e-3)
+
+
+def test_the_loss_is_least_where_the_weights_are_the_bell():
+    seconds = torch.tensor([57.3])
+    steps, quarters = torch.zeros(1, 200), torch.zeros(1, 800)
+
+    def loss(at: float) -> float:
+        outputs = {"steps": bell(torch.tensor([at]), steps, 0.8).log().clamp(min=-50)[:, None],
+                   "quarters": bell(torch.tensor([at]), quarters, 0.25).log().clamp(min=-50)}
+        return distribution_loss(outputs, seconds).item()
+
+    assert loss(57.3) < min(loss(56.8), loss(57.8)) < loss(70.0) < loss(150.0)
+
+
+def test_places_are_the_middles_of_equal_parts():
+    assert places(torch.zeros(1, 800))[:2].tolist() == [0.125, 0.375]
+    assert places(torch.zeros(1, 200))[-1].item() == 199.5
+
+
+def test_relative_features_do_not_hang_on_scale_offset_or_padding():
+    x = torch.randn(1, 3, 50)
+    valid = torch.ones(1, 1, 50)
+    valid[..., 40:] = 0
+    found = relative(x, valid)
+    torch.testing.assert_close(relative((7 * x + 30) * valid, valid), found, atol=2e-3, rtol=0)
+    assert (found[..., 40:] == 0).all()
+    assert found[..., :40].mean().abs() < 1e-6 and found[..., :40].std() == pytest.approx(1, abs=0.05)
+
+
+def test_novelty_is_highest_where_something_new_begins():
+    x = torch.zeros(1, 4, 100)
+    x[..., 60:] = 1
+    found = novelty(x)[0]                            # (4, 100)
+    assert (found.argmax(1) == 60).all() and found.amax() == pytest.approx(1, abs=0.01)
+    assert found[0, 58] < 0.02 and found[1, 58] > 0.1      # the wider reach sees it coming
+
+
+def test_varies_tells_clips_with_nothing_in_them():
+    x = torch.zeros(3, 4, 5)
+    x[1, 2, 3] = 1
+    x[2] = 7
+    assert varies(x).tolist() == [0, 1, 0]
+
+
+def test_in_training_modalities_are_left_out_of_some_clips_but_never_all():
+    torch.manual_seed(0)
+    kept = small_net(modality_dropout=0.5)._kept(4_000, "cpu")
+    assert (kept.sum(1) >= 1).all()
+    share = [(kept.sum(1) == n).float().mean().item() for n in (1, 2, 3)]
+    assert share == pytest.approx([0.25, 0.25, 0.5], abs=0.04)
+
+
+def test_explain_tells_an_interval_a_confidence_and_what_each_modality_says_alone(batch):
+    net = small_net()
+    net.interval_scale.fill_(2.0)
+    batch["text_roi"][1] = 0
+    with torch.inference_mode():
+        told = net.explain(**batch)
+        empty = {name: torch.zeros_like(batch[name]) for name in ("frames", "text_roi")}
+        alone = AVTDist.seconds(net(batch["mfcc"], **empty))
+        answer = AVTDist.seconds(net(**batch))
+    assert list(told) == ["seconds", "low", "high", "confidence", "sound", "frames", "text"]
+    torch.testing.assert_close(told["seconds"], answer)
+    assert (told["low"] <= answer).all() and (answer <= told["high"]).all()
+    torch.testing.assert_close(told["sound"], alone)
+    assert torch.isnan(told["text"]).tolist() == [False, True]
+    assert ((told["confidence"] > 0) & (told["confidence"] <= 1)).all()
+
+
+def test_confidence_is_the_weight_within_a_second():
+    quarters = torch.full((1, 800), -30.0)
+    quarters[0, [400, 404, 600]] = torch.tensor([0.5, 0.3, 0.2]).log()
+    assert weight_near({"quarters": quarters}, torch.tensor([100.125])).item() == pytest.approx(0.8, abs=1e-3)
+
+
+def test_calibrated_intervals_hold_nine_of_ten_of_other_clips_too():
+    rng = np.random.default_rng(0)
+    spreads = rng.uniform(0.3, 5, 400)
+    errors = spreads * rng.standard_normal(400)
+    net = small_net()
+    calibrate(net, errors[:200], spreads[:200], np.zeros(200))
+    inside = np.abs(errors[200:]) <= net.interval_scale.item() * spreads[200:]
+    assert 0.85 < inside.mean() < 0.95
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """(flags, processed data, save_prefix) of a small AVTDist after two epochs."""
+    root = tmp_path_factory.mktemp("dist")
+    processed = make_processed(root / "processed", train=14, test=3)
+    preset = root / "tiny.yaml"
+    preset.write_text("pretrained: none\ngpus: cpu\nmax_epoch: 2\nbatch_size: 4\nnum_workers: 0\nshift: 10\nvary: 0.3\n"
+                      "damage: 0.5\ntrain_folders: [data_A/train]\nlabel_files: [data_A/train/必选数据.txt]\nnetwork:\n"
+                      + "".join(f"  {k}: {list(v) if isinstance(v, tuple) else v}\n" for k, v in SMALL.items()),
+                      encoding="utf-8")
+    argv = ["--preset", str(preset), "--data_root", str(processed), "--save_prefix", str(root / "run")]
+    assert avt_dist_main.main(argv) == 0
+    return argv, processed, root / "run"
+
+
+def read_rows(path) -> dict[str, dict[str, str]]:
+    with open(path, encoding="utf-8", newline="") as file:
+        return {row["name"]: row for row in csv.DictReader(file)}
+
+
+def test_inference_writes_what_is_known_about_each_answer_beside_the_submission(trained):
+    argv, _, run = trained
+    assert avt_dist_main.main([*argv, "--weights", str(run / "avnet_bestmodel.pth")]) == 0
+    submission = read_submission(run / "submission.csv")
+    answers = {name.removesuffix(".mp4"): seconds for (name, _), seconds in submission.items()}
+    rows = read_rows(run / "predictions.csv")
+    assert rows.keys() == answers.keys()
+    for name, row in rows.items():
+        assert float(row["seconds"]) == pytest.approx(answers[name], abs=1e-3)
+        assert float(row["low"]) <= float(row["seconds"]) <= float(row["high"])
+
+
+def test_an_input_that_is_left_out_needs_no_files(trained, tmp_path):
+    argv, processed, run = trained
+    for path in (processed / "data_C").glob("*_frames.npy"):
+        path.rename(tmp_path / path.name)
+    words = [*argv, "--weights", str(run / "avnet_bestmodel.pth"), "--output"]
+    try:
+        with pytest.raises(UserError, match="test0000_start_frames.npy: missing"):
+            avt_dist_main.main([*words, str(tmp_path / "no.csv")])
+        assert avt_dist_main.main([*words, str(tmp_path / "blind.csv"), "--without", "frames"]) == 0
+    finally:
+        for path in tmp_path.glob("*_frames.npy"):
+            path.rename(processed / "data_C" / path.name)
+    rows = read_rows(tmp_path / "blind_predictions.csv")
+    assert all(row["frames"] == "" and row["sound"] for row in rows.values())
+    assert not (tmp_path / "no.csv").exists()
+
+
+def test_a_network_without_any_input_is_refused(trained):
+    argv, _, run = trained
+    with pytest.raises(UserError, match="--without mfcc frames text_roi: no input is left"):
+        avt_dist_main.main([*argv, "--weights", str(run / "avnet_bestmodel.pth"), "--without", "mfcc", "frames",
+                            "text_roi"])
+
+
+def test_a_training_without_an_input_cannot_be_resumed_with_it(trained, tmp_path):
+    argv, _, _ = trained
+    argv = [*argv[:-1], str(tmp_path / "run"), "--max_epoch", "1"]
+    assert avt_dist_main.main([*argv, "--without", "text_roi"]) == 0
+    with pytest.raises(UserError, match=r"--without: \['text_roi'\] then, \[\] now"):
+        avt_dist_main.main([*argv, "--resume", "auto"])

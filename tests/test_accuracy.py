@@ -1,5 +1,6 @@
 """The accuracy benchmark: its clips, its rivals and its damages do what their names say."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -206,3 +207,17 @@ def test_cutting_high_tones_does_to_mfcc_what_it_does_to_a_files_mfcc(tmp_path):
     real, made = (cut - full).mean(1), (ours - full).mean(1)
     assert np.corrcoef(real, made)[0, 1] > 0.95
     assert np.linalg.norm(made) == pytest.approx(np.linalg.norm(real), rel=0.4)
+
+
+@pytest.mark.soak
+def test_soak_the_short_form_of_the_benchmark_fills_every_table(tmp_path):
+    root = Path(__file__).resolve().parents[1]
+    words = ["benchmarks/accuracy/run.py", "--short", "--work_dir", str(tmp_path)]
+    done = subprocess.run([sys.executable, *words], cwd=root,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    report = (tmp_path / "report.md").read_text()
+    for title in ("black and silence", "fingerprint", "reference, fused", "AVTDist", "without sound", "4% faster",
+                  "90% intervals", "score of the surest"):
+        assert title in report, title
+    assert "nan" not in report

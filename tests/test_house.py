@@ -17,7 +17,7 @@ ALLOWED = {
     "utils": {"utils", "datatools"},
 }
 COMMANDS = [
-    "avt_main.py", "avt_normal_main.py", "avt_yolt_main.py", "fuse/fuse.py", "datatools/synth.py",
+    "avt_main.py", "avt_normal_main.py", "avt_yolt_main.py", "avt_dist_main.py", "fuse/fuse.py", "datatools/synth.py",
     "datatools/text_extract.py", "utils/extract_audio.py", "utils/extract_video.py", "utils/extract_textROI.py",
     "utils/demo.py", "utils/evaluate.py", "datatools/preprocess.py",
 ]

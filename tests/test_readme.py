@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = ("avt_main.py", "avt_normal_main.py", "avt_yolt_main.py", "models", "datatools", "utils", "fuse", "configs")
+FILES = ("avt_main.py", "avt_normal_main.py", "avt_yolt_main.py", "avt_dist_main.py", "models", "datatools", "utils",
+         "fuse", "configs")
 # What is appended so that a command runs on small data and without a GPU or a download.
 SMALL = {
     "synth.py": ["--train", "8", "--test", "4", "--duration", "30"],
@@ -35,15 +36,15 @@ def small(command: str, preset: Path) -> str:
     for name, flags in SMALL.items():
         if name in command:
             command = f"{command} {shlex.join(flags)}"
-    if "_main.py" in command and "--weights" not in command:
+    if "_main.py" in command and "--weights" not in command and "--preset" not in command:
         command += f" --preset {shlex.quote(str(preset))}"
     return command
 
 
 def test_the_readme_shows_every_entry_script_and_stage():
     shown = " ".join(readme_commands())
-    for script in ("avt_main.py", "avt_normal_main.py", "avt_yolt_main.py", "extract_audio.py", "extract_video.py",
-                   "text_extract.py", "extract_textROI.py", "fuse.py", "synth.py"):
+    for script in ("avt_main.py", "avt_normal_main.py", "avt_yolt_main.py", "avt_dist_main.py", "extract_audio.py",
+                   "extract_video.py", "text_extract.py", "extract_textROI.py", "fuse.py", "synth.py"):
         assert script in shown, script
     assert "--weights" in shown
 

@@ -8,6 +8,8 @@ Every clip has its own generator, so what happens to it does not hang on which c
 training was interrupted, nor on how many processes divide the batch.
 """
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -97,7 +99,39 @@ def vary_look_and_sound(
     return varied
 
 
+MOST_MOVED = 60.0       # s; what a clip borrows from another is moved by at most this
+
+
+def borrow(batch: dict[str, Tensor], share: float, generators: list[np.random.Generator]) -> dict[str, Tensor]:
+    """Give a `share` of the clips the frames, the text masks or both of another clip of the batch and kind.
+
+    They are moved by whole seconds so that the boundaries meet. Nothing is cut; but what is heard no longer tells what
+    is seen, so each must find the boundary by itself, and few clips make many.
+    """
+    borrowed = dict(batch)
+    for name in ("frames", "text_roi"):
+        if name in batch:
+            borrowed[name] = batch[name].clone()
+    seconds, is_end = batch["seconds"].floor(), batch["is_end"]
+    for i, generator in enumerate(generators):
+        if generator.random() >= share:
+            continue
+        fits = (is_end == is_end[i]) & ((seconds - seconds[i]).abs() <= MOST_MOVED)
+        fits[i] = False
+        others = fits.nonzero().flatten().tolist()
+        which = generator.integers(3)
+        if not others:
+            continue
+        j = others[int(generator.integers(len(others)))]
+        shift = (seconds[i] - seconds[j]).long()[None]
+        for name in (("frames",), ("text_roi",), ("frames", "text_roi"))[which]:
+            if name in batch:
+                borrowed[name][i] = _shift(batch[name][j:j + 1], shift, 0)[0]
+    return borrowed
+
+
 BANDS = 32              # that MFCC are turned back into, of librosa's 128: 20 coefficients hold no finer shape
+DECIBEL = math.log(10) / 10     # of a power, as a natural logarithm
 LOUDEST_RANGE = 80.0    # dB below a clip's loudest band, where librosa's power_to_db cuts
 MOST_SPEED = 0.05       # a clip is played faster or slower by up to this share
 
@@ -113,21 +147,24 @@ def _cosines(device) -> Tensor:
 def damage(batch: dict[str, Tensor], share: float, generators: list[np.random.Generator]) -> dict[str, Tensor]:
     """Do to clips what libraries do: each of these to a `share` of them, apart from each other.
 
-    Another speed (the label moves with it), high tones cut off, noise under the sound, its loud and soft parts brought
-    nearer to each other, a blurred picture, a mark in its corner, text boxes that were not found. Takes and gives the
+    Another speed (the label moves with it), high tones cut off, noise under the sound with its loud and soft parts
+    brought nearer to each other, its bands moved, a blurred picture, a mark in its corner, text boxes that were not
+    found, another gamma or a negative. Takes and gives the
     tensors of ClipDataset, on any device.
     """
     damaged = {name: value.clone() if name in ("seconds", "mfcc", "frames", "text_roi") else value
                for name, value in batch.items()}
     for i, generator in enumerate(generators):
-        hit = generator.random(6) < share
+        hit = generator.random(8) < share
         speed, sound, look = (np.random.default_rng(generator.integers(2 ** 62)) for _ in range(3))
         if hit[0]:
             _change_speed(damaged, i, speed)
-        if "mfcc" in batch and hit[1:3].any():
-            damaged["mfcc"][i] = _damage_sound(damaged["mfcc"][i], hit[1], hit[2], sound)
+        if "mfcc" in batch and hit[[1, 2, 6]].any():
+            damaged["mfcc"][i] = _damage_sound(damaged["mfcc"][i], hit[1], hit[2], hit[6], sound)
         if "frames" in batch and hit[3]:
             damaged["frames"][i] = _blur(damaged["frames"][i], int(look.integers(2, 4)))
+        if "frames" in batch and hit[7]:
+            damaged["frames"][i] = _recolour(damaged["frames"][i], look)
         if "frames" in batch and hit[4]:
             _mark_corner(damaged["frames"][i], look)
         if "text_roi" in batch and hit[5]:
@@ -153,22 +190,37 @@ def _change_speed(batch: dict[str, Tensor], i: int, generator: np.random.Generat
             batch[name][i] = played
 
 
-def _damage_sound(mfcc: Tensor, low_pass: bool, soften: bool, generator: np.random.Generator) -> Tensor:
+def _damage_sound(
+    mfcc: Tensor, low_pass: bool, soften: bool, warp: bool, generator: np.random.Generator
+) -> Tensor:
     """(20, T) -> (20, T); steps of zeros stay so."""
     rows = _cosines(mfcc.device).to(mfcc.dtype)
     played = (mfcc != 0).any(0)
-    bands = rows.T @ mfcc                                                     # (BANDS, T), dB, smooth
-    change = torch.zeros_like(bands)
+    before = rows.T @ mfcc                                                    # (BANDS, T), dB, smooth
+    bands = before
+    if warp:        # another size of the throat, another tuning: the bands move along
+        source = torch.arange(BANDS, device=mfcc.device) * generator.uniform(0.85, 1.15)
+        low = source.floor().long().clamp(max=BANDS - 1)
+        part = (source - low).clamp(0, 1).to(bands.dtype)[:, None]
+        bands = bands[low] * (1 - part) + bands[(low + 1).clamp(max=BANDS - 1)] * part
     loudest = bands[:, played].amax() if played.any() else bands.new_zeros(())
     if soften:
         level = loudest - generator.uniform(25, 60)
-        change += torch.logaddexp(bands / 4.34, level.expand_as(bands) / 4.34) * 4.34 - bands
-        mean = (bands + change)[:, played].mean()
-        change += (generator.uniform(0.6, 1.1) - 1) * (bands + change - mean)
+        bands = torch.logaddexp(bands * DECIBEL, level * DECIBEL) / DECIBEL
+        mean = bands[:, played].mean()
+        bands = mean + generator.uniform(0.6, 1.1) * (bands - mean)
     if low_pass:
-        cut = int(BANDS * generator.uniform(0.55, 0.95))
-        change[cut:] = loudest - LOUDEST_RANGE - bands[cut:]
-    return torch.where(played, mfcc + (128 / BANDS) * (rows @ change), mfcc)
+        bands = bands.clone()
+        bands[int(BANDS * generator.uniform(0.55, 0.95)):] = loudest - LOUDEST_RANGE
+    return torch.where(played, mfcc + (128 / BANDS) * (rows @ (bands - before)), mfcc)
+
+
+def _recolour(frames: Tensor, generator: np.random.Generator) -> Tensor:
+    """(200, 66, 88, 3) uint8 with another gamma; one in three as a negative."""
+    table = 255 * (torch.arange(256) / 255) ** float(generator.uniform(0.5, 2))
+    if generator.random() < 1 / 3:
+        table = table.flip(0)
+    return table.round().to(torch.uint8).to(frames.device)[frames.int()]
 
 
 def _blur(frames: Tensor, factor: int) -> Tensor:

@@ -215,6 +215,7 @@ class ClipDataset:
     """Clips as batches: a dict of tensors, the inputs asked for, `index`, and `seconds` where the truth is known.
 
     index     (B,) int64, places in the clip set
+    is_end    (B,) bool, whether the ending's start is asked for; no network sees it
     seconds   (B,) float32
     mfcc      (B, 20, 8616) float32
     frames    (B, 200, 66, 88, 3) uint8, RGB
@@ -232,7 +233,8 @@ class ClipDataset:
 
     def batch(self, indices: list[int], pinned: bool = False) -> dict[str, torch.Tensor]:
         """The clips at these places; `pinned` memory is copied to a GPU while it computes. Raises UserError."""
-        batch = {"index": torch.tensor(indices)}
+        clips = [self.clip_set.clips[index] for index in indices]
+        batch = {"index": torch.tensor(indices), "is_end": torch.tensor([clip.name.endswith("_end") for clip in clips])}
         if self.clip_set.seconds is not None:
             batch["seconds"] = torch.from_numpy(self.clip_set.seconds[indices])
         for name in self.inputs:
@@ -240,8 +242,8 @@ class ClipDataset:
             make = torch.zeros if name in self.without else torch.empty
             batch[name] = make((len(indices), *SHAPES[name]), dtype=dtype, pin_memory=pinned)
         read = {name for name in self.inputs if name not in self.without}
-        for row, index in enumerate(indices):
-            clip = self.clip_set.clips[index]
+        for row in range(len(indices)):
+            clip = clips[row]
             try:
                 if "mfcc" in read:
                     fill_mfcc(batch["mfcc"][row].numpy(), clip.mfcc(self.root))

@@ -16,11 +16,14 @@ from models.video_net import StridedFrameNet, TextNet
 MODALITIES = ("sound", "frames", "text")
 NUM_MFCC = 20
 QUARTERS = 4                   # steps a second of the sound's features, before they are joined to whole seconds
+BEAT_RATE, BEAT_WINDOW = 40, 8     # steps a second and s of the courses in which a beat is looked for
+BEAT_BANDS = (0.375, 0.75, 1.25, 2.0, 3.0, 4.5, 6.5, 10.0, 16.0)     # Hz; edges
 REACHES = (1, 3, 9, 27)        # s; how far to both sides the novelty of a second is looked for
 WINDOW = 1.0                   # s; how far to both sides of the heaviest place the expectation is taken
 SPREAD, SHARP = 0.8, 0.25      # s; deviations of the bells that are the targets of the seconds and of the quarters
 SHARPEST = 0.3                 # s; no spread is told below
 EPSILON = 1e-4                 # under a square root: its slope at 0 is not finite
+ALL_COUNT = 2                  # how often the weights of all modalities count beside those with one left out
 ANSWER_WEIGHT = 0.2            # of the loss in seconds, beside the cross-entropies
 
 
@@ -62,14 +65,39 @@ def novelty(x: Tensor) -> Tensor:
     return torch.stack(found, 1)
 
 
+def rhythm(x: Tensor) -> Tensor:
+    """How strong and how regular the pulse of the sound is around each second. (B, 20, T) -> (B, 27, 200).
+
+    The magnitudes of each coefficient's course over BEAT_WINDOW s, its modulation spectrum: for three groups of
+    coefficients the log of its bands, and how far its peak between 1 and 6 Hz stands out. A song keeps time, whatever
+    plays it; talk does not.
+    """
+    with torch.no_grad(), in_float32(x):
+        b, c, _ = x.shape
+        course = nn.functional.adaptive_avg_pool1d(x.float(), BEAT_RATE * STEPS).flatten(0, 1)
+        size = BEAT_WINDOW * BEAT_RATE
+        spectrum = torch.stft(course, size, BEAT_RATE, window=torch.hann_window(size, device=x.device),
+                              return_complex=True, pad_mode="constant").abs()[:, :, :STEPS]
+        spectrum = spectrum.unflatten(0, (b, c)) + 1e-2                                   # (B, 20, F, 200)
+        edges = [round(hertz * BEAT_WINDOW) for hertz in BEAT_BANDS]
+        bands = torch.stack([spectrum[:, :, low:high].mean(2) for low, high in zip(edges, edges[1:], strict=False)], 2)
+        beat = spectrum[:, :, BEAT_WINDOW:6 * BEAT_WINDOW]
+        peak = (beat.amax(2) / beat.mean(2)).unsqueeze(2)
+        told = torch.cat([bands, peak], 2).log()                                          # (B, 20, 9, 200)
+        return torch.cat([told[:, first:last].mean(1) for first, last in ((0, 1), (1, 5), (5, c))], 1)
+
+
 class SoundSteps(nn.Module):
     """MFCC to a feature a second that keeps what happens within it, and one a quarter of a second.
 
     (B, 20, 8616) -> (B, channels, 200), (B, inner + 20, 800)
     """
 
-    def __init__(self, channels: int, inner: int):
+    def __init__(self, channels: int, inner: int, with_rhythm: bool = True):
         super().__init__()
+        self.rhythm = None
+        if with_rhythm:
+            self.rhythm = nn.Sequential(nn.BatchNorm1d(27), nn.Conv1d(27, channels, 3, padding=1))
         self.stem = nn.Sequential(
             nn.Conv1d(NUM_MFCC, inner, 5, stride=2, padding=2), nn.BatchNorm1d(inner), nn.GELU(),
             nn.Conv1d(inner, inner, 5, stride=2, padding=2), nn.BatchNorm1d(inner), nn.GELU(),
@@ -85,7 +113,10 @@ class SoundSteps(nn.Module):
         learnt = nn.functional.adaptive_avg_pool1d(self.blocks(self.stem(x)), QUARTERS * STEPS)
         a_second = nn.functional.avg_pool1d(plain, QUARTERS)
         quarters = torch.cat([learnt, plain], 1)
-        return self.join(quarters) + self.compare(novelty(a_second)), quarters
+        told = self.join(quarters) + self.compare(novelty(a_second))
+        if self.rhythm:
+            told = told + self.rhythm(rhythm(x))
+        return told, quarters
 
 
 class FrameSteps(nn.Module):
@@ -144,12 +175,13 @@ class AVTDist(nn.Module):
         feature_dropout: float = 0.2,
         modality_dropout: float = 0.3,
         gru: int = 0,
+        with_rhythm: bool = True,
         standardise: bool = True,
     ):
         super().__init__()
         if not standardise:
             raise ValueError("standardise: its colours are always relative to their clip")
-        self.sound_net = SoundSteps(channels, sound_channels)
+        self.sound_net = SoundSteps(channels, sound_channels, with_rhythm)
         self.video_net = FrameSteps(channels, frame_channels)
         self.text_net = TextNet(text_channels)
         self.text_norm = nn.BatchNorm1d(text_channels[-1])
@@ -174,7 +206,22 @@ class AVTDist(nn.Module):
         present = torch.stack([varies(mfcc), varies(frames), varies(text_roi)], 1)                      # (B, 3)
         if self.training and self.modality_dropout:
             present = present * self._kept(len(mfcc), mfcc.device)
-        return self.weigh(self.look(mfcc, frames, text_roi), present)
+        parts = self.look(mfcc, frames, text_roi)
+        return self.weigh(parts, present) if self.training else self.agree(parts, present)
+
+    def agree(self, parts: list[Tensor], present: Tensor) -> dict[str, Tensor]:
+        """The outputs for all of `present` (B, 3), and the mean of their weights with those for each one left out.
+
+        One modality that is misled then stands against two answers that it has no part in.
+        """
+        outputs = self.weigh(parts, present)
+        weights = [outputs["quarters"].softmax(1)] * ALL_COUNT
+        for i in range(len(MODALITIES)):
+            others = present.clone()
+            others[:, i] = 0
+            others = torch.where(others.any(1, keepdim=True), others, present)
+            weights.append(self.weigh(parts, others)["quarters"].softmax(1))
+        return {**outputs, "quarters": torch.stack(weights).mean(0).clamp(min=1e-12).log()}
 
     def look(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor) -> list[Tensor]:
         """What each of MODALITIES makes of the clip: three times (B, channels, 200); and the sound's quarters."""
@@ -204,7 +251,7 @@ class AVTDist(nn.Module):
         """
         present = torch.stack([varies(mfcc), varies(frames), varies(text_roi)], 1)
         parts = self.look(mfcc, frames, text_roi)
-        outputs = self.weigh(parts, present)
+        outputs = self.agree(parts, present)
         answer = self.seconds(outputs)
         reach = self.interval_scale * self.spread(outputs)
         low, high = (answer - reach).clamp(min=0), (answer + reach).clamp(max=CLIP_SECONDS)

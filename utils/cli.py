@@ -87,6 +87,9 @@ def training_parser(description: str, *, batch_size: int, standardise: bool) -> 
     training.add_argument("--damage", type=share, default=0.0, metavar="SHARE",
                           help="augmentation: do to this share of the clips, each by itself, what libraries do: "
                           "another speed, high tones cut, noise, blur, a mark, lost text boxes (%(default)s)")
+    training.add_argument("--borrow", type=share, default=0.0, metavar="SHARE",
+                          help="augmentation: give this share of the clips the picture or text of another clip, its "
+                          "boundary at the same time (%(default)s)")
     training.add_argument("--step_loss", type=not_negative, default=0, metavar="WEIGHT",
                           help="add a loss on where each second's evidence points, for small data sets (%(default)s)")
     training.add_argument("--use_amp", action="store_true", help="mixed precision: bfloat16 where the device has it, "

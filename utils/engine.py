@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from datatools.augment import clip_generators, damage, shift_in_time, vary_look_and_sound
+from datatools.augment import borrow, clip_generators, damage, shift_in_time, vary_look_and_sound
 from datatools.command import UserError
 from utils.batches import Batches
 from utils.distributed import World
@@ -61,6 +61,7 @@ class StepSettings:
     variation: float = 0.0
     seed: int = 0
     damaged: float = 0.0
+    borrowed: float = 0.0
     halve_when_full: bool = False    # out of memory: make each batch's gradient in halves, instead of an error
 
 
@@ -270,6 +271,8 @@ def _gradients(training, inputs, loss_function, batches, weights, settings, worl
     total = torch.zeros((), device=batches[0]["index"].device)
     for number, (batch, weight) in enumerate(zip(batches, weights, strict=True)):
         generators = clip_generators(settings.seed, training.epoch, batch["index"].tolist())
+        if settings.borrowed:
+            batch = borrow(batch, settings.borrowed, generators)
         if settings.max_shift:
             batch = shift_in_time(batch, settings.max_shift, generators)
         if settings.variation:

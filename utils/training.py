@@ -20,8 +20,8 @@ SAVE_MINUTES = 10.0     # within a longer epoch the position is saved this often
 INTERVAL = 0.9          # of the truths lie in the intervals that a network tells
 CLOCK_STEPS = 10        # looked at after so many steps
 DRAW_SECONDS = 60.0     # pictures are drawn after every epoch that takes longer, else at the end
-MUST_AGREE = ("lr", "batch_size", "max_epoch", "schedule", "accumulation_step", "shift", "vary", "damage", "step_loss",
-              "use_amp", "clip_grad", "ema", "seed", "data_seed", "without")
+MUST_AGREE = ("lr", "batch_size", "max_epoch", "schedule", "accumulation_step", "shift", "vary", "damage", "borrow",
+              "step_loss", "use_amp", "clip_grad", "ema", "seed", "data_seed", "without")
 
 
 class Stop:
@@ -165,7 +165,8 @@ def run_epochs(network, loss, args, training, best, loaders, fixed, log, world, 
     clip_set = loaders["val"].dataset.clip_set
     truth = {clip.name: float(s) for clip, s in zip(clip_set.clips, clip_set.seconds, strict=True)}
     settings = StepSettings(amp=args.use_amp, clip_grad=args.clip_grad, max_shift=args.shift, variation=args.vary,
-                            seed=args.seed, damaged=args.damage, halve_when_full=args.halve_when_full)
+                            damaged=args.damage, borrowed=args.borrow, seed=args.seed,
+                            halve_when_full=args.halve_when_full)
     spread_of = getattr(network, "spread", None)      # of a network that tells how sure it is
     num_clips = len(loaders["train"].dataset)
     device = loaders["train"].device

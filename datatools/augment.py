@@ -112,11 +112,11 @@ def borrow(batch: dict[str, Tensor], share: float, generators: list[np.random.Ge
     for name in ("frames", "text_roi"):
         if name in batch:
             borrowed[name] = batch[name].clone()
-    seconds, is_end = batch["seconds"].floor(), batch["is_end"]
+    seconds, kind = batch["seconds"].floor(), batch["kind"]
     for i, generator in enumerate(generators):
         if generator.random() >= share:
             continue
-        fits = (is_end == is_end[i]) & ((seconds - seconds[i]).abs() <= MOST_MOVED)
+        fits = (kind == kind[i]) & ((seconds - seconds[i]).abs() <= MOST_MOVED)
         fits[i] = False
         others = fits.nonzero().flatten().tolist()
         which = generator.integers(3)

@@ -14,7 +14,7 @@ import torch
 from datatools.command import UserError, number_of_cores, save_array
 from datatools.features import FRAME_HEIGHT, FRAME_WIDTH, HOP, MOST_SECONDS, NUM_MFCC, SAMPLE_RATE, extract_frames
 from datatools.labels import Label, doubled_labels, read_labels, split_labels
-from datatools.layout import CLIP_SECONDS, Clip, check_unique
+from datatools.layout import CLIP_SECONDS, KINDS, Clip, check_unique
 from datatools.text_roi import ROI_HEIGHT, ROI_WIDTH
 
 MFCC_STEPS = math.ceil((CLIP_SECONDS * SAMPLE_RATE / HOP) / 8) * 8   # 8616: AudioNet halves the steps several times
@@ -211,11 +211,16 @@ def fill_text_roi(target: np.ndarray, path: Path) -> None:
     np.greater(_open(path, REMEDIES["text_roi"]), 0, out=target.view(bool))
 
 
+def kind_number(name: str) -> int:
+    """1 for a clip `<id>_start`, 2 for `<id>_end`, 0 for any other name."""
+    return next((1 + number for number, ending in enumerate(KINDS) if name.endswith(ending)), 0)
+
+
 class ClipDataset:
     """Clips as batches: a dict of tensors, the inputs asked for, `index`, and `seconds` where the truth is known.
 
     index     (B,) int64, places in the clip set
-    is_end    (B,) bool, whether the ending's start is asked for; no network sees it
+    kind      (B,) int64, what is asked for: 1 the opening's end, 2 the ending's start, 0 where the name does not tell
     seconds   (B,) float32
     mfcc      (B, 20, 8616) float32
     frames    (B, 200, 66, 88, 3) uint8, RGB
@@ -234,10 +239,13 @@ class ClipDataset:
     def batch(self, indices: list[int], pinned: bool = False) -> dict[str, torch.Tensor]:
         """The clips at these places; `pinned` memory is copied to a GPU while it computes. Raises UserError."""
         clips = [self.clip_set.clips[index] for index in indices]
-        batch = {"index": torch.tensor(indices), "is_end": torch.tensor([clip.name.endswith("_end") for clip in clips])}
+        kinds = [0 if "kind" in self.without else kind_number(clip.name) for clip in clips]
+        batch = {"index": torch.tensor(indices), "kind": torch.tensor(kinds)}
         if self.clip_set.seconds is not None:
             batch["seconds"] = torch.from_numpy(self.clip_set.seconds[indices])
         for name in self.inputs:
+            if name not in SHAPES:
+                continue
             dtype = torch.float32 if name == "mfcc" else torch.uint8
             make = torch.zeros if name in self.without else torch.empty
             batch[name] = make((len(indices), *SHAPES[name]), dtype=dtype, pin_memory=pinned)

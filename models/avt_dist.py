@@ -22,6 +22,7 @@ REACHES = (1, 3, 9, 27)        # s; how far to both sides the novelty of a secon
 WINDOW = 1.0                   # s; how far to both sides of the heaviest place the expectation is taken
 SPREAD, SHARP = 0.8, 0.25      # s; deviations of the bells that are the targets of the seconds and of the quarters
 SHARPEST = 0.3                 # s; no spread is told below
+UNASKED = 0.1                  # share of the training clips whose question is withheld
 EPSILON = 1e-4                 # under a square root: its slope at 0 is not finite
 ALL_COUNT = 2                  # how often the weights of all modalities count beside those with one left out
 ANSWER_WEIGHT = 0.2            # of the loss in seconds, beside the cross-entropies
@@ -61,7 +62,9 @@ def novelty(x: Tensor) -> Tensor:
         low, high = (edges - reach).clamp(min=0), (edges + reach).clamp(max=x.shape[2])
         before = (total[:, :, edges] - total[:, :, low]) / (edges - low).clamp(min=1)
         after = (total[:, :, high] - total[:, :, edges]) / (high - edges)
-        found.append(((after - before).square().mean(1) + EPSILON).sqrt())
+        # A mean over few steps at an end of the clip is unlike any other by chance alone.
+        trust = torch.minimum(edges - low, high - edges) / reach
+        found.append(((after - before).square().mean(1) * trust + EPSILON).sqrt())
     return torch.stack(found, 1)
 
 
@@ -157,12 +160,13 @@ class AVTDist(nn.Module):
     mfcc      (B, 20, 8616) float
     frames    (B, 200, 66, 88, 3) uint8, RGB
     text_roi  (B, 200, 27, 36) uint8, 1 inside a text box
+    kind      (B,) int64: 1 asks where the opening ends, 2 where the ending begins, 0 does not tell
 
     A modality that is the same throughout a clip (no sound track, no picture, no box) counts as missing. In training
     one or two of them are left out of a share `modality_dropout` of the clips.
     """
 
-    inputs = ("mfcc", "frames", "text_roi")
+    inputs = ("mfcc", "frames", "text_roi", "kind")
 
     def __init__(
         self,
@@ -187,6 +191,7 @@ class AVTDist(nn.Module):
         self.text_norm = nn.BatchNorm1d(text_channels[-1])
         self.read = nn.Conv1d(text_channels[-1], channels, 1)
         self.modality_dropout = modality_dropout
+        self.question = nn.Embedding(3, channels)
         self.feature_dropout = nn.Dropout1d(feature_dropout)
         self.join = nn.Conv1d(3 * channels, channels, 1)
         self.blocks = nn.Sequential(*(TemporalBlock(channels, dilation, dropout) for dilation in dilations))
@@ -202,11 +207,15 @@ class AVTDist(nn.Module):
         )
         self.register_buffer("interval_scale", torch.ones(()))     # spreads that the truth is off; set by validation
 
-    def forward(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor) -> dict[str, Tensor]:
+    def forward(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor, kind: Tensor | None = None) -> dict[str, Tensor]:
         present = torch.stack([varies(mfcc), varies(frames), varies(text_roi)], 1)                      # (B, 3)
         if self.training and self.modality_dropout:
             present = present * self._kept(len(mfcc), mfcc.device)
-        parts = self.look(mfcc, frames, text_roi)
+        if kind is None:
+            kind = torch.zeros(len(mfcc), dtype=torch.long, device=mfcc.device)
+        if self.training:
+            kind = kind * (torch.rand(len(kind), device=kind.device) >= UNASKED)
+        parts = self.look(mfcc, frames, text_roi, kind)
         return self.weigh(parts, present) if self.training else self.agree(parts, present)
 
     def agree(self, parts: list[Tensor], present: Tensor) -> dict[str, Tensor]:
@@ -223,18 +232,20 @@ class AVTDist(nn.Module):
             weights.append(self.weigh(parts, others)["quarters"].softmax(1))
         return {**outputs, "quarters": torch.stack(weights).mean(0).clamp(min=1e-12).log()}
 
-    def look(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor) -> list[Tensor]:
-        """What each of MODALITIES makes of the clip: three times (B, channels, 200); and the sound's quarters."""
+    def look(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor, kind: Tensor) -> list[Tensor]:
+        """What each of MODALITIES makes of the clip, three times (B, channels, 200); sound's quarters; the question."""
         b, t = text_roi.shape[:2]
         read = self.text_net(text_roi.flatten(0, 1)).unflatten(0, (b, t)).transpose(1, 2)                # (B, R, 200)
         sound, quarters = self.sound_net(mfcc)
-        return [sound, self.video_net(frames), self.read(self.text_norm(read)), quarters]
+        return [sound, self.video_net(frames), self.read(self.text_norm(read)), quarters, self.question(kind)]
 
     def weigh(self, parts: list[Tensor], present: Tensor) -> dict[str, Tensor]:
         """The outputs for the modalities of `parts` that `present` (B, 3) counts."""
+        question = parts[4]
         quarters = parts[3] * present[:, :1, None].to(parts[3].dtype)
         parts = [part * present[:, i, None, None].to(part.dtype) for i, part in enumerate(parts[:3])]
-        x = self.blocks(self.join(self.feature_dropout(torch.cat(parts, 1))))
+        x = self.join(self.feature_dropout(torch.cat(parts, 1))) + question.unsqueeze(2)
+        x = self.blocks(x)
         if self.gru:
             x = x + self.after(self.gru(x.transpose(1, 2)))
         context = self.context(x).repeat_interleave(QUARTERS, 2)                                         # (B, C/2, 800)
@@ -243,14 +254,14 @@ class AVTDist(nn.Module):
             steps = self.step_head(x.float())
         return {"steps": steps, "quarters": steps.squeeze(1).repeat_interleave(QUARTERS, 1) + fine}
 
-    def explain(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor) -> dict[str, Tensor]:
+    def explain(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor, kind: Tensor) -> dict[str, Tensor]:
         """What is known about each answer, (B,) each, in seconds but for the confidence.
 
         `low` to `high` hold 9 of 10 truths of clips like those validated on; `confidence` is the weight within a second
         of the answer; `sound`, `frames` and `text` are what each modality says alone, nan where it is missing.
         """
         present = torch.stack([varies(mfcc), varies(frames), varies(text_roi)], 1)
-        parts = self.look(mfcc, frames, text_roi)
+        parts = self.look(mfcc, frames, text_roi, kind)
         outputs = self.agree(parts, present)
         answer = self.seconds(outputs)
         reach = self.interval_scale * self.spread(outputs)

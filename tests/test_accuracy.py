@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.accuracy import clips, rivals
 from benchmarks.accuracy.clips import Sizes
-from datatools.augment import _cosines, clip_generators, damage
+from datatools.augment import _cosines, borrow, clip_generators, damage
 from datatools.features import extract_mfcc
 from datatools.media import probe
 from datatools.synth import render_clip
@@ -178,6 +178,25 @@ def test_another_speed_moves_sound_picture_text_and_label_together(monkeypatch):
             assert abs(damaged["frames"][i].flatten(1).amax(1).argmax() - seconds) <= 1.5
         sound = damaged["mfcc"][i, 3].argmax() / (22_050 / 512)
         assert abs(sound - seconds) < 0.1 or damaged["mfcc"][i, 3].amax() < 100
+
+
+def test_a_borrowed_picture_shows_its_boundary_when_the_sound_has_its_own():
+    batch = clip_batch() | {"seconds": torch.tensor([20.4, 60.2, 70.9, 180.0]),
+                            "kind": torch.tensor([1, 2, 1, 2])}
+    for i, seconds in enumerate(batch["seconds"].tolist()):
+        batch["frames"][i], batch["text_roi"][i] = 0, 0
+        batch["frames"][i, int(seconds)] = 10 + i
+        batch["text_roi"][i, int(seconds)] = 1
+    borrowed = [borrow(batch, 1.0, clip_generators(seed, 0, [0, 1, 2, 3])) for seed in range(6)]
+    for found in borrowed:
+        assert torch.equal(found["mfcc"], batch["mfcc"]) and torch.equal(found["seconds"], batch["seconds"])
+        for i, seconds in enumerate(batch["seconds"].tolist()):
+            shown = found["frames"][i].flatten(1).amax(1)
+            assert shown.argmax() == int(seconds) and found["text_roi"][i].flatten(1).amax(1).argmax() == int(seconds)
+            # 1 and 3 are too far apart; 0 and 2 are the only two that can lend each other anything.
+            assert shown.max() == 10 + i or (i, shown.max().item()) in ((0, 12), (2, 10))
+    assert len({found["frames"][0].max().item() for found in borrowed}) == 2
+    assert torch.equal(borrow(batch, 0.0, clip_generators(0, 0, [0, 1, 2, 3]))["frames"], batch["frames"])
 
 
 def test_bands_and_back_are_the_same_coefficients():

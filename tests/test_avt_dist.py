@@ -9,6 +9,7 @@ from conftest import make_processed
 
 import avt_dist_main
 from datatools.command import UserError
+from datatools.dataset import ClipDataset, kind_number, unlabelled_clips
 from datatools.submission import read_submission
 from models.avt_dist import (
     AVTDist,
@@ -18,6 +19,7 @@ from models.avt_dist import (
     novelty,
     places,
     relative,
+    rhythm,
     varies,
     weight_near,
 )
@@ -122,6 +124,32 @@ def test_novelty_is_highest_where_something_new_begins():
     assert found[0, 58] < 0.02 and found[1, 58] > 0.1      # the wider reach sees it coming
 
 
+def test_a_steady_beat_stands_out_of_the_modulation_spectrum_and_noise_does_not():
+    time = torch.arange(8616) * 512 / 22_050
+    noise = torch.randn(1, 20, 8616, generator=torch.Generator().manual_seed(0))
+    beat = noise + 3 * ((time % 0.5) < 0.1).float()                    # two strokes a second
+    told, other = rhythm(beat)[0], rhythm(noise)[0]
+    assert told.shape == (27, 200)
+    for group in range(3):
+        peak = 9 * group + 8
+        assert told[peak, 10:190].min() > other[peak, 10:190].max() + 0.3
+        assert told[9 * group + 2, 100] > other[9 * group + 2, 100] + 0.5          # 1.25 to 2 Hz and its edge
+
+
+def test_an_answer_of_two_thirds_of_the_modalities_stands_against_one_that_is_misled():
+    net = small_net()
+    peaks = {(1, 1, 1): 300, (0, 1, 1): 500, (1, 0, 1): 500, (1, 1, 0): 300}
+
+    def weigh(_, present):
+        quarters = torch.full((1, 800), -20.0)
+        quarters[0, peaks[tuple(present[0].int().tolist())]] = 0
+        return {"quarters": quarters}
+
+    net.weigh = weigh
+    weights = net.agree([], torch.ones(1, 3))["quarters"].exp()[0]
+    assert weights[300].item() == pytest.approx(0.6, abs=0.01) and weights[500].item() == pytest.approx(0.4, abs=0.01)
+
+
 def test_varies_tells_clips_with_nothing_in_them():
     x = torch.zeros(3, 4, 5)
     x[1, 2, 3] = 1
@@ -142,7 +170,7 @@ def test_explain_tells_an_interval_a_confidence_and_what_each_modality_says_alon
     net.interval_scale.fill_(2.0)
     batch["text_roi"][1] = 0
     with torch.inference_mode():
-        told = net.explain(**batch)
+        told = net.explain(**batch, kind=torch.zeros(2, dtype=torch.long))
         empty = {name: torch.zeros_like(batch[name]) for name in ("frames", "text_roi")}
         alone = AVTDist.seconds(net(batch["mfcc"], **empty))
         answer = AVTDist.seconds(net(**batch))
@@ -152,6 +180,15 @@ def test_explain_tells_an_interval_a_confidence_and_what_each_modality_says_alon
     torch.testing.assert_close(told["sound"], alone)
     assert torch.isnan(told["text"]).tolist() == [False, True]
     assert ((told["confidence"] > 0) & (told["confidence"] <= 1)).all()
+
+
+def test_the_question_is_heard_and_may_be_withheld(batch):
+    net = small_net()
+    with torch.inference_mode():
+        found = [net(**batch, kind=torch.full((2,), kind))["quarters"] for kind in range(3)]
+        withheld = net(**batch)["quarters"]
+    torch.testing.assert_close(withheld, found[0])
+    assert not torch.allclose(found[1], found[2]) and not torch.allclose(found[1], found[0])
 
 
 def test_confidence_is_the_weight_within_a_second():
@@ -217,6 +254,15 @@ def test_an_input_that_is_left_out_needs_no_files(trained, tmp_path):
     rows = read_rows(tmp_path / "blind_predictions.csv")
     assert all(row["frames"] == "" and row["sound"] for row in rows.values())
     assert not (tmp_path / "no.csv").exists()
+
+
+def test_clips_carry_the_question_that_their_name_asks(trained):
+    _, processed, _ = trained
+    clips = unlabelled_clips(processed, "data_C")
+    for without, expected in (((), [1, 2]), (("kind",), [0, 0])):
+        batch = ClipDataset(processed, clips, AVTDist.inputs, without).batch([0, 1])
+        assert batch["kind"].tolist() == expected
+    assert kind_number("A1-end") == 0
 
 
 def test_a_network_without_any_input_is_refused(trained):

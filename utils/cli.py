@@ -9,7 +9,7 @@ from pathlib import Path
 from datatools.command import UserError
 from datatools.layout import TEST, TEST_B, TRAIN
 
-INPUTS = ("mfcc", "frames", "text_roi")
+INPUTS = ("mfcc", "frames", "text_roi", "kind")
 NETWORK_KEY = "network"   # the one section of a preset that is no flag: the network's sizes
 
 
@@ -66,7 +66,7 @@ def training_parser(description: str, *, batch_size: int, standardise: bool) -> 
                       help="text (`name seconds`) or CSV (`name,seconds`), below data_root or a path (%(default)s)")
     data.add_argument("--data_seed", type=int, default=0, help="which 7th of the clips validates (%(default)s)")
     data.add_argument("--without", nargs="+", default=[], choices=INPUTS, metavar="INPUT",
-                      help=f"leave inputs out, of {', '.join(INPUTS)}: their files are not read, zeros stand for them")
+                      help=f"leave inputs out, of {', '.join(INPUTS)}: zeros stand for them, their files are not read")
     data.add_argument("--num_workers", type=not_negative, default=4,
                       help="threads that read ahead, at most one a core (%(default)s)")
     data.add_argument("--data_in_memory", action="store_true",

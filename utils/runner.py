@@ -139,8 +139,10 @@ def on_devices(net, devices: list, world=None):
 
 
 def inputs_read(network: type, args) -> tuple[str, ...]:
-    """The network's inputs, but for those that --without leaves out. Raises UserError where none is left."""
-    left = tuple(name for name in network.inputs if name not in args.without)
+    """The network's inputs that lie in files, without those of --without. Raises UserError where none is left."""
+    from datatools.dataset import SHAPES
+
+    left = tuple(name for name in network.inputs if name in SHAPES and name not in args.without)
     if not left:
         raise UserError(f"--without {' '.join(args.without)}: no input is left.")
     return left

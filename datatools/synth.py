@@ -17,7 +17,7 @@ if __package__ in (None, ""):
 
 from datatools.command import StageReport, UserError, check_writable, run_command, run_stage, save_text, write_atomic
 from datatools.layout import TEST, TEST_B, TRAIN
-from datatools.synth_plan import ClipPlan, frame_ticks, plan_clip
+from datatools.synth_plan import FAMILIES, ClipPlan, frame_ticks, plan_clip
 
 __all__ = ["ClipPlan", "make_dataset", "plan_clip", "plan_dataset", "render_clip"]
 
@@ -100,14 +100,22 @@ def _encode_sound(container, stream, sound, start: int, end: int) -> int:
 
 
 def plan_dataset(
-    train: int, test: int, test_a: int, *, seed: int = 0, height: int = 180, duration: float | None = None
+    train: int,
+    test: int,
+    test_a: int,
+    *,
+    seed: int = 0,
+    height: int = 180,
+    duration: float | None = None,
+    family: str = "drawn",
 ) -> dict[str, list[ClipPlan]]:
     """The plans of a dataset by folder. Kinds take turns; every third pair of training clips goes to data_B."""
     train_folder, more_folder = TRAIN.folders
     plans: dict[str, list[ClipPlan]] = {}
 
     def put(folder: str, index: int, i: int) -> None:
-        plans.setdefault(folder, []).append(plan_clip(seed, index, "se"[i % 2], height=height, duration=duration))
+        plan = plan_clip(seed, index, "se"[i % 2], height=height, duration=duration, family=family)
+        plans.setdefault(folder, []).append(plan)
 
     for i in range(train):
         put(more_folder if i // 2 % 3 == 2 else train_folder, i, i)
@@ -126,19 +134,20 @@ def make_dataset(
     seed: int = 0,
     height: int = 180,
     duration: float | None = None,
+    family: str = "drawn",
     workers: int = 0,
     force: bool = False,
 ) -> StageReport:
     """Make what is missing of a dataset below `save_root`; label files name the clips that are there.
 
     `train`, `test` (data_C) and `test_a` (data_A/test) count clips; `height` in pixels; `duration` in seconds, None for
-    180 to 200 s; `workers` 0 is one process a core. Raises UserError for settings that make no sense, and where clips
+    180 to 200 s; `family` the way of painting and playing; `workers` 0 is one process a core. Raises UserError for settings that make no sense, and where clips
     of other settings are there already: `force` removes those (and only those that this function made).
     """
     save_root = Path(save_root)
     _check_settings(train, test, test_a, height, duration, workers)
-    settings = {"version": VERSION, "seed": seed, "height": height, "duration": duration}
-    plans = plan_dataset(train, test, test_a, seed=seed, height=height, duration=duration)
+    settings = {"version": VERSION, "seed": seed, "height": height, "duration": duration, "family": family}
+    plans = plan_dataset(train, test, test_a, seed=seed, height=height, duration=duration, family=family)
     names = {folder: [p.name for p in clips] for folder, clips in plans.items()}
     old = _check_place(save_root, settings, names, force)
     check_writable(save_root)
@@ -201,7 +210,8 @@ def _check_place(save_root: Path, settings: dict, names: dict[str, list[str]], f
         return {}
     try:
         found = json.loads(record.read_text(encoding="utf-8"))
-        before, old = found["settings"], {str(k): [str(n) for n in v] for k, v in found["clips"].items()}
+        # Records from before there were families tell of drawn clips.
+        before, old = {"family": "drawn"} | found["settings"], {str(k): [str(n) for n in v] for k, v in found["clips"].items()}
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise UserError(
             f"{record}: not a record of made clips ({error!r}). Choose another --save_root, or remove this one."
@@ -232,6 +242,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same clips (default %(default)s)")
     parser.add_argument("--height", type=int, default=180, help="smallest picture height, pixels (default %(default)s)")
     parser.add_argument("--duration", type=float, help="length of every clip in seconds (default: 180 to 200)")
+    parser.add_argument("--family", choices=FAMILIES, default="drawn", help="how they look and sound (%(default)s)")
     parser.add_argument("--workers", type=int, default=0, help="processes (default: one per core)")
     parser.add_argument("--force", action="store_true", help="remove the clips made here with other settings")
     return make_dataset(**vars(parser.parse_args())).exit_code

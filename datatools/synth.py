@@ -141,7 +141,8 @@ def make_dataset(
     """Make what is missing of a dataset below `save_root`; label files name the clips that are there.
 
     `train`, `test` (data_C) and `test_a` (data_A/test) count clips; `height` in pixels; `duration` in seconds, None for
-    180 to 200 s; `family` the way of painting and playing; `workers` 0 is one process a core. Raises UserError for settings that make no sense, and where clips
+    180 to 200 s; `family` the way of painting and playing; `workers` 0 is one process a core. Raises UserError for
+    settings that make no sense, and where clips
     of other settings are there already: `force` removes those (and only those that this function made).
     """
     save_root = Path(save_root)
@@ -211,7 +212,8 @@ def _check_place(save_root: Path, settings: dict, names: dict[str, list[str]], f
     try:
         found = json.loads(record.read_text(encoding="utf-8"))
         # Records from before there were families tell of drawn clips.
-        before, old = {"family": "drawn"} | found["settings"], {str(k): [str(n) for n in v] for k, v in found["clips"].items()}
+        before = {"family": "drawn"} | found["settings"]
+        old = {str(k): [str(n) for n in v] for k, v in found["clips"].items()}
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise UserError(
             f"{record}: not a record of made clips ({error!r}). Choose another --save_root, or remove this one."

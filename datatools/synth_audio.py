@@ -166,7 +166,7 @@ class Studio:
         """Add the noise of a thing: steps, a door, a bird."""
         rng, studio = self.rng, self
         thing = rng.choice(("steps", "door", "chime", "whoosh", "bird", "boom"))
-        at, gain = studio.samples(start), _decibel(rng.uniform(-14, 0))
+        at, gain = studio.samples(start), decibel(rng.uniform(-14, 0))
         room = studio.samples(plan.segment_at(start).end) - at  # nothing of an episode sounds in the next segment
         sounds = []
         if thing == "steps":
@@ -191,7 +191,7 @@ class Studio:
         """Add one sentence: syllables one after the other, the pitch falling from its beginning to its end."""
         rng, studio = self.rng, self
         voice = studio.voices[rng.integers(3)]
-        gain = _decibel(rng.uniform(-3, 3))
+        gain = decibel(rng.uniform(-3, 3))
         rise = rng.random() < 0.2  # a question
         now = event.start
         while now < event.end - 0.1:
@@ -392,7 +392,7 @@ class Song:
         first = bars - count * BLOCK_BARS if closes else 0.0
         for i, (part, variant) in enumerate(self.parts(count)):
             at = lead_in + (first + i * BLOCK_BARS) * self.bar
-            gain = _decibel(self.loudness[part] + rng.uniform(-1.5, 1.5))
+            gain = decibel(self.loudness[part] + rng.uniform(-1.5, 1.5))
             add(track, studio.samples(at), self.block(part, variant), gain)
         if lead_in and closes:
             track[:, : studio.samples(lead_in)] = 0  # the first, cut block began earlier
@@ -419,7 +419,7 @@ def render_sound(plan: ClipPlan, studio_type: type[Studio] = Studio) -> np.ndarr
     if plan.season is not None:      # the opening and the ending sound the same in all clips of a season
         shared = studio_type(np.random.default_rng(plan.rng_key(2, shared=True)), plan.sample_rate)
     size = round(plan.duration * plan.sample_rate)
-    floor = np.resize(studio.noise(min(5.0, plan.duration)), size) * np.float32(LEVEL * _decibel(rng.uniform(-60, -45)))
+    floor = np.resize(studio.noise(min(5.0, plan.duration)), size) * np.float32(LEVEL * decibel(rng.uniform(-60, -45)))
     track = np.repeat(floor[None], plan.channels, axis=0)
     for segment in plan.segments:
         if segment.type in ("opening", "ending", "sponsor"):
@@ -433,7 +433,8 @@ def render_sound(plan: ClipPlan, studio_type: type[Studio] = Studio) -> np.ndarr
     return _finish(track, rng)
 
 
-def _decibel(value: float) -> float:
+def decibel(value: float) -> float:
+    """The factor of an amplitude that so many decibels are."""
     return 10 ** (value / 20)
 
 
@@ -458,7 +459,7 @@ def _add_music(track: np.ndarray, studio: Studio, segment: Segment, plan: ClipPl
         size = studio.samples(min(rng.uniform(0.3, 1.2), segment.seconds / 2))
         sound[:, :size] *= np.linspace(0.1, 1, size, dtype=np.float32)
     gain = rng.uniform(-3, 3) - (4 if segment.type == "sponsor" else 0)
-    add(track, studio.samples(segment.start), sound, _decibel(gain))
+    add(track, studio.samples(segment.start), sound, decibel(gain))
 
 
 def _add_background_music(track: np.ndarray, studio: Studio, plan: ClipPlan) -> None:
@@ -476,7 +477,7 @@ def _add_background_music(track: np.ndarray, studio: Studio, plan: ClipPlan) -> 
             size = studio.samples(min(rng.choice((0.02, 0.5, 2.0)), (event.end - event.start) / 3))
             sound[:, ::end][:, :size] *= np.linspace(0, 1, size, dtype=np.float32)
         gain = rng.uniform(-4, 2) if event.type == "song" else rng.uniform(-13, -3)
-        add(track, studio.samples(event.start), sound, _decibel(gain))
+        add(track, studio.samples(event.start), sound, decibel(gain))
 
 
 def _add_places(track: np.ndarray, studio: Studio, plan: ClipPlan) -> None:
@@ -487,7 +488,7 @@ def _add_places(track: np.ndarray, studio: Studio, plan: ClipPlan) -> None:
         size = studio.samples(scene.end) - studio.samples(scene.start)
         tone = np.resize(tile, size)
         slow = np.interp(np.arange(size), np.linspace(0, size, 12), rng.uniform(0.6, 1.3, 12)).astype(np.float32)
-        add(track, studio.samples(scene.start), tone * slow, _decibel(rng.uniform(-34, -16)))
+        add(track, studio.samples(scene.start), tone * slow, decibel(rng.uniform(-34, -16)))
         for _ in range(int(rng.integers(0, 5))):
             studio.add_thing(track, rng.uniform(scene.start, max(scene.start, scene.end - 0.8)), plan)
     for event in plan.all("montage"):
@@ -509,7 +510,7 @@ def _mute(track: np.ndarray, studio: Studio, event: Event) -> None:
 def _finish(track: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """One random loudness for the whole clip; the few peaks beyond full scale are cut."""
     loud = np.sqrt((track**2).mean()) + 1e-9
-    gain = _decibel(rng.uniform(-25, -15)) / loud
+    gain = decibel(rng.uniform(-25, -15)) / loud
     peak = np.quantile(np.abs(track[:, ::37]), 0.9995) + 1e-9
     track *= np.float32(min(gain, 0.97 / peak))
     return np.clip(track, -1, 1, out=track)

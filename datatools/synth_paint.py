@@ -139,7 +139,8 @@ def has_cjk() -> bool:
 
 
 @functools.cache
-def _outline_font(name: str, size: int):
+def outline_font(name: str, size: int):
+    """One of matplotlib's fonts by its file's stem, in pixels; Pillow's own where matplotlib is not installed."""
     from PIL import ImageFont
 
     package = importlib.util.find_spec("matplotlib")  # only its fonts are wanted
@@ -170,7 +171,7 @@ def _letters(text: str, font: str, size: int) -> np.ndarray:
 
         picture = Image.fromarray(canvas)
         name = font if font in DEJAVU else DEJAVU[0]
-        ImageDraw.Draw(picture).text((2, round(1.1 * size)), text, 255, _outline_font(name, size), anchor="ls")
+        ImageDraw.Draw(picture).text((2, round(1.1 * size)), text, 255, outline_font(name, size), anchor="ls")
         canvas = np.asarray(picture)
     used = np.flatnonzero(canvas.max(0))
     return canvas[:, : used[-1] + 3] if used.size else canvas[:, :2]

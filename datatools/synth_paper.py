@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from datatools.synth_audio import LEVEL, Song, Studio, _decibel, add
+from datatools.synth_audio import LEVEL, Song, Studio, add, decibel
 from datatools.synth_paint import (
     Artist,
     Colour,
     Planes,
     Sprite,
-    _outline_font,
     even,
+    outline_font,
     paste,
     shade,
     to_planes,
@@ -118,7 +118,7 @@ class PaperArtist(Artist):
         picture = Image.new("L", (round(size * (0.9 * len(text) + 2)), round(1.45 * size)))
         pen, x = ImageDraw.Draw(picture), 2.0
         for part, height in runs:
-            face = _outline_font(font, height)
+            face = outline_font(font, height)
             if part != " ":
                 pen.text((x, round(1.05 * size)), part, 255, face, anchor="ls")
             x += 0.35 * size if part == " " else face.getlength(part)
@@ -1076,7 +1076,7 @@ class PaperStudio(Studio):
     def add_thing(self, track: np.ndarray, start: float, plan: ClipPlan) -> None:
         """Add the noise of a thing: knocks, a creak, rustling paper, a cuckoo, steps, a string that snaps, a rattle."""
         rng = self.rng
-        at, gain = self.samples(start), _decibel(rng.uniform(-14, 0))
+        at, gain = self.samples(start), decibel(rng.uniform(-14, 0))
         room = self.samples(plan.segment_at(start).end) - at  # nothing of an episode sounds in the next segment
         thing = str(rng.choice(("knocks", "creak", "paper", "cuckoo", "steps", "snap", "rattle")))
         if thing == "creak":
@@ -1105,7 +1105,7 @@ class PaperStudio(Studio):
     def add_line(self, track: np.ndarray, event: Event) -> None:
         """Add one sentence: words of one to four syllables that begin high and fall, with small gaps between them."""
         rng = self.rng
-        voice, gain = self.voices[rng.integers(3)], _decibel(rng.uniform(-3, 3))
+        voice, gain = self.voices[rng.integers(3)], decibel(rng.uniform(-3, 3))
         now, left = event.start, 0
         while now < event.end - 0.1:
             if not left:
@@ -1261,7 +1261,7 @@ class PaperSong(Song):
         first = bars - count * PHRASE_BARS if closes else -float(rng.integers(PHRASE_BARS)) if running else 0.0
         for i, (part, variant) in enumerate(self.parts(count + (0 if closes else 1))):
             at = lead_in + (first + i * PHRASE_BARS) * self.bar
-            gain = _decibel(self.loudness[part] + rng.uniform(-1.5, 1.5))
+            gain = decibel(self.loudness[part] + rng.uniform(-1.5, 1.5))
             add(track, studio.samples(at), self.block(part, variant), gain)
         track[:, : studio.samples(lead_in)] = 0  # a first phrase may have begun earlier
         if closes:

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn.functional import max_pool1d, mish
 
-from models.layers import BiGRU
+from models.layers import BiGRU, StepLayer
 
 NUM_MFCC = 20
 
@@ -39,7 +39,11 @@ class AudioNet(nn.Module):
     """
 
     def __init__(
-        self, hidden: int = 1024, channels: tuple[int, ...] = (64, 128, 256, 512), normalise: bool = False
+        self,
+        hidden: int = 1024,
+        channels: tuple[int, ...] = (64, 128, 256, 512),
+        normalise: bool = False,
+        recurrent: bool = True,
     ):
         super().__init__()
         self.input_norm = nn.BatchNorm1d(NUM_MFCC, affine=False) if normalise else nn.Identity()
@@ -52,7 +56,7 @@ class AudioNet(nn.Module):
             self.stages.append(nn.Sequential(AudioBlock(before, after, stride), AudioBlock(after, after)))
             before = after
         self.norm = nn.BatchNorm1d(before)
-        self.gru = BiGRU(before, hidden)
+        self.gru = (BiGRU if recurrent else StepLayer)(before, hidden)
 
     def forward(self, mfcc: Tensor) -> Tensor:
         x = max_pool1d(mish(self.stem_norm(self.stem_conv(self.input_norm(mfcc)))), 2)

@@ -20,7 +20,7 @@ class AudioVisualText(nn.Module):
     frames    (B, 200, 66, 88, 3) uint8, RGB
     text_roi  (B, 200, 27, 36) uint8, 1 inside a text box
 
-    The sizes' defaults are the reference's.
+    The sizes' defaults are the reference's. `squeeze_excite` and `recurrent` switch off what their names say.
     """
 
     inputs = ("mfcc", "frames", "text_roi")
@@ -36,12 +36,14 @@ class AudioVisualText(nn.Module):
         normalise_mfcc: bool = False,
         sharpness: float = 0.0,
         feature_dropout: float = 0.0,
+        squeeze_excite: bool = True,
+        recurrent: bool = True,
     ):
         super().__init__()
-        self.video_net = VideoNet(hidden, frame_channels, text_channels, frame_dropout, standardise)
-        self.audio_net = AudioNet(hidden, audio_channels, normalise_mfcc)
+        self.video_net = VideoNet(hidden, frame_channels, text_channels, frame_dropout, standardise, recurrent)
+        self.audio_net = AudioNet(hidden, audio_channels, normalise_mfcc, recurrent)
         self.channels = 4 * hidden
-        self.se = SqueezeExcite(self.channels)
+        self.se = SqueezeExcite(self.channels) if squeeze_excite else nn.Identity()
         self.dropout = nn.Dropout1d(feature_dropout)   # a feature is missing for the whole clip
         self.time_head = TimeHead(reads_time=sharpness > 0)
         self.sharpness = sharpness

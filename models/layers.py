@@ -51,6 +51,16 @@ class BiGRU(nn.GRU):
         return nn.functional.adaptive_avg_pool1d(x, STEPS)
 
 
+class StepLayer(nn.Linear):
+    """In a BiGRU's place, to learn what it adds: each step by itself. (B, T, C) -> (B, 2 * hidden, STEPS)."""
+
+    def __init__(self, channels: int, hidden: int):
+        super().__init__(channels, 2 * hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.adaptive_avg_pool1d(super().forward(x).tanh().transpose(1, 2), STEPS)
+
+
 class FrameInput(nn.Module):
     """Bring uint8 pictures to the network's scale, on the device. (N, H, W, 3) uint8, RGB -> (N, 3, H, W) float.
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from models.layers import BiGRU, FrameInput
+from models.layers import BiGRU, FrameInput, StepLayer
 
 
 class TextNet(nn.Module):
@@ -67,13 +67,15 @@ class VideoNet(nn.Module):
         text_channels: tuple[int, ...] = (32, 64, 96, 128),
         dropout: float = 0.5,
         standardise: bool = False,
+        recurrent: bool = True,
     ):
         super().__init__()
         self.input = FrameInput(standardise)
         self.frame_net = StridedFrameNet(frame_channels) if frame_channels else resnet18_frame_net()
         self.dropout = nn.Dropout(dropout)
         self.text_net = TextNet(text_channels)
-        self.gru = BiGRU((frame_channels[-1] if frame_channels else 512) + text_channels[-1], hidden)
+        channels = (frame_channels[-1] if frame_channels else 512) + text_channels[-1]
+        self.gru = (BiGRU if recurrent else StepLayer)(channels, hidden)
 
     def forward(self, frames: Tensor, text_roi: Tensor) -> Tensor:
         b, t = frames.shape[:2]

@@ -3,10 +3,11 @@
 import pytest
 import torch
 from conftest import TINY
+from torch import nn
 
 from models.avtnet import AVTNet, AVTNetNormalized, TimeHead, weigh_steps
 from models.avtnet_yolt import AVTNetYOLT
-from models.layers import FrameInput
+from models.layers import FrameInput, SqueezeExcite
 from models.losses import cell_of, competition_score, regression_loss, step_loss, yolt_loss
 
 NETWORKS = [AVTNet, AVTNetNormalized, AVTNetYOLT]
@@ -170,3 +171,13 @@ def test_the_fast_gru_is_torchs_gru_outputs_and_gradients_alike(monkeypatch, pre
         monkeypatch.setattr(gru.torch, "bfloat16", precision)
     for expected, found in zip(*results, strict=True):
         assert (found - expected).norm() <= tolerance * expected.norm()
+
+
+@pytest.mark.parametrize("switch, gone", [("recurrent", nn.GRU), ("squeeze_excite", SqueezeExcite)])
+@pytest.mark.parametrize("network", [AVTNet, AVTNetNormalized, AVTNetYOLT])
+def test_a_part_that_is_switched_off_is_not_there_and_the_answer_keeps_its_form(network, switch, gone):
+    whole, without = network(**TINY), network(**TINY, **{switch: False})
+    assert any(isinstance(part, gone) for part in whole.modules())
+    assert not any(isinstance(part, gone) for part in without.modules())
+    shapes = [{name: value.shape for name, value in net(**random_batch()).items()} for net in (whole, without)]
+    assert shapes[0] == shapes[1]

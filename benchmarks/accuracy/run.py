@@ -47,16 +47,20 @@ CHECKPOINTS = {"best": "avnet_bestmodel.pth", "last": "avnet_last.pth"}
 WITHOUT = {"without sound": "mfcc", "without picture": "frames", "without text": "text_roi"}
 # The reference's networks get as many epochs as take at least AVTDist's time; the report tells the times.
 EQUAL_TIME = ["--max_epoch", "28"]
-# title: (network, further flags of the training)
-ABLATIONS = {
-    f"{NEW} without sound": (NEW, ["--without", "mfcc"]),
-    f"{NEW} without picture": (NEW, ["--without", "frames"]),
-    f"{NEW} without text": (NEW, ["--without", "text_roi"]),
-    f"{NEW} without the question": (NEW, ["--without", "kind"]),
-    f"{NEW} without borrowing": (NEW, ["--borrow", "0"]),
-    f"{NEW} without shifting": (NEW, ["--shift", "0"]),
-    f"{NEW} without variation": (NEW, ["--vary", "0"]),
-    f"{NEW} without damage": (NEW, ["--damage", "0"]),
+# title: (network, further flags of the training, sizes of the network)
+ABLATIONS: dict[str, tuple[str, list[str], dict]] = {
+    f"{NEW} without sound": (NEW, ["--without", "mfcc"], {}),
+    f"{NEW} without picture": (NEW, ["--without", "frames"], {}),
+    f"{NEW} without text": (NEW, ["--without", "text_roi"], {}),
+    f"{NEW} without the question": (NEW, ["--without", "kind"], {}),
+    f"{NEW} without rhythm": (NEW, [], {"with_rhythm": False}),
+    f"{NEW} without borrowing": (NEW, ["--borrow", "0"], {}),
+    f"{NEW} without damage": (NEW, ["--damage", "0"], {}),
+    f"{NEW} without shifting": (NEW, ["--shift", "0"], {}),
+    f"{NEW} with a GRU": (NEW, [], {"gru": 64}),
+    "AVTNet without squeeze-and-excitation": ("AVTNet", EQUAL_TIME, {"squeeze_excite": False}),
+    "AVTNet without GRU": ("AVTNet", EQUAL_TIME, {"recurrent": False}),
+    "AVTNet without shifting": ("AVTNet", [*EQUAL_TIME, "--shift", "0"], {}),
 }
 SHARES = (0.5, 0.7, 0.8, 0.9, 1.0)     # of the clips that are answered, the surest first
 
@@ -81,8 +85,18 @@ def run_all(commands: dict[Path, list[str]], cores: int) -> None:
             future.result()
 
 
-def training_command(name: str, prefix: Path, processed: Path, seed: int, more: list[str]) -> list[str]:
+def training_command(
+    name: str, prefix: Path, processed: Path, seed: int, more: list[str], sizes: dict
+) -> list[str]:
+    import yaml
+
     script, preset, _ = NETWORKS[name]
+    if sizes:
+        content = yaml.safe_load((ROOT / preset).read_text(encoding="utf-8"))
+        content["network"] = content.get("network", {}) | sizes
+        preset = str(prefix.with_suffix(".yaml"))
+        prefix.parent.mkdir(parents=True, exist_ok=True)
+        save_text(Path(preset), yaml.safe_dump(content))
     return [script, "--preset", preset, "--data_root", str(processed), "--save_prefix", str(prefix), "--train_folders",
             clips.TRAIN, "--label_files", clips.TRAIN_LABELS, "--seed", str(seed), "--gpus", "cpu", "--resume", "auto",
             *more]
@@ -136,20 +150,20 @@ class Seed:
         self.truth = {folder: read_truth(self.processed / folder / "truth.csv")
                       for folder in (*map(clips.folder_of, FAMILIES), *self.damaged)}
 
-    def train(self, trainings: dict[str, tuple[str, list[str]]]) -> None:
-        """Train {title: (network, more flags)} and answer the test clips of all families."""
+    def train(self, trainings: dict[str, tuple[str, list[str], dict]]) -> None:
+        """Train {title: (network, more flags, sizes)} and answer the test clips of all families."""
         commands = {}
-        for title, (name, more) in trainings.items():
+        for title, (name, more, sizes) in trainings.items():
             prefix = self.prefix(title)
             if not is_trained(prefix):
-                words = training_command(name, prefix, self.processed, self.seed, [*self.more, *more])
-                commands[prefix / "output.txt"] = words
+                commands[prefix / "output.txt"] = training_command(
+                    name, prefix, self.processed, self.seed, [*more, *self.more], sizes)
         started = time.perf_counter()
         run_all(commands, self.cores)
         if commands:
             self.seconds[f"training {', '.join(trainings)}"] = time.perf_counter() - started
         commands = {}
-        for title, (name, more) in trainings.items():
+        for title, (name, more, _) in trainings.items():
             left_out = more if more[:1] == ["--without"] else []
             for family in FAMILIES:
                 for checkpoint in NETWORKS[name][2]:
@@ -387,7 +401,7 @@ def main(argv: list[str] | None = None) -> int:
         seed = Seed(work, tuple(args.train_families), sizes, number, number_of_cores(), epochs)
         seed.prepare()
         seed.ask_rivals()
-        seed.train({name: (name, [] if name == NEW or args.short else EQUAL_TIME) for name in NETWORKS})
+        seed.train({name: (name, [] if name == NEW else EQUAL_TIME, {}) for name in NETWORKS})
         seed.fuse()
         seed.answer_hard_cases()
         if args.ablation:

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.accuracy import clips, rivals
 from benchmarks.accuracy.clips import Sizes
 from datatools.augment import _cosines, borrow, clip_generators, damage
+from datatools.command import UserError
 from datatools.features import extract_mfcc
 from datatools.media import probe
 from datatools.synth import render_clip
@@ -45,7 +46,15 @@ def test_a_test_family_is_seasons_with_changed_themes_that_share_no_clip_with_th
                     assert lengths[p.theme, p.kind] == round(s.seconds + s.before + s.after, 3)
     names = {p.name for p in clips.train_plans(FAMILIES, SMALL, 0)}
     assert not names & {p.name for family in FAMILIES for p in clips.test_plans(family, SMALL, 0)}
-    assert {p.case for p in plans} > {"short", "long", ""}
+    assert {p.case for p in plans} == {"short", "long", "", *clips.CLIP_CASES}
+
+
+def test_clips_that_were_planned_otherwise_are_not_taken_for_the_benchmarks(tmp_path):
+    facts = {"a_start": {"case": "", "seconds": 20.0}}
+    clips.check_same_clips(tmp_path, facts)
+    clips.check_same_clips(tmp_path, facts | {"b_end": {"case": "song", "seconds": 99.0}})
+    with pytest.raises(UserError, match=r"1 clips \(a_start, ...\) were planned otherwise"):
+        clips.check_same_clips(tmp_path, {"a_start": {"case": "song", "seconds": 20.0}})
 
 
 @pytest.fixture(scope="module")

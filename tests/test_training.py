@@ -211,7 +211,7 @@ def test_mfcc_is_padded_with_zeros_on_the_right(tmp_path):
 def test_a_dataset_loads_only_what_is_asked_for(processed):
     clips = unlabelled_clips(processed, "data_C")
     (processed / "data_C" / f"{clips.clips[0].name}_mfcc.npy").unlink()
-    assert set(ClipDataset(processed, clips, ("frames",)).batch([0])) == {"index", "frames"}
+    assert set(ClipDataset(processed, clips, ("frames",)).batch([0])) == {"index", "kind", "frames"}
 
 
 def test_best_constant_beats_every_other_constant():

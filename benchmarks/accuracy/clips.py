@@ -68,7 +68,7 @@ def test_plans(family: str, sizes: Sizes, seed: int) -> list[ClipPlan]:
         for episode in range(EPISODES):
             index = 10_000 + season * EPISODES + episode
             theme = int(season % 2 == 1 and episode == EPISODES - 1)
-            case = whole or ("" if episode % 2 else CLIP_CASES[(season + episode // 2) % len(CLIP_CASES)])
+            case = whole or ("" if episode % 2 else CLIP_CASES[(2 * season + episode // 2) % len(CLIP_CASES)])
             for kind in "se":
                 plans.append(plan_clip(seed, index, kind, height=sizes.height, duration=sizes.duration, family=family,
                                        season=1_000 * (seed + 1) + season, theme=theme, case=case))
@@ -82,20 +82,34 @@ def make_clips(root: Path, families: tuple[str, ...], sizes: Sizes, seed: int, w
         raise UserError(f"family {unknown[0]!r}: expected {', '.join(FAMILIES)}.")
     plans = {TRAIN: train_plans(families, sizes, seed)}
     plans |= {folder_of(family): test_plans(family, sizes, seed) for family in FAMILIES}
+    facts = {p.name: {"family": p.family, "season": p.season, "theme": p.theme, "case": p.case, "kind": p.kind,
+                      "seconds": p.boundary} for clips in plans.values() for p in clips}
+    check_same_clips(root, facts)
     jobs = []
     for folder, clips in plans.items():
         check_writable(root / folder)
-        jobs += [(p.name, (p, path)) for p in clips if not (path := root / folder / f"{p.name}.mp4").exists()]
+        paths = {p.name: root / folder / f"{p.name}.mp4" for p in clips}
+        jobs += [(p.name, (p, paths[p.name])) for p in clips if not paths[p.name].exists()]
     report = run_stage("made clips", render_clip, jobs, workers=workers)
     if report.failed:
         raise UserError(f"{root}: {len(report.failed)} clips could not be made, see above.")
     for folder, clips in plans.items():
         labels = "labels.csv" if folder == TRAIN else "truth.csv"
         save_text(root / folder / labels, "name,seconds\n" + "".join(f"{p.name},{p.boundary!r}\n" for p in clips))
-    facts = {p.name: {"family": p.family, "season": p.season, "theme": p.theme, "case": p.case, "kind": p.kind}
-             for clips in plans.values() for p in clips}
-    save_text(root / "clips.json", json.dumps(facts, indent=1) + "\n")
     return plans
+
+
+def check_same_clips(root: Path, facts: dict[str, dict]) -> None:
+    """Write clips.json. Raises UserError where clips lie below `root` that were planned otherwise."""
+    path = root / "clips.json"
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        other = [name for name, fact in facts.items() if name in before and before[name] != fact]
+        if other:
+            raise UserError(f"{path}: {len(other)} clips ({other[0]}, ...) were planned otherwise, by other settings "
+                            "or another version. Choose another --work_dir, or remove this one.")
+    check_writable(root)
+    save_text(path, json.dumps(facts, indent=1) + "\n")
 
 
 def make_damaged(root: Path, family: str, plans: list[ClipPlan], count: int) -> list[str]:

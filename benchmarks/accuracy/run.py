@@ -24,7 +24,7 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from benchmarks.accuracy import clips, rivals
-from benchmarks.accuracy.clips import Sizes
+from benchmarks.accuracy.clips import CLIP_CASES, SEASON_CASES, Sizes
 from benchmarks.preprocessing import machine
 from datatools.command import UserError, number_of_cores, run_command, save_text
 from datatools.labels import read_truth, strip_suffix
@@ -129,7 +129,13 @@ class Seed:
         self.work, self.families, self.sizes, self.seed, self.cores = work, families, sizes, seed, cores
         self.raw, self.processed, self.answers = work / "raw", work / "processed", work / "answers"
         self.more = ["--max_epoch", str(epochs)] if epochs else []
-        self.seconds: dict[str, float] = {}
+        self.record = work / "seconds.json"
+        self.seconds: dict[str, float] = json.loads(self.record.read_text()) if self.record.exists() else {}
+
+    def took(self, title: str, started: float) -> None:
+        """Note how long something took, in all runs together."""
+        self.seconds[title] = self.seconds.get(title, 0.0) + time.perf_counter() - started
+        save_text(self.record, json.dumps(self.seconds))
 
     def prepare(self) -> None:
         """Clips, damaged copies, and the features of all."""
@@ -139,14 +145,14 @@ class Seed:
         self.damaged_family = (self.unseen or list(FAMILIES))[0]
         self.damaged = clips.make_damaged(self.raw, self.damaged_family, plans[clips.folder_of(self.damaged_family)],
                                           self.sizes.damaged)
-        self.seconds["clips"] = time.perf_counter() - started
+        self.took("clips", started)
         started = time.perf_counter()
         code = subprocess.run([sys.executable, "datatools/preprocess.py", "--data_root", self.raw, "--save_root",
                                self.processed, "--ocr", "rapidocr", "--folders", *plans, *self.damaged],
                               cwd=ROOT).returncode
         if code:
             raise UserError(f"{self.raw}: preprocessing ended with exit code {code}, its message stands above.")
-        self.seconds["features"] = time.perf_counter() - started
+        self.took("features", started)
         self.facts = json.loads((self.raw / "clips.json").read_text(encoding="utf-8"))
         self.truth = {folder: read_truth(self.processed / folder / "truth.csv")
                       for folder in (*map(clips.folder_of, FAMILIES), *self.damaged)}
@@ -162,7 +168,7 @@ class Seed:
         started = time.perf_counter()
         run_all(commands, self.cores)
         if commands:
-            self.seconds[f"training {', '.join(trainings)}"] = time.perf_counter() - started
+            self.took("trainings", started)
         commands = {}
         for title, (name, more, _) in trainings.items():
             left_out = more if more[:1] == ["--without"] else []
@@ -232,6 +238,9 @@ class Seed:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_submission(path, answers)
 
+    def answer(self, title: str, folder: str, name: str) -> float:
+        return read_answers(self.path(title, folder))[name]
+
     def arrays(self, title: str, families: list[str], variant: str | None = None) -> tuple[np.ndarray, np.ndarray]:
         """(answers, truth) of some families' test clips, (N,) each, in seconds."""
         found, truth = [], []
@@ -287,6 +296,24 @@ def comparison_table(seeds: list[Seed], others: list[str], groups: dict[str, lis
     for name in groups:
         heads += [name, "AVTDist's share of it"]
     return markdown_table(heads, rows)
+
+
+def case_table(seeds: list[Seed], titles: list[str], groups: dict[str, list[str]]) -> str:
+    """Score by hard case, of all clips of a case together."""
+    rows = []
+    for case in ("", *SEASON_CASES, *CLIP_CASES):
+        row = [case.replace("_", " ") or "usual"]
+        for families in groups.values():
+            names = [(seed, clips.folder_of(family), name) for seed in seeds for family in families
+                     for name in seed.truth[clips.folder_of(family)] if seed.facts[name]["case"] == case]
+            row.append(str(len(names)))
+            for title in titles:
+                costs = [max(0.0, abs(seed.answer(title, folder, name) - seed.truth[folder][name]) - 1)
+                         for seed, folder, name in names]
+                row.append(f"{np.mean(costs):.2f}")
+        rows.append(row)
+    return markdown_table(["score, s, by case", *(f"{name}: {head}" for name in groups for head in ("clips", *titles))],
+                          rows)
 
 
 def missing_table(seeds: list[Seed], groups: dict[str, list[str]]) -> str:
@@ -367,7 +394,8 @@ def report(seeds: list[Seed], ablations: list[str]) -> str:
     texts = [f"Machine: {machine()}. {seeds[0].sizes.train} training clips of each family seen, "
              f"{seeds[0].sizes.seasons * clips.EPISODES * 2} test clips of each family; "
              f"{len(seeds)} seeds of clips and trainings. Intervals: 95%, bootstrap over clips.",
-             score_table(seeds, titles, groups), comparison_table(seeds, titles[:-1], groups),
+             score_table(seeds, titles, groups), case_table(seeds, ["reference, fused", NEW], groups),
+             comparison_table(seeds, titles[:-1], groups),
              missing_table(seeds, groups), damage_table(seeds), sureness_tables(seeds, groups)]
     if ablations:
         texts.append(f"Seed {seeds[0].seed}, each trained anew:\n\n"

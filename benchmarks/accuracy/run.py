@@ -310,8 +310,9 @@ def case_table(seeds: list[Seed], titles: list[str], groups: dict[str, list[str]
             for title in titles:
                 costs = [max(0.0, abs(seed.answer(title, folder, name) - seed.truth[folder][name]) - 1)
                          for seed, folder, name in names]
-                row.append(f"{np.mean(costs):.2f}")
-        rows.append(row)
+                row.append(f"{np.mean(costs):.2f}" if costs else "-")
+        if set(row[1:]) != {"0", "-"}:
+            rows.append(row)
     return markdown_table(["score, s, by case", *(f"{name}: {head}" for name in groups for head in ("clips", *titles))],
                           rows)
 

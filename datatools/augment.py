@@ -3,6 +3,7 @@
     generators = clip_generators(seed, epoch, batch["index"].tolist())
     batch = shift_in_time(batch, max_seconds=60, generators=generators)
     batch = vary_look_and_sound(batch, strength=0.5, generators=generators)
+    batch = damage(batch, share=0.3, generators=generators)      # what libraries do to clips
 
 Every clip has its own generator, so what happens to it does not hang on which clips share its batch: not on where a
 training was interrupted, nor on how many processes divide the batch.
@@ -22,6 +23,11 @@ MOST_GAIN = 0.8   # at strength 1 a colour channel is multiplied by 1 +- this
 # Standard deviation of what is added to each MFCC at strength 1. A constant added to a coefficient is another
 # loudness (the first) or another equaliser (the others); the sizes are about a third of the spread between clips.
 MFCC_OFFSETS = (60.0, *(20.0,) * 3, *(10.0,) * 16)
+MOST_MOVED = 60.0       # s; what a clip borrows from another is moved by at most this
+BANDS = 32              # that MFCC are turned back into, of librosa's 128: 20 coefficients hold no finer shape
+DECIBEL = math.log(10) / 10     # of a power, as a natural logarithm
+LOUDEST_RANGE = 80.0    # dB below a clip's loudest band, where librosa's power_to_db cuts
+MOST_SPEED = 0.05       # a clip is played faster or slower by up to this share
 
 
 def clip_generators(seed: int, epoch: int, indices: list[int]) -> list[np.random.Generator]:
@@ -99,9 +105,6 @@ def vary_look_and_sound(
     return varied
 
 
-MOST_MOVED = 60.0       # s; what a clip borrows from another is moved by at most this
-
-
 def borrow(batch: dict[str, Tensor], share: float, generators: list[np.random.Generator]) -> dict[str, Tensor]:
     """Give a `share` of the clips the frames, the text masks or both of another clip of the batch and kind.
 
@@ -130,12 +133,6 @@ def borrow(batch: dict[str, Tensor], share: float, generators: list[np.random.Ge
     return borrowed
 
 
-BANDS = 32              # that MFCC are turned back into, of librosa's 128: 20 coefficients hold no finer shape
-DECIBEL = math.log(10) / 10     # of a power, as a natural logarithm
-LOUDEST_RANGE = 80.0    # dB below a clip's loudest band, where librosa's power_to_db cuts
-MOST_SPEED = 0.05       # a clip is played faster or slower by up to this share
-
-
 def _cosines(device) -> Tensor:
     """Rows of the DCT that librosa's MFCC are, for BANDS bands; times itself transposed and by 128 / BANDS: 1."""
     k, m = torch.arange(len(MFCC_OFFSETS), device=device)[:, None], torch.arange(BANDS, device=device)
@@ -149,8 +146,7 @@ def damage(batch: dict[str, Tensor], share: float, generators: list[np.random.Ge
 
     Another speed (the label moves with it), high tones cut off, noise under the sound with its loud and soft parts
     brought nearer to each other, its bands moved, a blurred picture, a mark in its corner, text boxes that were not
-    found, another gamma or a negative. Takes and gives the
-    tensors of ClipDataset, on any device.
+    found, another gamma or a negative. Takes and gives the tensors of ClipDataset, on any device.
     """
     damaged = {name: value.clone() if name in ("seconds", "mfcc", "frames", "text_roi") else value
                for name, value in batch.items()}

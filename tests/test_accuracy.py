@@ -49,6 +49,12 @@ def test_a_test_family_is_seasons_with_changed_themes_that_share_no_clip_with_th
     assert {p.case for p in plans} == {"short", "long", "", *clips.CLIP_CASES}
 
 
+def test_as_many_start_as_end_clips_of_several_seasons_are_damaged():
+    chosen = clips.clips_to_damage(clips.test_plans("film", SMALL, 0), 12)
+    assert len(chosen) == 12 and sum(p.kind == "s" for p in chosen) == 6 and len({p.season for p in chosen}) >= 3
+    assert len(clips.clips_to_damage(clips.test_plans("film", SMALL, 0), 2)) == 2
+
+
 def test_clips_that_were_planned_otherwise_are_not_taken_for_the_benchmarks(tmp_path):
     facts = {"a_start": {"case": "", "seconds": 20.0}}
     clips.check_same_clips(tmp_path, facts)

@@ -17,8 +17,8 @@ from utils import run_folder
 from utils.run_folder import BEST, LAST
 
 SAVE_MINUTES = 10.0     # within a longer epoch the position is saved this often,
-INTERVAL = 0.9          # of the truths lie in the intervals that a network tells
 CLOCK_STEPS = 10        # looked at after so many steps
+INTERVAL = 0.9          # of the truths lie in the intervals that a network tells
 DRAW_SECONDS = 60.0     # pictures are drawn after every epoch that takes longer, else at the end
 MUST_AGREE = ("lr", "batch_size", "max_epoch", "schedule", "accumulation_step", "shift", "vary", "damage", "borrow",
               "step_loss", "use_amp", "clip_grad", "ema", "seed", "data_seed", "without")

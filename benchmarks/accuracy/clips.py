@@ -113,8 +113,8 @@ def check_same_clips(root: Path, facts: dict[str, dict]) -> None:
 
 
 def make_damaged(root: Path, family: str, plans: list[ClipPlan], count: int) -> list[str]:
-    """Copies of the first `count` test clips of a family, damaged in each way; the folders, relative to `root`."""
-    chosen = plans[:: max(1, len(plans) // count)][:count]
+    """Copies of `count` test clips of a family, damaged in each way; the folders, relative to `root`."""
+    chosen = clips_to_damage(plans, count)
     jobs = []
     for damage, (_, factor) in DAMAGES.items():
         folder = damage_folder(damage)
@@ -128,6 +128,13 @@ def make_damaged(root: Path, family: str, plans: list[ClipPlan], count: int) -> 
     if report.failed:
         raise UserError(f"{root}: {len(report.failed)} clips could not be damaged, see above.")
     return [damage_folder(damage) for damage in DAMAGES]
+
+
+def clips_to_damage(plans: list[ClipPlan], count: int) -> list[ClipPlan]:
+    """`count` clips, spread over the seasons: of each chosen episode its start and its end clip."""
+    episodes = [plans[i:i + 2] for i in range(0, len(plans), 2)]
+    wanted = (count + 1) // 2
+    return [plan for episode in episodes[::max(1, len(episodes) // wanted)][:wanted] for plan in episode][:count]
 
 
 def damage_name(name: str, damage: str) -> str:

@@ -164,8 +164,7 @@ def damage(batch: dict[str, Tensor], share: float, generators: list[np.random.Ge
         if "frames" in batch and hit[4]:
             _mark_corner(damaged["frames"][i], look)
         if "text_roi" in batch and hit[5]:
-            lost = torch.from_numpy(look.random(len(damaged["text_roi"][i])) < look.uniform(0.1, 0.6))
-            damaged["text_roi"][i][lost.to(damaged["text_roi"].device)] = 0
+            _lose_text(damaged["text_roi"][i], look)
     return damaged
 
 
@@ -179,7 +178,11 @@ def _change_speed(batch: dict[str, Tensor], i: int, generator: np.random.Generat
         if name in batch:
             x = batch[name][i]
             length = x.shape[dimension]
-            source = ((torch.arange(length, device=x.device) + 0.5) * factor).floor().long()
+            place = torch.arange(length, device=x.device) * factor
+            source = (place + factor / 2).floor().long()
+            if dimension == 0:     # one a second: the nearest one, but of the boundary's own side
+                source = torch.where(place < seconds, source.clamp(max=math.ceil(seconds) - 1),
+                                     source.clamp(min=math.ceil(seconds)))
             played = x.index_select(dimension, source.clamp(max=length - 1))
             num_played = int((source < length).sum())
             played.narrow(dimension, num_played, length - num_played).zero_()
@@ -225,6 +228,16 @@ def _blur(frames: Tensor, factor: int) -> Tensor:
     small = torch.nn.functional.avg_pool2d(x, factor, ceil_mode=True)
     back = torch.nn.functional.interpolate(small, x.shape[2:], mode="bilinear", align_corners=False)
     return back.round().to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def _lose_text(masks: Tensor, generator: np.random.Generator) -> None:
+    """Empty the masks of single seconds, or of a stretch: of letters that the detector does not know. In place."""
+    share = generator.uniform(0.1, 0.6)
+    seconds = np.arange(len(masks))
+    lost = generator.random(len(masks)) < share
+    if generator.random() < 0.5:
+        lost = (seconds - generator.integers(len(masks))) % len(masks) < share * len(masks)
+    masks[torch.from_numpy(lost).to(masks.device)] = 0
 
 
 def _mark_corner(frames: Tensor, generator: np.random.Generator) -> None:

@@ -19,6 +19,9 @@ QUARTERS = 4                   # steps a second of the sound's features, before 
 BEAT_RATE, BEAT_WINDOW = 40, 8     # steps a second and s of the courses in which a beat is looked for
 BEAT_BANDS = (0.375, 0.75, 1.25, 2.0, 3.0, 4.5, 6.5, 10.0, 16.0)     # Hz; edges
 REACHES = (1, 3, 9, 27)        # s; how far to both sides the novelty of a second is looked for
+RETURNS = (20, 80)             # s; how far to both sides a shot is looked for again,
+SAME_SHOT = 4                  # from so many seconds away on
+LEVELS = (-0.8, 0.0, 0.8)      # deviations of a colour from the clip's mean, between which colours are counted
 WINDOW = 1.0                   # s; how far to both sides of the heaviest place the expectation is taken
 SPREAD, SHARP = 0.8, 0.25      # s; deviations of the bells that are the targets of the seconds and of the quarters
 SHARPEST = 0.3                 # s; no spread is told below
@@ -122,24 +125,80 @@ class SoundSteps(nn.Module):
         return told, quarters
 
 
+def inside(frames: Tensor) -> Tensor:
+    """1 for each second of a clip but those of black frames at its ends. (B, 200, 66, 88, 3) -> (B, 1, 200)."""
+    black = (frames.flatten(2).amax(2) == 0).float()
+    ends = black.cumprod(1) + black.flip(1).cumprod(1).flip(1)
+    return (ends == 0).float().unsqueeze(1)
+
+
+def scenes(scaled: Tensor, small: Tensor, valid: Tensor) -> Tensor:
+    """Plain facts of a clip's pictures that hang on no family's look. -> (B, 18, 200).
+
+    scaled  (B, 200, 3, 66, 88), colours relative to the clip; small (B, 144, 200), the same as 6x8 pictures
+
+    Light, contrast, saturation and sharpness of each second; how far it differs from the second before; and how far it
+    is from the likest one further back and further on: an opening's shots come once, a scene's come back.
+    """
+    with torch.no_grad(), in_float32(scaled):
+        x = scaled[:, :, :, ::3, ::3].float()
+        light = x.mean(2)                                                                           # (B, 200, 22, 30)
+        facts = [light.mean((2, 3)), light.std((2, 3)), (x.amax(2) - x.amin(2)).mean((2, 3)),
+                 light.diff(dim=2).abs().mean((2, 3)), light.diff(dim=3).abs().mean((2, 3)), light.amax((2, 3))]
+        levels = sum((x > level).long() for level in LEVELS)                                    # (B, 200, 3, 22, 30)
+        bins = (levels[:, :, 0] * 16 + levels[:, :, 1] * 4 + levels[:, :, 2]).flatten(2)
+        counts = torch.zeros(*bins.shape[:2], 64, device=x.device)
+        counts.scatter_add_(2, bins, torch.ones_like(bins, dtype=counts.dtype))
+        root = (counts / bins.shape[2]).sqrt()
+        pictures = small.transpose(1, 2).contiguous()
+        for distance in (torch.cdist(pictures, pictures) / pictures.shape[2] ** 0.5, torch.cdist(root, root)):
+            mean = distance.mean((1, 2), keepdim=True) + EPSILON
+            distance = distance / mean
+            step = distance.diagonal(1, 1, 2)
+            facts.append(torch.log(pad(step, (1, 0)) + 0.05))
+            facts.append(torch.log(pad(step, (0, 1)) + 0.05))
+            facts += [torch.log(found + 0.05) for found in returns(distance, valid)]
+        return relative(torch.stack(facts, 1), valid)
+
+
+def returns(distance: Tensor, valid: Tensor) -> list[Tensor]:
+    """How far the likest second lies within RETURNS before and after each one, four times (B, T); 1 where none is."""
+    time = torch.arange(distance.shape[1], device=distance.device)
+    gap = time[None, :] - time[:, None]                       # of the other second, seen from this one
+    found = []
+    for reach in RETURNS:
+        for side in (-gap, gap):
+            counts = ((side >= SAME_SHOT) & (side <= reach)) & (valid > 0)                         # (B, T, T)
+            near = distance.masked_fill(~counts, float("inf")).amin(2)
+            found.append(near.nan_to_num(posinf=1.0))
+    return found
+
+
 class FrameSteps(nn.Module):
     """Frames to a feature a second: what is seen, and what differs. (B, 200, 66, 88, 3) uint8 -> (B, channels, 200)."""
 
-    def __init__(self, channels: int, frame_channels: tuple[int, ...]):
+    def __init__(self, channels: int, frame_channels: tuple[int, ...], with_scenes: bool = True):
         super().__init__()
         self.frame_net = StridedFrameNet(frame_channels)
         self.see = nn.Conv1d(2 * frame_channels[-1], channels, 1)
         self.compare = nn.Conv1d(2 * len(REACHES), channels, 1)
+        self.scenes = None
+        if with_scenes:
+            self.scenes = nn.Sequential(nn.Conv1d(18, channels, 3, padding=1), nn.BatchNorm1d(channels), nn.GELU(),
+                                        nn.Conv1d(channels, channels, 1))
 
     def forward(self, frames: Tensor) -> Tensor:
         b, t = frames.shape[:2]
+        valid = inside(frames)
         scaled, small = self.relative_colours(frames)
         seen = self.frame_net(scaled).unflatten(0, (b, t)).transpose(1, 2).float()                     # (B, F, 200)
-        valid = torch.ones_like(seen[:, :1])
         seen = relative(seen, valid)
         change = torch.diff(seen, dim=2, prepend=seen[:, :, :1])
         new = torch.cat([novelty(seen), novelty(small)], 1)
-        return self.see(torch.cat([seen, change], 1)) + self.compare(new)
+        told = self.see(torch.cat([seen, change], 1)) + self.compare(new)
+        if self.scenes:
+            told = told + self.scenes(scenes(scaled.unflatten(0, (b, t)), small, valid))
+        return told
 
     @staticmethod
     def relative_colours(frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -148,10 +207,25 @@ class FrameSteps(nn.Module):
         mean, deviation = sample.mean((1, 2, 3)), sample.std((1, 2, 3)) + 8.0                           # (B, 3)
         kind = torch.get_autocast_dtype(frames.device.type) if torch.is_autocast_enabled(frames.device.type) \
             else torch.float32
-        x = frames.permute(0, 1, 4, 2, 3).to(kind)
-        x = (x - mean[:, None, :, None, None].to(kind)) * (1 / deviation)[:, None, :, None, None].to(kind)
+        # In rows of all colours, as they lie in memory: an operation along three alone is slow.
+        factor, offset = (each.repeat(1, frames.shape[3])[:, None, None].to(kind)
+                          for each in (1 / deviation, -mean / deviation))
+        x = torch.addcmul(offset, frames.flatten(3).to(kind), factor)
+        x = x.unflatten(3, (-1, 3)).permute(0, 1, 4, 2, 3)
         small = nn.functional.avg_pool2d(x.flatten(0, 1), 11).unflatten(0, frames.shape[:2])       # (B, 200, 3, 6, 8)
         return x.flatten(0, 1), small.flatten(2).transpose(1, 2).float()
+
+
+def layout(text_roi: Tensor) -> Tensor:
+    """How much text each ninth of the picture holds, and how much comes and goes. (B, 200, 27, 36) -> (B, 16, 200)."""
+    with torch.no_grad():
+        x = text_roi.float()
+        cells = nn.functional.avg_pool2d(x, (9, 12)).flatten(2)                                     # (B, 200, 9)
+        step = x.diff(dim=1).abs().mean((2, 3))
+        facts = torch.cat([cells, x.mean((2, 3))[..., None], pad(step, (1, 0))[..., None],
+                           pad(step, (0, 1))[..., None]], 2)
+        told = relative(torch.log(facts + 0.01).transpose(1, 2), torch.ones_like(facts[:, None, :, 0]))
+        return torch.cat([told, novelty(told[:, :9])], 1)
 
 
 class AVTDist(nn.Module):
@@ -180,16 +254,21 @@ class AVTDist(nn.Module):
         modality_dropout: float = 0.3,
         gru: int = 0,
         with_rhythm: bool = True,
+        with_scenes: bool = True,
         standardise: bool = True,
     ):
         super().__init__()
         if not standardise:
             raise ValueError("standardise: its colours are always relative to their clip")
         self.sound_net = SoundSteps(channels, sound_channels, with_rhythm)
-        self.video_net = FrameSteps(channels, frame_channels)
+        self.video_net = FrameSteps(channels, frame_channels, with_scenes)
         self.text_net = TextNet(text_channels)
         self.text_norm = nn.BatchNorm1d(text_channels[-1])
         self.read = nn.Conv1d(text_channels[-1], channels, 1)
+        self.layout = None
+        if with_scenes:
+            self.layout = nn.Sequential(nn.Conv1d(16, channels, 3, padding=1), nn.BatchNorm1d(channels), nn.GELU(),
+                                        nn.Conv1d(channels, channels, 1))
         self.modality_dropout = modality_dropout
         self.question = nn.Embedding(3, channels)
         self.feature_dropout = nn.Dropout1d(feature_dropout)
@@ -209,14 +288,28 @@ class AVTDist(nn.Module):
 
     def forward(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor, kind: Tensor | None = None) -> dict[str, Tensor]:
         present = torch.stack([varies(mfcc), varies(frames), varies(text_roi)], 1)                      # (B, 3)
-        if self.training and self.modality_dropout:
-            present = present * self._kept(len(mfcc), mfcc.device)
         if kind is None:
             kind = torch.zeros(len(mfcc), dtype=torch.long, device=mfcc.device)
         if self.training:
             kind = kind * (torch.rand(len(kind), device=kind.device) >= UNASKED)
         parts = self.look(mfcc, frames, text_roi, kind)
-        return self.weigh(parts, present) if self.training else self.agree(parts, present)
+        return self.views(parts, present) if self.training else self.agree(parts, present)
+
+    def views(self, parts: list[Tensor], present: Tensor) -> dict[str, Tensor]:
+        """The outputs for all of `present` (B, 3), with a random one left out, and for a random one alone.
+
+        {"steps": (B, 3, 200), "quarters": (B, 3, 800), "shares": (3,)}, the weights of the three in the loss.
+        """
+        count = 3 if self.modality_dropout else 1
+        lone = torch.stack([nn.functional.one_hot(torch.randint(3, (len(present),), device=present.device), 3)
+                            for _ in range(2)]).to(present.dtype)
+        kept = torch.stack([present, present * (1 - lone[0]), present * lone[1]])[:count]              # (3, B, 3)
+        kept = torch.where(kept.any(2, keepdim=True), kept, present)
+        outputs = self.weigh([part.repeat(count, *[1] * (part.dim() - 1)) for part in parts], kept.flatten(0, 1))
+        shares = [1 - self.modality_dropout, *[self.modality_dropout / 2] * 2][:count]
+        return {"steps": outputs["steps"].squeeze(1).unflatten(0, (count, -1)).transpose(0, 1),
+                "quarters": outputs["quarters"].unflatten(0, (count, -1)).transpose(0, 1),
+                "shares": torch.tensor(shares, device=present.device)}
 
     def agree(self, parts: list[Tensor], present: Tensor) -> dict[str, Tensor]:
         """The outputs for all of `present` (B, 3), and the mean of their weights with those for each one left out.
@@ -237,7 +330,10 @@ class AVTDist(nn.Module):
         b, t = text_roi.shape[:2]
         read = self.text_net(text_roi.flatten(0, 1)).unflatten(0, (b, t)).transpose(1, 2)                # (B, R, 200)
         sound, quarters = self.sound_net(mfcc)
-        return [sound, self.video_net(frames), self.read(self.text_norm(read)), quarters, self.question(kind)]
+        text = self.read(self.text_norm(read))
+        if self.layout:
+            text = text + self.layout(layout(text_roi))
+        return [sound, self.video_net(frames), text, quarters, self.question(kind)]
 
     def weigh(self, parts: list[Tensor], present: Tensor) -> dict[str, Tensor]:
         """The outputs for the modalities of `parts` that `present` (B, 3) counts."""
@@ -273,13 +369,6 @@ class AVTDist(nn.Module):
             said = self.seconds(self.weigh(parts, alone))
             told[name] = said.masked_fill(present[:, i] == 0, float("nan"))
         return told
-
-    def _kept(self, count: int, device) -> Tensor:
-        """1 for each modality of each clip that is kept, (B, 3); at least one of each clip is."""
-        lone = nn.functional.one_hot(torch.randint(3, (count,), device=device), 3).bool()
-        left_out = torch.rand(count, 1, device=device) < self.modality_dropout
-        alone = torch.rand(count, 1, device=device) < 0.5      # one is left out, or all but one
-        return (~left_out | (lone == alone)).float()
 
     @staticmethod
     def seconds(outputs: dict[str, Tensor]) -> Tensor:
@@ -332,10 +421,18 @@ def bell(seconds: Tensor, weights: Tensor, spread: float) -> Tensor:
 def distribution_loss(outputs: dict[str, Tensor], seconds: Tensor) -> Tensor:
     """Cross-entropies of seconds and quarters against a bell around the boundary, and smooth L1 of the mean in seconds.
 
-    outputs["steps"] (B, 1, 200), outputs["quarters"] (B, 800); seconds (B,).
+    outputs["steps"] (B, V, 200), outputs["quarters"] (B, 800) or (B, V, 800), "shares" (V,) of the V views, where there
+    are several; seconds (B,).
     """
-    steps, quarters = outputs["steps"].float().squeeze(1), outputs["quarters"].float()
+    steps = outputs["steps"].float()
+    views = steps.shape[1]
+    quarters = outputs["quarters"].float().reshape(len(seconds) * views, -1)
+    seconds = seconds.repeat_interleave(views)
+    steps = steps.flatten(0, 1)
     # The expectation over the whole clip pulls on weights far away too, as the score does.
     mean = (quarters.softmax(1) * places(quarters)).sum(1)
-    return (cross_entropy(steps, bell(seconds, steps, SPREAD)) + cross_entropy(quarters, bell(seconds, quarters, SHARP))
-            + ANSWER_WEIGHT * smooth_l1_loss(mean, seconds))
+    loss = (cross_entropy(steps, bell(seconds, steps, SPREAD), reduction="none")
+            + cross_entropy(quarters, bell(seconds, quarters, SHARP), reduction="none")
+            + ANSWER_WEIGHT * smooth_l1_loss(mean, seconds, reduction="none"))
+    shares = outputs.get("shares", loss.new_ones(1))
+    return (loss.unflatten(0, (-1, views)) * shares).sum(1).mean()

@@ -1,5 +1,6 @@
 """The accuracy benchmark: its clips, its rivals and its damages do what their names say."""
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.accuracy import clips, rivals
 from benchmarks.accuracy.clips import Sizes
-from datatools.augment import _cosines, borrow, clip_generators, damage
+from datatools.augment import _cosines, _lose_text, borrow, clip_generators, damage
 from datatools.command import UserError
 from datatools.features import extract_mfcc
 from datatools.media import probe
@@ -193,6 +194,33 @@ def test_another_speed_moves_sound_picture_text_and_label_together(monkeypatch):
             assert abs(damaged["frames"][i].flatten(1).amax(1).argmax() - seconds) <= 1.5
         sound = damaged["mfcc"][i, 3].argmax() / (22_050 / 512)
         assert abs(sound - seconds) < 0.1 or damaged["mfcc"][i, 3].amax() < 100
+
+
+def test_at_another_speed_the_picture_still_changes_in_the_second_of_the_boundary(monkeypatch):
+    batch = clip_batch()
+    batch["seconds"] = torch.tensor([20.4, 61.9, 100.0, 181.5])
+    for i, seconds in enumerate(batch["seconds"].tolist()):
+        batch["frames"][i] = (torch.arange(200) >= seconds)[:, None, None, None] * 200 + 1
+    monkeypatch.setattr("datatools.augment._blur", lambda frames, _: frames)
+    monkeypatch.setattr("datatools.augment._recolour", lambda frames, _: frames)
+    monkeypatch.setattr("datatools.augment._mark_corner", lambda *_: None)
+    for seed in range(20):
+        damaged = damage(batch, 0.999, clip_generators(seed, 0, [0, 1, 2, 3]))
+        assert (damaged["seconds"] != batch["seconds"]).all()
+        for frames, seconds in zip(damaged["frames"], damaged["seconds"].tolist(), strict=True):
+            shown = frames[:, 0, 0, 0]
+            assert (shown[:math.ceil(seconds)] == 1).all() and shown[math.ceil(seconds)] == 201
+
+
+def test_text_is_lost_in_single_seconds_or_in_a_stretch():
+    kinds = set()
+    for seed in range(40):
+        masks = torch.ones(200, 27, 36, dtype=torch.uint8)
+        _lose_text(masks, np.random.default_rng(seed))
+        lost = masks.flatten(1).amax(1) == 0
+        assert masks[~lost].all() and 10 <= lost.sum() <= 130
+        kinds.add("stretch" if (lost.int().diff().abs().sum() <= 2) else "seconds")
+    assert kinds == {"stretch", "seconds"}
 
 
 def test_a_borrowed_picture_shows_its_boundary_when_the_sound_has_its_own():

@@ -13,13 +13,18 @@ from datatools.dataset import ClipDataset, kind_number, unlabelled_clips
 from datatools.submission import read_submission
 from models.avt_dist import (
     AVTDist,
+    FrameSteps,
     bell,
     distribution_loss,
     expected_seconds,
+    inside,
+    layout,
     novelty,
     places,
     relative,
+    returns,
     rhythm,
+    scenes,
     varies,
     weight_near,
 )
@@ -157,12 +162,73 @@ def test_varies_tells_clips_with_nothing_in_them():
     assert varies(x).tolist() == [0, 1, 0]
 
 
-def test_in_training_modalities_are_left_out_of_some_clips_but_never_all():
-    torch.manual_seed(0)
-    kept = small_net(modality_dropout=0.5)._kept(4_000, "cpu")
-    assert (kept.sum(1) >= 1).all()
-    share = [(kept.sum(1) == n).float().mean().item() for n in (1, 2, 3)]
-    assert share == pytest.approx([0.25, 0.25, 0.5], abs=0.04)
+def test_in_training_each_clip_counts_whole_with_one_modality_left_out_and_with_one_alone(batch):
+    net = small_net(modality_dropout=0.4, dropout=0.0, feature_dropout=0.0).train()
+    batch["text_roi"][1] = 0
+    counted = []
+    weigh = net.weigh
+    net.weigh = lambda parts, present: counted.append(present) or weigh(parts, present)
+    for _ in range(20):
+        outputs = net(**batch)
+    assert outputs["steps"].shape == (2, 3, 200) and outputs["quarters"].shape == (2, 3, 800)
+    assert outputs["shares"].tolist() == pytest.approx([0.6, 0.2, 0.2])
+    counted = torch.stack(counted).unflatten(1, (3, 2))                               # (20, 3, 2, 3)
+    assert counted[:, 0].tolist() == [[[1, 1, 1], [1, 1, 0]]] * 20
+    assert (counted[:, 1, 0].sum(1) == 2).all() and (counted[:, 2, 0].sum(1) == 1).all()
+    assert (counted[:, :, 1, 2] == 0).all() and (counted.sum(3) >= 1).all()           # what is missing stays so
+    assert len(counted[:, 1, 0].unique(dim=0)) == len(counted[:, 2, 0].unique(dim=0)) == 3
+
+
+def test_the_loss_counts_each_view_by_its_share():
+    seconds = torch.tensor([57.3, 120.0])
+    generator = torch.Generator().manual_seed(0)
+    steps, quarters = (torch.randn(2, 2, n, generator=generator) for n in (200, 800))
+    each = [distribution_loss({"steps": steps[:, i:i + 1], "quarters": quarters[:, i]}, seconds) for i in range(2)]
+    both = distribution_loss({"steps": steps, "quarters": quarters, "shares": torch.tensor([0.75, 0.25])}, seconds)
+    torch.testing.assert_close(both, 0.75 * each[0] + 0.25 * each[1])
+
+
+def moving_pictures() -> torch.Tensor:
+    """A clip that shows one picture in its first 60 s and its last 40 s, and between them one of its own each 4 s."""
+    pictures = torch.randint(0, 256, (26, 6, 8, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    which = torch.tensor([0] * 60 + [1 + i // 4 for i in range(100)] + [0] * 40)
+    return pictures.repeat_interleave(11, 1).repeat_interleave(11, 2)[which][None]
+
+
+def test_scenes_tell_shots_that_come_back_from_those_that_come_once():
+    frames = moving_pictures()
+    scaled, small = FrameSteps.relative_colours(frames)
+    told = scenes(scaled.unflatten(0, (1, 200)), small, inside(frames))
+    assert told.shape == (1, 18, 200)
+    cuts = [i for i in range(1, 200) if not torch.equal(frames[0, i], frames[0, i - 1])]
+    for first in (6, 12):       # by small pictures, and by colours
+        step, ahead, *likest = told[0, first:first + 6]
+        assert sorted(step.topk(len(cuts)).indices.tolist()) == cuts
+        assert sorted((ahead.topk(len(cuts)).indices + 1).tolist()) == cuts
+        for found in likest:       # back and on, within 20 s and 80 s
+            assert found[70:140].min() > found[24:36].max() + 1
+
+
+def test_black_seconds_at_the_ends_alone_lie_outside_the_clip():
+    frames = moving_pictures()
+    frames[0, :20], frames[0, 100:103], frames[0, 195:] = 0, 0, 0
+    valid = inside(frames)[0, 0]
+    assert valid.nonzero().flatten().tolist() == list(range(20, 195))
+    distance = torch.rand(1, 200, 200)
+    distance[:, :20], distance[:, :, :20] = 0, 0        # black is like black; that is no return of a shot
+    assert all((found[0, 24:] > 0).all() and (found[0, 20:24] > 0).all() for found in returns(distance, valid[None, None]))
+
+
+def test_layout_tells_where_text_stands_and_when_it_changes():
+    masks = torch.zeros(1, 200, 27, 36, dtype=torch.uint8)
+    masks[0, 50:80, 20:24, 14:22] = 1
+    told = layout(masks)[0]                             # (16, 200)
+    assert told.shape == (16, 200)
+    bottom = 7                                          # the middle one of the lowest three
+    assert told[bottom, 50:80].min() > told[bottom, :50].max() + 1
+    assert (told[[0, 1, 2, 3, 4, 5, 6, 8]].abs() < 1e-3).all()
+    assert sorted(told[10].topk(2).indices.tolist()) == [50, 80]
+    assert sorted(told[11].topk(2).indices.tolist()) == [49, 79]
 
 
 def test_explain_tells_an_interval_a_confidence_and_what_each_modality_says_alone(batch):

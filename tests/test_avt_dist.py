@@ -216,7 +216,7 @@ def test_black_seconds_at_the_ends_alone_lie_outside_the_clip():
     assert valid.nonzero().flatten().tolist() == list(range(20, 195))
     distance = torch.rand(1, 200, 200)
     distance[:, :20], distance[:, :, :20] = 0, 0        # black is like black; that is no return of a shot
-    assert all((found[0, 24:] > 0).all() and (found[0, 20:24] > 0).all() for found in returns(distance, valid[None, None]))
+    assert all((found[0, 20:] > 0).all() for found in returns(distance, valid[None, None]))
 
 
 def test_layout_tells_where_text_stands_and_when_it_changes():

@@ -2,13 +2,25 @@
 
 Every quarter of a second gets a weight; the answer is the expectation around the heaviest two seconds. Sound and
 picture are taken relative to their own clip, so that another series' loudness, timbre or palette changes little. A clip
-that lacks a modality still gets an answer, because in training whole modalities are left out.
+that lacks a modality still gets an answer, because in training each is left out of every clip now and then.
 """
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, pad, smooth_l1_loss
+from torch.nn.functional import cross_entropy, smooth_l1_loss
 
+from models.clip_facts import (
+    NUM_LAYOUT,
+    NUM_RHYTHM,
+    NUM_SCENES,
+    REACHES,
+    inside,
+    layout,
+    novelty,
+    relative,
+    rhythm,
+    scenes,
+)
 from models.layers import STEPS, BiGRU, in_float32
 from models.losses import CLIP_SECONDS
 from models.video_net import StridedFrameNet, TextNet
@@ -16,17 +28,10 @@ from models.video_net import StridedFrameNet, TextNet
 MODALITIES = ("sound", "frames", "text")
 NUM_MFCC = 20
 QUARTERS = 4                   # steps a second of the sound's features, before they are joined to whole seconds
-BEAT_RATE, BEAT_WINDOW = 40, 8     # steps a second and s of the courses in which a beat is looked for
-BEAT_BANDS = (0.375, 0.75, 1.25, 2.0, 3.0, 4.5, 6.5, 10.0, 16.0)     # Hz; edges
-REACHES = (1, 3, 9, 27)        # s; how far to both sides the novelty of a second is looked for
-RETURNS = (20, 80)             # s; how far to both sides a shot is looked for again,
-SAME_SHOT = 4                  # from so many seconds away on
-LEVELS = (-0.8, 0.0, 0.8)      # deviations of a colour from the clip's mean, between which colours are counted
 WINDOW = 1.0                   # s; how far to both sides of the heaviest place the expectation is taken
 SPREAD, SHARP = 0.8, 0.25      # s; deviations of the bells that are the targets of the seconds and of the quarters
 SHARPEST = 0.3                 # s; no spread is told below
 UNASKED = 0.1                  # share of the training clips whose question is withheld
-EPSILON = 1e-4                 # under a square root: its slope at 0 is not finite
 ALL_COUNT = 2                  # how often the weights of all modalities count beside those with one left out
 ANSWER_WEIGHT = 0.2            # of the loss in seconds, beside the cross-entropies
 
@@ -45,52 +50,10 @@ class TemporalBlock(nn.Module):
         return x + self.dropout(self.mix(nn.functional.gelu(self.norm(self.conv(x)))))
 
 
-def relative(x: Tensor, valid: Tensor) -> Tensor:
-    """Each channel of each clip with mean 0 and deviation 1 over its valid steps, 0 elsewhere. (B, C, T), (B, 1, T)."""
-    count = valid.sum(2, keepdim=True).clamp(min=1)
-    mean = (x * valid).sum(2, keepdim=True) / count
-    centred = (x - mean) * valid
-    return centred / (centred.square().sum(2, keepdim=True) / count + EPSILON).sqrt()
-
-
-def novelty(x: Tensor) -> Tensor:
-    """How much a step's next REACHES steps differ from its last ones, in the root mean square of the channels.
-
-    (B, C, T) -> (B, len(REACHES), T). Foote's novelty of a self-similarity (2000), with means in place of the matrix.
-    """
-    total = pad(x.cumsum(2), (1, 0))                                              # (B, C, T + 1)
-    edges = torch.arange(x.shape[2], device=x.device)
-    found = []
-    for reach in REACHES:
-        low, high = (edges - reach).clamp(min=0), (edges + reach).clamp(max=x.shape[2])
-        before = (total[:, :, edges] - total[:, :, low]) / (edges - low).clamp(min=1)
-        after = (total[:, :, high] - total[:, :, edges]) / (high - edges)
-        # A mean over few steps at an end of the clip is unlike any other by chance alone.
-        trust = torch.minimum(edges - low, high - edges) / reach
-        found.append(((after - before).square().mean(1) * trust + EPSILON).sqrt())
-    return torch.stack(found, 1)
-
-
-def rhythm(x: Tensor) -> Tensor:
-    """How strong and how regular the pulse of the sound is around each second. (B, 20, T) -> (B, 27, 200).
-
-    The magnitudes of each coefficient's course over BEAT_WINDOW s, its modulation spectrum: for three groups of
-    coefficients the log of its bands, and how far its peak between 1 and 6 Hz stands out. A song keeps time, whatever
-    plays it; talk does not.
-    """
-    with torch.no_grad(), in_float32(x):
-        b, c, _ = x.shape
-        course = nn.functional.adaptive_avg_pool1d(x.float(), BEAT_RATE * STEPS).flatten(0, 1)
-        size = BEAT_WINDOW * BEAT_RATE
-        spectrum = torch.stft(course, size, BEAT_RATE, window=torch.hann_window(size, device=x.device),
-                              return_complex=True, pad_mode="constant").abs()[:, :, :STEPS]
-        spectrum = spectrum.unflatten(0, (b, c)) + 1e-2                                   # (B, 20, F, 200)
-        edges = [round(hertz * BEAT_WINDOW) for hertz in BEAT_BANDS]
-        bands = torch.stack([spectrum[:, :, low:high].mean(2) for low, high in zip(edges, edges[1:], strict=False)], 2)
-        beat = spectrum[:, :, BEAT_WINDOW:6 * BEAT_WINDOW]
-        peak = (beat.amax(2) / beat.mean(2)).unsqueeze(2)
-        told = torch.cat([bands, peak], 2).log()                                          # (B, 20, 9, 200)
-        return torch.cat([told[:, first:last].mean(1) for first, last in ((0, 1), (1, 5), (5, c))], 1)
+def from_facts(facts: int, channels: int) -> nn.Sequential:
+    """From plain facts to features, (B, facts, T) -> (B, channels, T)."""
+    return nn.Sequential(nn.Conv1d(facts, channels, 3, padding=1), nn.BatchNorm1d(channels), nn.GELU(),
+                         nn.Conv1d(channels, channels, 1))
 
 
 class SoundSteps(nn.Module):
@@ -103,7 +66,7 @@ class SoundSteps(nn.Module):
         super().__init__()
         self.rhythm = None
         if with_rhythm:
-            self.rhythm = nn.Sequential(nn.BatchNorm1d(27), nn.Conv1d(27, channels, 3, padding=1))
+            self.rhythm = nn.Sequential(nn.BatchNorm1d(NUM_RHYTHM), nn.Conv1d(NUM_RHYTHM, channels, 3, padding=1))
         self.stem = nn.Sequential(
             nn.Conv1d(NUM_MFCC, inner, 5, stride=2, padding=2), nn.BatchNorm1d(inner), nn.GELU(),
             nn.Conv1d(inner, inner, 5, stride=2, padding=2), nn.BatchNorm1d(inner), nn.GELU(),
@@ -125,55 +88,6 @@ class SoundSteps(nn.Module):
         return told, quarters
 
 
-def inside(frames: Tensor) -> Tensor:
-    """1 for each second of a clip but those of black frames at its ends. (B, 200, 66, 88, 3) -> (B, 1, 200)."""
-    black = (frames.flatten(2).amax(2) == 0).float()
-    ends = black.cumprod(1) + black.flip(1).cumprod(1).flip(1)
-    return (ends == 0).float().unsqueeze(1)
-
-
-def scenes(scaled: Tensor, small: Tensor, valid: Tensor) -> Tensor:
-    """Plain facts of a clip's pictures that hang on no family's look. -> (B, 18, 200).
-
-    scaled  (B, 200, 3, 66, 88), colours relative to the clip; small (B, 144, 200), the same as 6x8 pictures
-
-    Light, contrast, saturation and sharpness of each second; how far it differs from the second before; and how far it
-    is from the likest one further back and further on: an opening's shots come once, a scene's come back.
-    """
-    with torch.no_grad(), in_float32(scaled):
-        x = scaled[:, :, :, ::3, ::3].float()
-        light = x.mean(2)                                                                           # (B, 200, 22, 30)
-        facts = [light.mean((2, 3)), light.std((2, 3)), (x.amax(2) - x.amin(2)).mean((2, 3)),
-                 light.diff(dim=2).abs().mean((2, 3)), light.diff(dim=3).abs().mean((2, 3)), light.amax((2, 3))]
-        levels = sum((x > level).long() for level in LEVELS)                                    # (B, 200, 3, 22, 30)
-        bins = (levels[:, :, 0] * 16 + levels[:, :, 1] * 4 + levels[:, :, 2]).flatten(2)
-        counts = torch.zeros(*bins.shape[:2], 64, device=x.device)
-        counts.scatter_add_(2, bins, torch.ones_like(bins, dtype=counts.dtype))
-        root = (counts / bins.shape[2]).sqrt()
-        pictures = small.transpose(1, 2).contiguous()
-        for distance in (torch.cdist(pictures, pictures) / pictures.shape[2] ** 0.5, torch.cdist(root, root)):
-            mean = distance.mean((1, 2), keepdim=True) + EPSILON
-            distance = distance / mean
-            step = distance.diagonal(1, 1, 2)
-            facts.append(torch.log(pad(step, (1, 0)) + 0.05))
-            facts.append(torch.log(pad(step, (0, 1)) + 0.05))
-            facts += [torch.log(found + 0.05) for found in returns(distance, valid)]
-        return relative(torch.stack(facts, 1), valid)
-
-
-def returns(distance: Tensor, valid: Tensor) -> list[Tensor]:
-    """How far the likest second lies within RETURNS before and after each one, four times (B, T); 1 where none is."""
-    time = torch.arange(distance.shape[1], device=distance.device)
-    gap = time[None, :] - time[:, None]                       # of the other second, seen from this one
-    found = []
-    for reach in RETURNS:
-        for side in (-gap, gap):
-            counts = ((side >= SAME_SHOT) & (side <= reach)) & (valid > 0)                         # (B, T, T)
-            near = distance.masked_fill(~counts, float("inf")).amin(2)
-            found.append(near.nan_to_num(posinf=1.0))
-    return found
-
-
 class FrameSteps(nn.Module):
     """Frames to a feature a second: what is seen, and what differs. (B, 200, 66, 88, 3) uint8 -> (B, channels, 200)."""
 
@@ -184,8 +98,7 @@ class FrameSteps(nn.Module):
         self.compare = nn.Conv1d(2 * len(REACHES), channels, 1)
         self.scenes = None
         if with_scenes:
-            self.scenes = nn.Sequential(nn.Conv1d(18, channels, 3, padding=1), nn.BatchNorm1d(channels), nn.GELU(),
-                                        nn.Conv1d(channels, channels, 1))
+            self.scenes = from_facts(NUM_SCENES, channels)
 
     def forward(self, frames: Tensor) -> Tensor:
         b, t = frames.shape[:2]
@@ -216,18 +129,6 @@ class FrameSteps(nn.Module):
         return x.flatten(0, 1), small.flatten(2).transpose(1, 2).float()
 
 
-def layout(text_roi: Tensor) -> Tensor:
-    """How much text each ninth of the picture holds, and how much comes and goes. (B, 200, 27, 36) -> (B, 16, 200)."""
-    with torch.no_grad():
-        x = text_roi.float()
-        cells = nn.functional.avg_pool2d(x, (9, 12)).flatten(2)                                     # (B, 200, 9)
-        step = x.diff(dim=1).abs().mean((2, 3))
-        facts = torch.cat([cells, x.mean((2, 3))[..., None], pad(step, (1, 0))[..., None],
-                           pad(step, (0, 1))[..., None]], 2)
-        told = relative(torch.log(facts + 0.01).transpose(1, 2), torch.ones_like(facts[:, None, :, 0]))
-        return torch.cat([told, novelty(told[:, :9])], 1)
-
-
 class AVTDist(nn.Module):
     """Returns {"steps": (B, 1, 200), "quarters": (B, 800)}: what speaks for each second, and each quarter of a second.
 
@@ -237,7 +138,8 @@ class AVTDist(nn.Module):
     kind      (B,) int64: 1 asks where the opening ends, 2 where the ending begins, 0 does not tell
 
     A modality that is the same throughout a clip (no sound track, no picture, no box) counts as missing. In training
-    one or two of them are left out of a share `modality_dropout` of the clips.
+    the loss of each clip is that of all its modalities and, with the weight `modality_dropout`, of all but one and of
+    one alone.
     """
 
     inputs = ("mfcc", "frames", "text_roi", "kind")
@@ -267,8 +169,7 @@ class AVTDist(nn.Module):
         self.read = nn.Conv1d(text_channels[-1], channels, 1)
         self.layout = None
         if with_scenes:
-            self.layout = nn.Sequential(nn.Conv1d(16, channels, 3, padding=1), nn.BatchNorm1d(channels), nn.GELU(),
-                                        nn.Conv1d(channels, channels, 1))
+            self.layout = from_facts(NUM_LAYOUT, channels)
         self.modality_dropout = modality_dropout
         self.question = nn.Embedding(3, channels)
         self.feature_dropout = nn.Dropout1d(feature_dropout)
@@ -374,7 +275,6 @@ class AVTDist(nn.Module):
     def seconds(outputs: dict[str, Tensor]) -> Tensor:
         """The answer in seconds, (B,): the expectation within WINDOW of the heaviest place."""
         return expected_seconds(outputs["quarters"])
-
 
     @staticmethod
     def spread(outputs: dict[str, Tensor]) -> Tensor:

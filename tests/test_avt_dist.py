@@ -11,23 +11,8 @@ import avt_dist_main
 from datatools.command import UserError
 from datatools.dataset import ClipDataset, kind_number, unlabelled_clips
 from datatools.submission import read_submission
-from models.avt_dist import (
-    AVTDist,
-    FrameSteps,
-    bell,
-    distribution_loss,
-    expected_seconds,
-    inside,
-    layout,
-    novelty,
-    places,
-    relative,
-    returns,
-    rhythm,
-    scenes,
-    varies,
-    weight_near,
-)
+from models.avt_dist import AVTDist, FrameSteps, bell, distribution_loss, expected_seconds, places, varies, weight_near
+from models.clip_facts import inside, layout, novelty, relative, returns, rhythm, scenes
 from utils.training import calibrate
 
 SMALL = {"channels": 16, "frame_channels": (4, 8), "text_channels": (4, 8), "sound_channels": 8, "dilations": (1, 2)}

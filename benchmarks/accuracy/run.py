@@ -55,6 +55,8 @@ ABLATIONS: dict[str, tuple[str, list[str], dict]] = {
     f"{NEW} without text": (NEW, ["--without", "text_roi"], {}),
     f"{NEW} without the question": (NEW, ["--without", "kind"], {}),
     f"{NEW} without rhythm": (NEW, [], {"with_rhythm": False}),
+    f"{NEW} without scenes and layout": (NEW, [], {"with_scenes": False}),
+    f"{NEW} with nothing left out": (NEW, [], {"modality_dropout": 0.0}),
     f"{NEW} without borrowing": (NEW, ["--borrow", "0"], {}),
     f"{NEW} without damage": (NEW, ["--damage", "0"], {}),
     f"{NEW} without shifting": (NEW, ["--shift", "0"], {}),

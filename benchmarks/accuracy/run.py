@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -46,6 +47,14 @@ NETWORKS = {
 }
 CHECKPOINTS = {"best": "avnet_bestmodel.pth", "last": "avnet_last.pth"}
 WITHOUT = {"without sound": "mfcc", "without picture": "frames", "without text": "text_roi"}
+# title: (method of fuse/fuse.py, networks whose answers it takes)
+FUSIONS = {
+    "reference, fused": ("kmeans", [name for name in NETWORKS if name != NEW]),
+    "with AVTDist, fused": ("kmeans", list(NETWORKS)),
+    "with AVTDist, median": ("median", list(NETWORKS)),
+    "with AVTDist, weighted": ("weighted", list(NETWORKS)),
+    "with AVTDist, stacked": ("stacked", list(NETWORKS)),
+}
 # The reference's networks get as many epochs as take at least AVTDist's time; the report tells the times.
 EQUAL_TIME = ["--max_epoch", "28"]
 # title: (network, further flags of the training, sizes of the network)
@@ -174,9 +183,10 @@ class Seed:
         commands = {}
         for title, (name, more, _) in trainings.items():
             left_out = more if more[:1] == ["--without"] else []
-            for family in FAMILIES:
+            folders = [*map(clips.folder_of, FAMILIES), *([clips.TRAIN] if title == name else [])]
+            for folder in folders:
                 for checkpoint in NETWORKS[name][2]:
-                    self._add_answer(commands, name, title, clips.folder_of(family), checkpoint, left_out)
+                    self._add_answer(commands, name, title, folder, checkpoint, left_out)
         run_all(commands, self.cores)
 
     def prefix(self, title: str) -> Path:
@@ -205,15 +215,32 @@ class Seed:
         run_all(commands, self.cores)
 
     def fuse(self) -> None:
-        """The five answers of the reference's three networks in one, as it did."""
-        for family in FAMILIES:
-            folder = clips.folder_of(family)
-            inputs = [self.path(name, folder, checkpoint) for name, (_, _, checkpoints) in NETWORKS.items()
-                      for checkpoint in checkpoints if name != NEW]
-            output = self.path("reference, fused", folder)
-            output.parent.mkdir(parents=True, exist_ok=True)
-            run_all({output.with_suffix(".txt"): ["fuse/fuse.py", "--inputs", *map(str, inputs), "--output",
-                                                  str(output)]}, 1)
+        """The five answers of the reference's three networks in one, as it did; and AVTDist's with them."""
+        from utils.run_folder import read_validation
+
+        _, labels = read_validation(self.prefix(NEW))
+        truth = self.answers / "validation.csv"
+        save_text(truth, "name,seconds\n" + "".join(f"{name},{seconds!r}\n" for name, seconds in labels.items()))
+        answers = {(name, checkpoint): self.out_of_fold(name, checkpoint, labels)
+                   for name, (_, _, checkpoints) in NETWORKS.items() for checkpoint in checkpoints}
+        commands = {}
+        for title, (method, names) in FUSIONS.items():
+            inputs = [key for key in answers if key[0] in names]
+            learnt = ["--truth", str(truth), "--out_of_fold", *(str(answers[key]) for key in inputs)]
+            for folder in map(clips.folder_of, FAMILIES):
+                output = self.path(title, folder)
+                output.parent.mkdir(parents=True, exist_ok=True)
+                commands[output.with_suffix(".txt")] = [
+                    "fuse/fuse.py", "--method", method, "--inputs", *(str(self.path(n, folder, c)) for n, c in inputs),
+                    "--output", str(output), *(learnt if method in ("weighted", "stacked") else [])]
+        run_all(commands, self.cores)
+
+    def out_of_fold(self, name: str, checkpoint: str, clip_names: Iterable[str]) -> Path:
+        """A checkpoint's answers to the clips that all trainings kept for validation."""
+        answers = read_answers(self.path(name, clips.TRAIN, checkpoint))
+        path = self.path(name, "validation", checkpoint)
+        write_submission(path, {clip: answers[clip] for clip in clip_names})
+        return path
 
     def ask_rivals(self) -> None:
         """Answers of the plain ways, tuned on the training clips."""
@@ -393,7 +420,7 @@ def report(seeds: list[Seed], ablations: list[str]) -> str:
     if seeds[0].unseen:
         groups[f"unseen ({', '.join(seeds[0].unseen)})"] = seeds[0].unseen
     titles = ["constant", "black and silence", "change of MFCC", "fingerprint", *(n for n in NETWORKS if n != NEW),
-              "reference, fused", NEW]
+              *FUSIONS, NEW]
     texts = [f"Machine: {machine()}. {seeds[0].sizes.train} training clips of each family seen, "
              f"{seeds[0].sizes.seasons * clips.EPISODES * 2} test clips of each family; "
              f"{len(seeds)} seeds of clips and trainings. Intervals: 95%, bootstrap over clips.",

@@ -93,9 +93,10 @@ def scenes(scaled: Tensor, small: Tensor, valid: Tensor) -> Tensor:
         counts.scatter_add_(2, bins, torch.ones_like(bins, dtype=counts.dtype))
         root = (counts / bins.shape[2]).sqrt()
         pictures = small.transpose(1, 2).contiguous()
-        for distance in (torch.cdist(pictures, pictures) / pictures.shape[2] ** 0.5, torch.cdist(root, root)):
-            mean = distance.mean((1, 2), keepdim=True) + EPSILON
-            distance = distance / mean
+        for each in (pictures, root):
+            # Not by matrix products: of like pictures only their rounding would be left.
+            distance = torch.cdist(each, each, compute_mode="donot_use_mm_for_euclid_dist")
+            distance = distance / (distance.mean((1, 2), keepdim=True) + EPSILON)
             step = distance.diagonal(1, 1, 2)
             facts.append(torch.log(pad(step, (1, 0)) + 0.05))
             facts.append(torch.log(pad(step, (0, 1)) + 0.05))

@@ -32,6 +32,7 @@ from datatools.labels import read_truth, strip_suffix
 from datatools.layout import Clip
 from datatools.submission import read_submission, write_submission
 from datatools.synth_plan import FAMILIES
+from fuse.stack import MIN_CLIPS
 from utils.evaluate import compare, evaluate, markdown_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -224,7 +225,9 @@ class Seed:
         answers = {(name, checkpoint): self.out_of_fold(name, checkpoint, labels)
                    for name, (_, _, checkpoints) in NETWORKS.items() for checkpoint in checkpoints}
         commands = {}
-        for title, (method, names) in FUSIONS.items():
+        self.fusions = [title for title, (method, _) in FUSIONS.items() if len(labels) >= MIN_CLIPS.get(method, 0)]
+        for title in self.fusions:
+            method, names = FUSIONS[title]
             inputs = [key for key in answers if key[0] in names]
             learnt = ["--truth", str(truth), "--out_of_fold", *(str(answers[key]) for key in inputs)]
             for folder in map(clips.folder_of, FAMILIES):
@@ -420,7 +423,7 @@ def report(seeds: list[Seed], ablations: list[str]) -> str:
     if seeds[0].unseen:
         groups[f"unseen ({', '.join(seeds[0].unseen)})"] = seeds[0].unseen
     titles = ["constant", "black and silence", "change of MFCC", "fingerprint", *(n for n in NETWORKS if n != NEW),
-              *FUSIONS, NEW]
+              *seeds[0].fusions, NEW]
     texts = [f"Machine: {machine()}. {seeds[0].sizes.train} training clips of each family seen, "
              f"{seeds[0].sizes.seasons * clips.EPISODES * 2} test clips of each family; "
              f"{len(seeds)} seeds of clips and trainings. Intervals: 95%, bootstrap over clips.",

@@ -199,7 +199,8 @@ class AVTDist(nn.Module):
     def views(self, parts: list[Tensor], present: Tensor) -> dict[str, Tensor]:
         """The outputs for all of `present` (B, 3), with a random one left out, and for a random one alone.
 
-        {"steps": (B, 3, 200), "quarters": (B, 3, 800), "shares": (3,)}, the weights of the three in the loss.
+        {"steps": (B, 3, 200), "quarters": (B, 3, 800), "shares": (B, 3)}; the last are their weights in the loss, for
+        each clip because DataParallel joins outputs along the clips.
         """
         count = 3 if self.modality_dropout else 1
         lone = torch.stack([nn.functional.one_hot(torch.randint(3, (len(present),), device=present.device), 3)
@@ -210,7 +211,7 @@ class AVTDist(nn.Module):
         shares = [1 - self.modality_dropout, *[self.modality_dropout / 2] * 2][:count]
         return {"steps": outputs["steps"].squeeze(1).unflatten(0, (count, -1)).transpose(0, 1),
                 "quarters": outputs["quarters"].unflatten(0, (count, -1)).transpose(0, 1),
-                "shares": torch.tensor(shares, device=present.device)}
+                "shares": torch.tensor(shares, device=present.device).expand(len(present), -1)}
 
     def agree(self, parts: list[Tensor], present: Tensor) -> dict[str, Tensor]:
         """The outputs for all of `present` (B, 3), and the mean of their weights with those for each one left out.
@@ -321,8 +322,8 @@ def bell(seconds: Tensor, weights: Tensor, spread: float) -> Tensor:
 def distribution_loss(outputs: dict[str, Tensor], seconds: Tensor) -> Tensor:
     """Cross-entropies of seconds and quarters against a bell around the boundary, and smooth L1 of the mean in seconds.
 
-    outputs["steps"] (B, V, 200), outputs["quarters"] (B, 800) or (B, V, 800), "shares" (V,) of the V views, where there
-    are several; seconds (B,).
+    outputs["steps"] (B, V, 200), outputs["quarters"] (B, 800) or (B, V, 800), "shares" (B, V) of the V views, where
+    there are several; seconds (B,).
     """
     steps = outputs["steps"].float()
     views = steps.shape[1]

@@ -156,7 +156,7 @@ def test_in_training_each_clip_counts_whole_with_one_modality_left_out_and_with_
     for _ in range(20):
         outputs = net(**batch)
     assert outputs["steps"].shape == (2, 3, 200) and outputs["quarters"].shape == (2, 3, 800)
-    assert outputs["shares"].tolist() == pytest.approx([0.6, 0.2, 0.2])
+    assert outputs["shares"].flatten().tolist() == pytest.approx([0.6, 0.2, 0.2] * 2)
     counted = torch.stack(counted).unflatten(1, (3, 2))                               # (20, 3, 2, 3)
     assert counted[:, 0].tolist() == [[[1, 1, 1], [1, 1, 0]]] * 20
     assert (counted[:, 1, 0].sum(1) == 2).all() and (counted[:, 2, 0].sum(1) == 1).all()
@@ -169,8 +169,18 @@ def test_the_loss_counts_each_view_by_its_share():
     generator = torch.Generator().manual_seed(0)
     steps, quarters = (torch.randn(2, 2, n, generator=generator) for n in (200, 800))
     each = [distribution_loss({"steps": steps[:, i:i + 1], "quarters": quarters[:, i]}, seconds) for i in range(2)]
-    both = distribution_loss({"steps": steps, "quarters": quarters, "shares": torch.tensor([0.75, 0.25])}, seconds)
+    shares = torch.tensor([[0.75, 0.25]] * 2)
+    both = distribution_loss({"steps": steps, "quarters": quarters, "shares": shares}, seconds)
     torch.testing.assert_close(both, 0.75 * each[0] + 0.25 * each[1])
+
+
+def test_outputs_in_training_go_by_clips_as_dataparallel_joins_them(batch):
+    net = small_net(modality_dropout=0.4).train()
+    parts = [net(**{name: value[i:i + 1] for name, value in batch.items()}) for i in range(2)]
+    joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    seconds = torch.tensor([57.3, 120.0])
+    each = [distribution_loss(part, seconds[i:i + 1]) for i, part in enumerate(parts)]
+    torch.testing.assert_close(distribution_loss(joined, seconds), (each[0] + each[1]) / 2)
 
 
 def moving_pictures() -> torch.Tensor:

@@ -139,7 +139,7 @@ class AVTDist(nn.Module):
 
     A modality that is the same throughout a clip (no sound track, no picture, no box) counts as missing. In training
     the loss of each clip is that of all its modalities and, with the weight `modality_dropout`, of all but one and of
-    one alone.
+    one alone. `with_rhythm` and `with_scenes` add plain facts (clip_facts.py): of the sound, and of pictures and text.
     """
 
     inputs = ("mfcc", "frames", "text_roi", "kind")

@@ -15,6 +15,8 @@ REACHES = (1, 3, 9, 27)        # s; how far to both sides the novelty of a secon
 RETURNS = (20, 80)             # s; how far to both sides a shot is looked for again,
 SAME_SHOT = 4                  # from so many seconds away on
 LEVELS = (-0.8, 0.0, 0.8)      # deviations of a colour from the clip's mean, between which colours are counted
+LEAST_DISTANCE = 0.05          # of a clip's mean distance; before the logarithm, as is
+LEAST_TEXT = 0.01              # share of a cell
 NUM_RHYTHM, NUM_SCENES, NUM_LAYOUT = 27, 18, 16      # facts a second
 EPSILON = 1e-4                 # under a square root: its slope at 0 is not finite
 
@@ -98,9 +100,9 @@ def scenes(scaled: Tensor, small: Tensor, valid: Tensor) -> Tensor:
             distance = torch.cdist(each, each, compute_mode="donot_use_mm_for_euclid_dist")
             distance = distance / (distance.mean((1, 2), keepdim=True) + EPSILON)
             step = distance.diagonal(1, 1, 2)
-            facts.append(torch.log(pad(step, (1, 0)) + 0.05))
-            facts.append(torch.log(pad(step, (0, 1)) + 0.05))
-            facts += [torch.log(found + 0.05) for found in returns(distance, valid)]
+            facts.append(torch.log(pad(step, (1, 0)) + LEAST_DISTANCE))
+            facts.append(torch.log(pad(step, (0, 1)) + LEAST_DISTANCE))
+            facts += [torch.log(found + LEAST_DISTANCE) for found in returns(distance, valid)]
         return relative(torch.stack(facts, 1), valid)
 
 
@@ -125,5 +127,5 @@ def layout(text_roi: Tensor) -> Tensor:
         step = x.diff(dim=1).abs().mean((2, 3))
         facts = torch.cat([cells, x.mean((2, 3))[..., None], pad(step, (1, 0))[..., None],
                            pad(step, (0, 1))[..., None]], 2)
-        told = relative(torch.log(facts + 0.01).transpose(1, 2), torch.ones_like(facts[:, None, :, 0]))
+        told = relative(torch.log(facts + LEAST_TEXT).transpose(1, 2), torch.ones_like(facts[:, None, :, 0]))
         return torch.cat([told, novelty(told[:, :9])], 1)

@@ -235,7 +235,7 @@ class Seed:
                 output.parent.mkdir(parents=True, exist_ok=True)
                 commands[output.with_suffix(".txt")] = [
                     "fuse/fuse.py", "--method", method, "--inputs", *(str(self.path(n, folder, c)) for n, c in inputs),
-                    "--output", str(output), *(learnt if method in ("weighted", "stacked") else [])]
+                    "--output", str(output), *(learnt if method in MIN_CLIPS else [])]
         run_all(commands, self.cores)
 
     def out_of_fold(self, name: str, checkpoint: str, clip_names: Iterable[str]) -> Path:

@@ -100,14 +100,15 @@ def make_clips(root: Path, families: tuple[str, ...], sizes: Sizes, seed: int, w
 
 
 def check_same_clips(root: Path, facts: dict[str, dict]) -> None:
-    """Write clips.json. Raises UserError where clips lie below `root` that were planned otherwise."""
+    """Write clips.json. Raises UserError where clips lie below `root` that were planned otherwise, or others."""
     path = root / "clips.json"
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
-        other = [name for name, fact in facts.items() if name in before and before[name] != fact]
+        other = [name for name in {**before, **facts} if before.get(name) != facts.get(name)]
         if other:
-            raise UserError(f"{path}: {len(other)} clips ({other[0]}, ...) were planned otherwise, by other settings "
-                            "or another version. Choose another --work_dir, or remove this one.")
+            raise UserError(f"{path}: {len(other)} clips ({other[0]}, ...) were planned otherwise, by other families, "
+                            "numbers of clips or another version; what was learnt from them would not fit. Choose "
+                            "another --work_dir, or remove this one.")
     check_writable(root)
     save_text(path, json.dumps(facts, indent=1) + "\n")
 

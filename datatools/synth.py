@@ -74,11 +74,13 @@ def paint_and_play(plan: ClipPlan) -> tuple:
     from datatools.synth_audio import render_sound
 
     if plan.family == "paper":
-        from datatools.synth_paper import PaperPicture, PaperStudio
+        from datatools.synth_paper_audio import PaperStudio
+        from datatools.synth_paper_picture import PaperPicture
 
         return PaperPicture(plan), render_sound(plan, PaperStudio)
     if plan.family == "film":
-        from datatools.synth_film import FilmPicture, FilmStudio
+        from datatools.synth_film_audio import FilmStudio
+        from datatools.synth_film_picture import FilmPicture
 
         return FilmPicture(plan), render_sound(plan, FilmStudio)
     from datatools.synth_picture import Picture

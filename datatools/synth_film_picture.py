@@ -11,7 +11,7 @@ import numpy as np
 
 from datatools.synth_film_paint import GRADES, INSIDE, FilmArtist, letter_sprite
 from datatools.synth_paint import Planes, Sprite, even, paste, to_planes
-from datatools.synth_picture import FADE_STEPS, Figure, Overlay, Picture, Shot
+from datatools.synth_picture import FADE_STEPS, Figure, Overlay, Picture, Shot, show_background
 from datatools.synth_plan import Event, Segment
 
 OUTSIDE = ("mountains", "sea", "clouds", "dunes", "skyline", "space")
@@ -79,14 +79,8 @@ class FilmPicture(Picture):
         if shot.shake:
             x += shot.shake * (math.sin(5.1 * now) + 0.6 * math.sin(11.7 * now + 1))
             y += shot.shake * (math.sin(6.3 * now + 2) + 0.5 * math.sin(13.1 * now))
-        for plane, source, scale in zip(planes, shot.background, (1, 2, 2), strict=True):
-            if shot.camera[0] == shot.camera[1] and not shot.shake:
-                top, left = max(0, even(y)) // scale, max(0, even(x)) // scale
-                plane[:] = source[top : top + plane.shape[0], left : left + plane.shape[1]]
-            else:
-                matrix = np.array(((zoom, 0, x / scale), (0, zoom, y / scale)), np.float32)
-                way = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-                cv2.warpAffine(source, matrix, plane.shape[::-1], plane, way, cv2.BORDER_REPLICATE)
+        still = shot.camera[0] == shot.camera[1] and not shot.shake
+        show_background(planes, shot.background, x, y, zoom, whole_pixels=still)
         for figure in shot.figures:
             paste(planes, self._pose(figure, step, talking), figure.x + figure.dx * now, figure.y + figure.dy * now)
         for plane, dark, scale in zip(planes, (16, 128, 128), (1, 2, 2), strict=True):

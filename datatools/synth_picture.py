@@ -59,6 +59,18 @@ class Overlay:
     fade: float = 0.0
 
 
+def show_background(planes: Planes, background: Planes, x: float, y: float, zoom: float, *, whole_pixels: bool) -> None:
+    """Fill `planes` with what a camera at (x, y) pixels sees: cut out where `whole_pixels`, else resampled."""
+    for plane, source, scale in zip(planes, background, (1, 2, 2), strict=True):
+        if whole_pixels:
+            top, left = max(0, even(y)) // scale, max(0, even(x)) // scale
+            plane[:] = source[top : top + plane.shape[0], left : left + plane.shape[1]]
+        else:
+            matrix = np.array(((zoom, 0, x / scale), (0, zoom, y / scale)), np.float32)
+            way = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+            cv2.warpAffine(source, matrix, plane.shape[::-1], plane, way, cv2.BORDER_REPLICATE)
+
+
 class Picture:
     """Shots and overlays of one clip; `frame` shows any moment of it."""
 
@@ -161,14 +173,7 @@ class Picture:
             now = step * shot.hold
             share = min(1.0, now / max(shot.end - shot.start, 1e-6))
             x, y, zoom = (a + (b - a) * share for a, b in zip(*shot.camera, strict=True))
-            for plane, source, scale in zip(planes, shot.background, (1, 2, 2), strict=True):
-                if zoom == 1.0:
-                    top, left = even(y) // scale, even(x) // scale
-                    plane[:] = source[top : top + plane.shape[0], left : left + plane.shape[1]]
-                else:
-                    matrix = np.array(((zoom, 0, x / scale), (0, zoom, y / scale)), np.float32)
-                    way = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-                    cv2.warpAffine(source, matrix, plane.shape[::-1], plane, way, cv2.BORDER_REPLICATE)
+            show_background(planes, shot.background, x, y, zoom, whole_pixels=zoom == 1.0)
             for figure in shot.figures:
                 paste(planes, self._pose(figure, step, talking), figure.x + figure.dx * now, figure.y + figure.dy * now)
             for i, share, top in seen:

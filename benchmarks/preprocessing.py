@@ -22,13 +22,15 @@ from datatools.text_detector import DETECTORS
 
 
 def machine() -> str:
-    """Cores, processor and memory of this machine in one line."""
+    """Cores, processor, memory and instruction set of this machine in one line."""
+    from utils.devices import instruction_set
+
     cpu_info = Path("/proc/cpuinfo")
     lines = cpu_info.read_text().splitlines() if cpu_info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     processor = names[0] if names else platform.processor() or platform.machine()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{number_of_cores()} cores, {processor}, {memory:.0f} GiB"
+    return f"{number_of_cores()} cores, {processor}, {memory:.0f} GiB, {instruction_set()}"
 
 
 def measure(function, *arguments):

@@ -1,6 +1,7 @@
 """Training and inference by the entry scripts' own main functions, on tiny networks and random features."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from datatools.command import UserError
 from datatools.dataset import ClipDataset, fill_mfcc, find_processed, unlabelled_clips
 from datatools.submission import best_constant, clip_costs, read_submission, score_table
 from utils.checkpoint import load_checkpoint, load_pretrained
+from utils.devices import autocast_dtype
 from utils.engine import learning_rate_factor
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -116,6 +118,41 @@ def test_a_resumed_training_ends_with_the_same_weights(shared_processed, tiny_pr
     assert a["epoch"] == b["epoch"] == 3
     assert all(torch.equal(a["model"][name], b["model"][name]) for name in a["model"])
     assert a["best"] == b["best"]
+
+
+AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+
+
+def test_on_a_processor_without_bfloat16_mixed_precision_computes_in_float32_and_says_so(
+    shared_processed, tiny_preset, tmp_path
+):
+    argv = flags(shared_processed, tiny_preset, tmp_path / "run", "--use_amp", "--max_epoch", 1)
+    result = subprocess.run([sys.executable, "avt_main.py", *argv], cwd=ROOT, env={**os.environ, **AVX2}, text=True,
+                            capture_output=True)
+    assert result.returncode == 0, result.stderr
+    assert "computes in float32 (AVX2, oneDNN limited to AVX2, no bfloat16 instructions), --use_amp would be slower" \
+        in result.stdout
+    assert load_checkpoint(tmp_path / "run/avnet_last.pth")["precision"] == "float32"
+
+
+@pytest.mark.parametrize("limit, in_hardware, computes", [
+    ("", True, True), ("AVX512_CORE_BF16", True, True), ("AVX512_CORE", True, False), ("", False, False)])
+def test_bfloat16_is_used_only_where_an_instruction_computes_it(monkeypatch, limit, in_hardware, computes):
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: in_hardware)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx2_supported", lambda: True)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)     # true for all of AVX-512
+    expected = torch.bfloat16 if computes else None
+    assert autocast_dtype(torch.device("cpu")) == expected
+
+
+def test_the_command_line_switches_a_presets_mixed_precision_off(shared_processed, tiny_preset, tmp_path):
+    preset = tmp_path / "amp.yaml"
+    preset.write_text(tiny_preset.read_text(encoding="utf-8") + "use_amp: true\n", encoding="utf-8")
+    avt_main.main(flags(shared_processed, preset, tmp_path / "run", "--no-use_amp", "--max_epoch", 1))
+    content = load_checkpoint(tmp_path / "run/avnet_last.pth")
+    assert content["precision"] == "float32" and content["training"]["use_amp"] is False
 
 
 def test_accumulated_batches_make_the_same_step_as_one_large_batch():

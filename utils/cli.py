@@ -69,7 +69,7 @@ def training_parser(description: str, *, batch_size: int, standardise: bool) -> 
                       help=f"leave inputs out, of {', '.join(INPUTS)}: zeros stand for them, their files are not read")
     data.add_argument("--num_workers", type=not_negative, default=4,
                       help="threads that read ahead, at most one a core (%(default)s)")
-    data.add_argument("--data_in_memory", action="store_true",
+    data.add_argument("--data_in_memory", action=argparse.BooleanOptionalAction, default=False,
                       help="hold all clips in the device's memory, 4.4 MB each")
 
     training = parser.add_argument_group("training")
@@ -92,24 +92,26 @@ def training_parser(description: str, *, batch_size: int, standardise: bool) -> 
                           "boundary at the same time (%(default)s)")
     training.add_argument("--step_loss", type=not_negative, default=0, metavar="WEIGHT",
                           help="add a loss on where each second's evidence points, for small data sets (%(default)s)")
-    training.add_argument("--use_amp", action="store_true", help="mixed precision: bfloat16 where the device has it, "
-                          "else float16 with loss scaling")
+    training.add_argument("--use_amp", action=argparse.BooleanOptionalAction, default=False,
+                          help="mixed precision where the device computes it: bfloat16, on an older GPU float16 with "
+                          "loss scaling; on a CPU without bfloat16 instructions float32")
     training.add_argument("--clip_grad", type=not_below_zero, default=0.0, metavar="NORM",
                           help="largest norm of a step's gradient; 0, the default, clips nothing")
     training.add_argument("--ema", type=share, default=0.0, metavar="DECAY",
                           help="validate and save a moving average of the weights, e.g. 0.999 (default: none)")
-    training.add_argument("--channels_last", action="store_true",
+    training.add_argument("--channels_last", action=argparse.BooleanOptionalAction, default=False,
                           help="keep the frame network's weights in the frames' own memory order")
-    training.add_argument("--compile", action="store_true", help="torch.compile; the first step then takes minutes")
-    training.add_argument("--halve_when_full", action="store_true",
+    training.add_argument("--compile", action=argparse.BooleanOptionalAction, default=False,
+                          help="torch.compile; the first step then takes minutes")
+    training.add_argument("--halve_when_full", action=argparse.BooleanOptionalAction, default=False,
                           help="out of memory: make a batch's gradient in halves, instead of an error")
     training.add_argument("--patience", type=not_negative, default=0, metavar="EPOCHS",
                           help="stop after so many epochs without a better score; 0, the default, never")
-    training.add_argument("--folds", action="store_true",
+    training.add_argument("--folds", action=argparse.BooleanOptionalAction, default=False,
                           help="seven trainings, one for each data_seed, and their out-of-fold answers")
     training.add_argument("--pretrained", default="imagenet", metavar="imagenet|none|FILE",
                           help="start of the ResNet-18 for the frames (%(default)s)")
-    training.add_argument("--if_normal", action="store_true", default=standardise,
+    training.add_argument("--if_normal", action=argparse.BooleanOptionalAction, default=standardise,
                           help="standardise frames by ImageNet's mean and deviation; the checkpoint remembers it "
                           f"(default: {standardise})")
     training.add_argument("--seed", type=int, default=10, help="of weights, order and augmentation (%(default)s)")
@@ -127,7 +129,8 @@ def training_parser(description: str, *, batch_size: int, standardise: bool) -> 
                      help="last checkpoints that are kept (%(default)s)")
     run.add_argument("--save_prefix", type=Path, help="folder for checkpoints, logs and the submission")
     run.add_argument("--resume", metavar="auto|FILE", help="go on with a training: auto takes save_prefix's newest")
-    run.add_argument("--overwrite", action="store_true", help="start anew in a save_prefix that holds a training")
+    run.add_argument("--overwrite", action=argparse.BooleanOptionalAction, default=False,
+                     help="start anew in a save_prefix that holds a training")
 
     infer = parser.add_argument_group("inference")
     infer.add_argument("--weights", type=Path, metavar="CHECKPOINT", help="infer with these instead of training")
@@ -163,7 +166,7 @@ def preset_arguments(path: Path) -> tuple[list[str], dict]:
         if key in ("preset", NETWORK_KEY) or isinstance(value, dict) or value is None:
             raise UserError(f"{path}: {key}: {value!r} is nothing that a preset can set.")
         if isinstance(value, bool):
-            arguments += [f"--{key}"] if value else []
+            arguments.append(f"--{key}" if value else f"--no-{key}")
         elif isinstance(value, list):
             arguments += [f"--{key}", *map(str, value)]
         else:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from datatools.augment import borrow, clip_generators, damage, shift_in_time, vary_look_and_sound
 from datatools.command import UserError
 from utils.batches import Batches
+from utils.devices import autocast, autocast_dtype
 from utils.distributed import World
 
 MOST_BAD_STEPS = 3         # in a row, whose loss or gradient is not finite
@@ -42,13 +43,6 @@ def learning_rate_factor(schedule: str, epoch: float, max_epoch: int) -> float:
         return WARMUP_START + (1 - WARMUP_START) * whole / WARMUP_EPOCHS
     length = max(1, max_epoch - 1 - WARMUP_EPOCHS)
     return (1 + math.cos(math.pi * (whole - WARMUP_EPOCHS) / length)) / 2
-
-
-def amp_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the device computes it, else float16."""
-    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        return torch.float16
-    return torch.bfloat16
 
 
 @dataclass(frozen=True)
@@ -295,7 +289,7 @@ def _gradients(training, inputs, loss_function, batches, weights, settings, worl
 
 def _loss(net, inputs, loss_function, batch, amp: bool) -> Tensor:
     device = batch["index"].device
-    with torch.autocast(device.type, amp_dtype(device), enabled=amp):
+    with autocast(device, amp):
         outputs = answer(net, batch, inputs)
     loss = loss_function(outputs, batch["seconds"])      # in float32
     if isinstance(net, nn.parallel.DistributedDataParallel):
@@ -351,7 +345,8 @@ def _named_when_full(training, inputs, loss_function, batches, buffers, settings
     device = batches[0]["index"].device
     training.optimizer.zero_grad(set_to_none=True)
     fits = None
-    tries = [(part, amp) for amp in sorted({settings.amp, True}) for part in _halves(size)]
+    precisions = sorted({settings.amp, autocast_dtype(device) is not None})
+    tries = [(part, amp) for amp in precisions for part in _halves(size)]
     if world.size == 1:      # the other processes would wait for a step that is none
         for part, amp in tries:
             try:
@@ -397,7 +392,7 @@ def predict(
     found: dict[int, float] = {}
     for batch in batches:
         device = batch["index"].device
-        with torch.autocast(device.type, amp_dtype(device), enabled=amp):
+        with autocast(device, amp):
             outputs = answer(net, batch, inputs)
         found |= zip(batch["index"].tolist(), seconds_of(outputs).tolist(), strict=True)
     return found
@@ -412,7 +407,7 @@ def explain(
     found: dict[int, dict[str, float]] = {}
     for batch in batches:
         device = batch["index"].device
-        with torch.autocast(device.type, amp_dtype(device), enabled=amp):
+        with autocast(device, amp):
             columns = net.explain(**{name: batch[name] for name in inputs})
         values = {name: column.float().tolist() for name, column in columns.items()}
         for row, index in enumerate(batch["index"].tolist()):

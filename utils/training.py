@@ -66,7 +66,8 @@ def train(network: type, loss: Callable, args, sizes: dict) -> int:
     from datatools.dataset import ClipDataset, decode_missing_frames
     from utils import distributed
     from utils.batches import Batches
-    from utils.engine import Training, amp_dtype, learning_rate_factor
+    from utils.devices import instruction_set, precision
+    from utils.engine import Training, learning_rate_factor
     from utils.log import Log
     from utils.runner import choose_devices, inputs_read, on_devices, recorded_detector
 
@@ -96,7 +97,8 @@ def train(network: type, loss: Callable, args, sizes: dict) -> int:
             decoded = decode_missing_frames(args.data_root, [*parts["train"].clips, *parts["val"].clips])
     world.wait()
     data = run_folder.fingerprint_data(args.data_root, parts, used)
-    world.agree({"data": data, "place": resumed["position"] if resumed else "the start",
+    computed_in = precision(device, args.use_amp)
+    world.agree({"data": data, "precision": computed_in, "place": resumed["position"] if resumed else "the start",
                  **{f"--{name}": getattr(args, name) for name in MUST_AGREE}})
     if world.leads and begins:
         run_folder.clear_old_run(folder)
@@ -119,7 +121,7 @@ def train(network: type, loss: Callable, args, sizes: dict) -> int:
         schedule=torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: learning_rate_factor(args.schedule, step / steps, args.max_epoch)),
         # float16 needs loss scaling; the scaler lives through all epochs, and in the checkpoint.
-        scaler=torch.amp.GradScaler(device.type, enabled=args.use_amp and amp_dtype(device) == torch.float16),
+        scaler=torch.amp.GradScaler(device.type, enabled=computed_in == torch.float16),
         ema=ema,
     )
     best = {"score": float("inf"), "epoch": -1}
@@ -133,6 +135,11 @@ def train(network: type, loss: Callable, args, sizes: dict) -> int:
     where = f"{world.size} processes, " if world.size > 1 else ""
     log.line(f"{network.__name__} {count / 1e6:.2f} M parameters | {len(parts['train'])} clips train, "
              f"{len(parts['val'])} validate | {where}{', '.join(map(str, devices))}")
+    where = f" ({instruction_set()})" if device.type == "cpu" else ""
+    log.line(f"computes in {dtype_name(computed_in)}{where}"
+             + (", --use_amp would be slower here" if args.use_amp and computed_in == torch.float32 else ""))
+    if resumed and resumed.get("precision", dtype_name(computed_in)) != dtype_name(computed_in):
+        log.line(f"was trained in {resumed['precision']} so far: from here on its steps are not those of one machine")
     if detector is None and "text_roi" in used:
         log.line("which detector made the text boxes is not recorded with this data")
     if decoded:
@@ -143,6 +150,7 @@ def train(network: type, loss: Callable, args, sizes: dict) -> int:
     loaders = {name: Batches(ClipDataset(args.data_root, part, network.inputs, without), device, threads,
                              args.data_in_memory) for name, part in parts.items()}
     fixed = {"network": network.__name__, "sizes": plain(sizes), "text_detector": detector, "data": data,
+             "precision": dtype_name(computed_in),
              "training": {name: getattr(args, name) for name in MUST_AGREE}}
     with Stop(at_once=world.size == 1) as stop:
         code = run_epochs(network, loss, args, training, best, loaders, fixed, log, world, stop)
@@ -297,6 +305,11 @@ def say_stopped(log, stop: Stop, training) -> int:
     number = signal.Signals(stop.number or signal.SIGTERM)
     log.line(f"stopped by {number.name}{describe_position(training)}; saved. Go on with --resume auto.")
     return 128 + number
+
+
+def dtype_name(dtype) -> str:
+    """`float32` for torch.float32."""
+    return str(dtype).removeprefix("torch.")
 
 
 def memory_in_use(training) -> str:

@@ -5,7 +5,7 @@
         --weights work_dir/AVTNet_YOLT/avnet_bestmodel.pth
 """
 
-from datatools.command import run_command
+from datatools.errors import run_command
 from utils.cli import training_parser
 from utils.runner import run
 

@@ -12,7 +12,7 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.preprocessing import machine
-from datatools.command import run_command
+from datatools.errors import run_command
 from utils import demo
 
 

@@ -20,7 +20,8 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.preprocessing import machine
-from datatools.command import number_of_cores, run_command
+from datatools.errors import run_command
+from datatools.stages import number_of_cores
 
 ROOT = Path(__file__).resolve().parents[1]
 HOURS_LONG = 2

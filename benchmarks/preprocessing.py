@@ -17,7 +17,8 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from datatools.command import number_of_cores, run_command
+from datatools.errors import run_command
+from datatools.stages import number_of_cores
 from datatools.text_detector import DETECTORS
 
 

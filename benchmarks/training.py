@@ -22,8 +22,9 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.preprocessing import machine
-from datatools.command import UserError, number_of_cores, run_command
+from datatools.errors import UserError, run_command
 from datatools.layout import CLIP_SECONDS, TRAIN, Clip
+from datatools.stages import number_of_cores
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = ("loading", "step", "infer", "waiting", "curves", "gpu")
@@ -89,7 +90,7 @@ def step_operations(sizes: dict) -> float:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from datatools.dataset import SHAPES
+    from datatools.features import SHAPES
     from models.avtnet import AVTNet
 
     with torch.device("meta"):      # there the recurrent layers are the single products that the counter knows
@@ -164,7 +165,7 @@ def make_clips(root: Path, count: int) -> None:
 
 def labelled_parts(root: Path) -> dict:
     """The training and the validation clips of those of the competition's folders that are there."""
-    from datatools.dataset import labelled_clips
+    from datatools.clips import labelled_clips
 
     there = [i for i, folder in enumerate(TRAIN.folders) if (root / folder).is_dir()]
     return labelled_clips(root, [TRAIN.folders[i] for i in there], [TRAIN.label_files[i] for i in there], 0,
@@ -175,7 +176,7 @@ def first_clips(root: Path, count: int):
     """Up to `count` labelled clips; all have the 1 fps video that the baseline reads."""
     import numpy as np
 
-    from datatools.dataset import ClipSet
+    from datatools.clips import ClipSet
 
     parts = labelled_parts(root).values()
     clips = [clip for part in parts for clip in part.clips][:count]

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datatools.dataset import MFCC_STEPS_PER_SECOND
+from datatools.features import MFCC_STEPS_PER_SECOND
 from datatools.layout import CLIP_SECONDS
 
 MARGIN = 2   # s; a label is never moved nearer than this to either end of the clip

@@ -4,6 +4,7 @@
     extract_frames("clip.mp4")    # uint8 (200, 66, 88, 3)
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,16 @@ from datatools.media import SAMPLE_RATE, read_audio, read_frames
 HOP = 512                             # samples between two MFCC steps, librosa's default
 NUM_MFCC = 20                         # coefficients a step
 FRAME_HEIGHT, FRAME_WIDTH = 66, 88    # pixels
+ROI_HEIGHT, ROI_WIDTH = 27, 36        # cells of a text mask
 MOST_SECONDS = CLIP_SECONDS + 1.0     # s; clips are cut to the second, and may be a little longer
+MFCC_STEPS = math.ceil((CLIP_SECONDS * SAMPLE_RATE / HOP) / 8) * 8   # 8616: AudioNet halves the steps several times
+MFCC_STEPS_PER_SECOND = SAMPLE_RATE / HOP
+# What a network gets of a clip of 200 s.
+SHAPES = {
+    "mfcc": (NUM_MFCC, MFCC_STEPS),
+    "frames": (CLIP_SECONDS, FRAME_HEIGHT, FRAME_WIDTH, 3),
+    "text_roi": (CLIP_SECONDS, ROI_HEIGHT, ROI_WIDTH),
+}
 
 
 def mfcc(samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> np.ndarray:

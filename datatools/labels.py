@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from datatools.command import UserError
+from datatools.errors import UserError
 
 VALIDATION_EVERY = 7   # every 7th clip of the list validates, the others train
 

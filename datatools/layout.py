@@ -8,7 +8,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from datatools.command import UserError, check_writable, sweep_temporaries, write_atomic
+from datatools.errors import UserError
+from datatools.files import check_writable, sweep_temporaries, write_atomic
 
 CLIP_SECONDS = 200                # s; a clip is at most this long, a shorter one is filled up
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".ts", ".flv", ".wmv")

@@ -19,7 +19,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from datatools.command import UserError, save_text
+from datatools.errors import UserError
+from datatools.files import save_text
 
 OK, PARTIAL, FAILED = "ok", "partial", "failed"
 NAME, LOCK = "manifest.jsonl", ".manifest.lock"

@@ -20,7 +20,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from datatools.command import UserError, write_atomic
+from datatools.errors import UserError
+from datatools.files import write_atomic
 
 SAMPLE_RATE = 22_050              # Hz
 AUDIO_GAP = 0.05                  # s; a longer hole between two sound packets is filled with silence

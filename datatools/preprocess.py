@@ -18,9 +18,11 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from datatools.command import UserError, run_command, run_stage, save_array, stage_parser, sweep_temporaries
+from datatools.errors import UserError, run_command
+from datatools.files import save_array, sweep_temporaries
 from datatools.layout import CLIP_SECONDS, Clip, find_raw_clips, prepare_save_root, split_of_folder
 from datatools.manifest import FAILED, OK, PARTIAL, Entry, Manifest, digest_of, fingerprint, is_same_file
+from datatools.stages import run_stage, stage_parser
 
 STAGES = ("audio", "frames", "text", "roi")
 VIDEO = "video"             # a fifth stage where asked for
@@ -31,8 +33,7 @@ PACKAGES = {"audio": ("av", "soxr", "librosa"), "frames": ("av", "opencv-python-
 
 def stage_settings(identity: dict) -> dict[str, dict]:
     """{stage: what decides its output}; `identity` is the text detector's."""
-    from datatools.features import FRAME_HEIGHT, FRAME_WIDTH, HOP, NUM_MFCC, SAMPLE_RATE
-    from datatools.text_roi import ROI_HEIGHT, ROI_WIDTH
+    from datatools.features import FRAME_HEIGHT, FRAME_WIDTH, HOP, NUM_MFCC, ROI_HEIGHT, ROI_WIDTH, SAMPLE_RATE
 
     detector = {key: identity[key] for key in ("name", "models", "settings")}
     return {
@@ -254,8 +255,8 @@ def preprocess(
 
     Raises UserError, also for boxes of another detector.
     """
-    from datatools.command import number_of_cores
     from datatools.layout import text_boxes_path
+    from datatools.stages import number_of_cores
     from datatools.text_detector import detector_identity, load_detector
     from datatools.text_extract import claim_boxes, open_splits
 

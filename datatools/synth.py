@@ -15,8 +15,10 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from datatools.command import StageReport, UserError, check_writable, run_command, run_stage, save_text, write_atomic
+from datatools.errors import UserError, run_command
+from datatools.files import check_writable, save_text, write_atomic
 from datatools.layout import TEST, TEST_B, TRAIN
+from datatools.stages import StageReport, run_stage
 from datatools.synth_plan import FAMILIES, ClipPlan, frame_ticks, plan_clip
 
 __all__ = ["ClipPlan", "make_dataset", "plan_clip", "plan_dataset", "render_clip"]

@@ -17,7 +17,7 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datatools.command import UserError
+from datatools.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,18 +17,11 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from datatools.command import (
-    StageReport,
-    UserError,
-    check_writable,
-    run_command,
-    run_stage,
-    save_text,
-    stage_parser,
-    sweep_temporaries,
-)
+from datatools.errors import UserError, run_command
+from datatools.files import check_writable, save_text, sweep_temporaries
 from datatools.layout import CLIP_SECONDS, Clip, find_raw_clips, split_of_folder, text_boxes_path, text_detector_path
 from datatools.manifest import fingerprint, is_same_file
+from datatools.stages import StageReport, run_stage, stage_parser
 
 SPLIT_FILES = "ocr_text_*"
 
@@ -215,7 +208,7 @@ def extract_text(
     force: bool = False,
 ) -> StageReport:
     """Text boxes of all clips of a processed dataset. Raises UserError, also for boxes of another detector."""
-    from datatools.command import number_of_cores
+    from datatools.stages import number_of_cores
     from datatools.text_detector import detector_identity, load_detector
 
     videos = find_raw_clips(data_root, folders)

@@ -5,11 +5,9 @@
 
 import numpy as np
 
-from datatools.command import UserError
-from datatools.features import fit
+from datatools.errors import UserError
+from datatools.features import ROI_HEIGHT, ROI_WIDTH, fit
 from datatools.layout import CLIP_SECONDS
-
-ROI_HEIGHT, ROI_WIDTH = 27, 36    # cells
 
 
 def box_cells(quad: list, size: tuple[int, int]) -> tuple[int, int, int, int]:

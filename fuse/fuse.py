@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 if __package__ in (None, ""):   # run as a file: imports start at the repository's root
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from datatools.command import UserError, check_writable, run_command, save_text
+from datatools.errors import UserError, run_command
+from datatools.files import check_writable, save_text
 
 if TYPE_CHECKING:
     import numpy as np

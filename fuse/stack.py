@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from datatools.layout import KINDS
-from datatools.submission import TOLERANCE, clip_costs, clip_errors
+from datatools.scores import TOLERANCE, clip_costs, clip_errors
 from fuse.vote import weighted_median_vote
 
 MIN_CLIPS = {"weighted": 20, "stacked": 40}   # examples below which a fusion is not learnt; the same for a kind alone

@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT))
 import torch
 from torch import Tensor, nn
 
-from datatools.command import run_command
+from datatools.errors import run_command
 from models.losses import CLIP_SECONDS, regression_loss, step_loss
 from utils.cli import training_parser
 from utils.distributed import World

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import Tensor, nn
 
-from datatools.command import run_command
+from datatools.errors import run_command
 from models.losses import regression_loss, step_loss
 from utils.cli import training_parser
 from utils.runner import run

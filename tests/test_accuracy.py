@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.accuracy import clips, rivals
 from benchmarks.accuracy.clips import Sizes
 from datatools.augment import _cosines, _lose_text, borrow, clip_generators, damage
-from datatools.command import UserError
+from datatools.errors import UserError
 from datatools.features import extract_mfcc
 from datatools.media import probe
 from datatools.synth import render_clip

@@ -8,8 +8,9 @@ import torch
 from conftest import make_processed
 
 import avt_dist_main
-from datatools.command import UserError
-from datatools.dataset import ClipDataset, kind_number, unlabelled_clips
+from datatools.clips import unlabelled_clips
+from datatools.dataset import ClipDataset, kind_number
+from datatools.errors import UserError
 from datatools.submission import read_submission
 from models.avt_dist import AVTDist, FrameSteps, bell, distribution_loss, expected_seconds, places, varies, weight_near
 from models.clip_facts import inside, layout, novelty, relative, returns, rhythm, scenes

@@ -16,8 +16,9 @@ import small_main
 import torch
 from conftest import write_clip
 
-from datatools.command import UserError
-from datatools.submission import read_submission, score_table
+from datatools.errors import UserError
+from datatools.scores import score_table
+from datatools.submission import read_submission
 from utils.checkpoint import load_checkpoint
 from utils.distributed import World
 

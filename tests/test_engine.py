@@ -35,7 +35,7 @@ from media_files import write_clip as write_video
 from torch import nn
 
 import avt_main
-from datatools.command import UserError, run_command
+from datatools.errors import UserError, run_command
 from datatools.submission import read_submission
 from utils import run_folder
 from utils.checkpoint import load_checkpoint, read_file, save_content
@@ -188,7 +188,7 @@ def save_epoch(folder: Path, epoch: int) -> None:
 
 def save_and_copy_at_every_line(folder: Path, epoch: int, copies: Path) -> int:
     """Copy the folder at every line of our code in a save: what a kill at that line leaves. How many lines it ran."""
-    ours = ("utils/run_folder.py", "utils/checkpoint.py", "datatools/command.py")
+    ours = ("utils/run_folder.py", "utils/checkpoint.py", "datatools/files.py")
     count = 0
 
     def trace(frame, event, _):

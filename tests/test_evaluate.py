@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datatools.command import UserError
-from datatools.submission import clip_costs, error_table, score_table, write_submission
+from datatools.errors import UserError
+from datatools.scores import clip_costs, error_table, score_table
+from datatools.submission import write_submission
 from utils.evaluate import (
     DRAWS_AT_ONCE,
     as_text,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
-from datatools.command import UserError
+from datatools.errors import UserError
 from datatools.submission import read_submission
 from fuse.fuse import find_submissions, fuse_files, main
 from fuse.vote import two_means_vote

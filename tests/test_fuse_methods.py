@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import linprog
 from sklearn.linear_model import Ridge
 
-from datatools.command import UserError
+from datatools.errors import UserError
 from datatools.submission import read_submission, write_submission
 from fuse.fuse import main
 from fuse.stack import (

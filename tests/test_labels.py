@@ -2,8 +2,8 @@
 
 import pytest
 
-from datatools.command import UserError
-from datatools.dataset import labelled_clips
+from datatools.clips import labelled_clips
+from datatools.errors import UserError
 from datatools.labels import Label, read_labels, split_labels
 
 

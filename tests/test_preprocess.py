@@ -16,7 +16,8 @@ import pytest
 from media_files import numbered_picture, tone, write_clip, write_media
 
 from datatools import preprocess, text_detector
-from datatools.command import UserError, sweep_temporaries
+from datatools.errors import UserError
+from datatools.files import sweep_temporaries
 from datatools.manifest import NAME, Entry, Manifest
 from datatools.synth import plan_clip, render_clip
 from utils.extract_audio import extract_audio

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from media_files import numbered_picture, read_number, tone, write_clip, write_media
 
-from datatools.command import UserError
+from datatools.errors import UserError
 from datatools.media import read_frames
 from utils.extract_audio import extract_audio
 from utils.extract_textROI import extract_text_roi

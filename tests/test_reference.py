@@ -11,7 +11,7 @@ from test_training import flags
 import avt_main
 import avt_normal_main
 import avt_yolt_main
-from datatools.command import UserError
+from datatools.errors import UserError
 from datatools.submission import read_submission
 from models.avtnet import AVTNet, AVTNetNormalized
 from models.avtnet_yolt import AVTNetYOLT
@@ -145,7 +145,8 @@ def test_a_small_preset_cannot_be_exported(tmp_path):
 
 
 def test_processed_data_of_the_reference_trains_and_infers_as_it_is(processed, tiny_preset, tmp_path):
-    from datatools.dataset import ClipDataset, unlabelled_clips
+    from datatools.clips import unlabelled_clips
+    from datatools.dataset import ClipDataset
     from datatools.features import frame_thumbnail
     from datatools.media import save_video
 

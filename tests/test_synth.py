@@ -12,7 +12,7 @@ import av
 import numpy as np
 import pytest
 
-from datatools.command import UserError
+from datatools.errors import UserError
 from datatools.layout import TRAIN, clip_kind, find_raw_clips
 from datatools.synth import make_dataset, plan_clip, plan_dataset, render_clip
 from datatools.synth_audio import render_sound

@@ -18,7 +18,7 @@ from media_files import numbered_picture
 from PIL import Image, ImageDraw, ImageFont
 
 from datatools import text_detector, text_extract
-from datatools.command import UserError
+from datatools.errors import UserError
 from datatools.media import save_video
 from datatools.text_detector import detector_identity, load_detector, same_detector, same_text_boxes
 from datatools.text_roi import paint_boxes

@@ -16,9 +16,11 @@ import avt_main
 import avt_normal_main
 import avt_yolt_main
 from datatools.augment import clip_generators, draw_shifts, shift_in_time, vary_look_and_sound
-from datatools.command import UserError
-from datatools.dataset import ClipDataset, fill_mfcc, find_processed, unlabelled_clips
-from datatools.submission import best_constant, clip_costs, read_submission, score_table
+from datatools.clips import find_processed, unlabelled_clips
+from datatools.dataset import ClipDataset, fill_mfcc
+from datatools.errors import UserError
+from datatools.scores import best_constant, clip_costs, score_table
+from datatools.submission import read_submission
 from utils.checkpoint import load_checkpoint, load_pretrained
 from utils.devices import autocast_dtype
 from utils.engine import learning_rate_factor

@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from datatools.command import UserError, run_command, write_atomic
+from datatools.errors import UserError, run_command
+from datatools.files import write_atomic
 from utils.reference_names import from_reference, network_of, strip_module, to_reference
 
 FORMAT = "avtnet"   # written into every checkpoint

@@ -6,7 +6,7 @@
 import argparse
 from pathlib import Path
 
-from datatools.command import UserError
+from datatools.errors import UserError
 from datatools.layout import TEST, TEST_B, TRAIN
 
 INPUTS = ("mfcc", "frames", "text_roi", "kind")

@@ -12,8 +12,10 @@ import threading
 import time
 from pathlib import Path
 
-from datatools.command import UserError, number_of_cores, run_command, save_text
+from datatools.errors import UserError, run_command
+from datatools.files import save_text
 from datatools.layout import TEST_B
+from datatools.stages import number_of_cores
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKPOINTS = {"best": "avnet_bestmodel.pth", "last": "avnet_last.pth"}
@@ -151,7 +153,7 @@ def read_answers(path: Path) -> dict[str, float]:
 def score_rows(submissions: dict[str, Path], processed: Path) -> dict[str, dict[str, dict[str, float]]]:
     """{"all" | "start" | "end": {submission: its scores}}, with the best constant answer's beside them."""
     from datatools.labels import read_truth
-    from datatools.submission import best_constant, score_table
+    from datatools.scores import best_constant, score_table
 
     truth = read_truth(processed / TEST_B.folders[0] / "truth.csv")
     answers = {name: read_answers(path) for name, path in submissions.items()}

@@ -13,8 +13,9 @@ import sys
 from dataclasses import dataclass
 from datetime import timedelta
 
-from datatools import command
-from datatools.command import UserError, number_of_cores
+from datatools import errors
+from datatools.errors import UserError
+from datatools.stages import number_of_cores
 
 STARTED_BY_TORCHRUN = "TORCHELASTIC_RUN_ID"    # torchrun sets it for the processes that it starts
 PATIENCE = timedelta(hours=1)    # with a process that is behind: the first one decodes videos while the others wait
@@ -113,7 +114,7 @@ def join(devices: list) -> World:
                                          world_size=world.size, timeout=PATIENCE)
     # DistributedDataParallel keeps the group, and with it Gloo's threads, even when both are gone for Python; a thread
     # that then gives back a tensor while the interpreter ends aborts the process (pytorch pull request 179291).
-    command.leave_at_once = True
+    errors.leave_at_once = True
     return world
 
 

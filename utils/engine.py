@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from datatools.augment import borrow, clip_generators, damage, shift_in_time, vary_look_and_sound
-from datatools.command import UserError
+from datatools.errors import UserError
 from utils.batches import Batches
 from utils.devices import autocast, autocast_dtype
 from utils.distributed import World

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from datatools.command import UserError, check_writable, run_command, save_text, write_atomic
+from datatools.errors import UserError, run_command
+from datatools.files import check_writable, save_text, write_atomic
 from utils.cli import not_negative, positive
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def evaluate(predicted: np.ndarray, truth: np.ndarray, resamples: int = 10_000, 
     """
     import numpy as np
 
-    from datatools.submission import clip_costs, clip_errors, error_table
+    from datatools.scores import clip_costs, clip_errors, error_table
 
     error = clip_errors(predicted, truth)
     return error_table(predicted, truth) | {
@@ -87,7 +88,7 @@ def compare(
     Each resample draws the same clips for both, so what makes a clip hard for both cancels out. A clip is better where
     it costs less; two answers within 1 s are equal. Raises ValueError as `clip_errors` of datatools/submission.py.
     """
-    from datatools.submission import clip_costs, clip_errors
+    from datatools.scores import clip_costs, clip_errors
 
     cost, other = clip_costs(clip_errors(predicted, truth)), clip_costs(clip_errors(against, truth))
     difference = cost - other
@@ -125,7 +126,7 @@ def worst_clips(predicted: np.ndarray, truth: np.ndarray, count: int) -> np.ndar
     """Indices of the `count` clips with the largest |error|, the largest first; equal ones in their own order."""
     import numpy as np
 
-    from datatools.submission import clip_errors
+    from datatools.scores import clip_errors
 
     return np.argsort(-np.abs(clip_errors(predicted, truth)), kind="stable")[:count]
 
@@ -252,7 +253,7 @@ def _with_interval(value: float, interval: tuple[float, float] | None, sign: str
 
 def as_text(result: dict) -> str:
     """The Markdown tables of what `evaluate_files` returns."""
-    from datatools.submission import WITHIN
+    from datatools.scores import WITHIN
 
     texts = [
         f"Truth: {result['truth']}, {result['clips']} clips. Times in seconds. Score: mean of max(0, |error| - 1 s); "
@@ -303,7 +304,7 @@ def errors_figure(names: list[str], truth: np.ndarray, found: dict[str, np.ndarr
     from matplotlib.figure import Figure
 
     from datatools.layout import CLIP_SECONDS
-    from datatools.submission import TOLERANCE, clip_errors
+    from datatools.scores import TOLERANCE, clip_errors
     from utils.plots import END_COLOUR, START_COLOUR
 
     groups = group_clips(names)["kinds"]
@@ -366,7 +367,7 @@ def evaluate_files(
     """
     import numpy as np
 
-    from datatools.submission import clip_errors
+    from datatools.scores import clip_errors
 
     paths = [submission] if against is None else [submission, against]
     if against is not None and submission.resolve() == against.resolve():

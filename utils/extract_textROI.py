@@ -12,19 +12,10 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from datatools.command import (
-    StageReport,
-    UserError,
-    array_is_whole,
-    check_writable,
-    is_current,
-    run_command,
-    run_stage,
-    save_array,
-    stage_parser,
-    sweep_temporaries,
-)
+from datatools.errors import UserError, run_command
+from datatools.files import array_is_whole, check_writable, is_current, save_array, sweep_temporaries
 from datatools.layout import CLIP_SECONDS, Clip, text_detector_path
+from datatools.stages import StageReport, run_stage, stage_parser
 
 
 def extract_clip(boxes_per_second: dict, target: Path) -> None:
@@ -36,8 +27,8 @@ def extract_clip(boxes_per_second: dict, target: Path) -> None:
 
 def extract_text_roi(data_root: Path, force: bool = False) -> StageReport:
     """Masks of all clips whose text boxes lie below `data_root`. Raises UserError."""
+    from datatools.features import ROI_HEIGHT, ROI_WIDTH
     from datatools.text_extract import read_boxes
-    from datatools.text_roi import ROI_HEIGHT, ROI_WIDTH
 
     if not data_root.is_dir():
         raise UserError(f"{data_root}: no such folder (--data_root).")

@@ -13,8 +13,10 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from datatools.command import StageReport, array_is_whole, is_current, run_command, run_stage, save_array, stage_parser
+from datatools.errors import run_command
+from datatools.files import array_is_whole, is_current, save_array
 from datatools.layout import CLIP_SECONDS, find_raw_clips, prepare_save_root
+from datatools.stages import StageReport, run_stage, stage_parser
 
 
 def extract_clip(source: Path, frames_path: Path, video_path: Path) -> None:

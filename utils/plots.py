@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datatools.command import write_atomic
+from datatools.files import write_atomic
 
 TRUE_COLOUR, FOUND_COLOUR = "#1a9850", "#d73027"
 START_COLOUR, END_COLOUR = "#4575b4", "#f46d43"

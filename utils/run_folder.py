@@ -16,7 +16,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from datatools.command import UserError, save_text, write_atomic
+from datatools.errors import UserError
+from datatools.files import save_text, write_atomic
 
 BEST, LAST = "avnet_bestmodel.pth", "avnet_last.pth"   # the reference's spelling, in epoch files too
 SAVING = "avnet_saving.pth"      # until it gets its names

@@ -10,7 +10,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from datatools.command import UserError, check_writable, number_of_cores
+from datatools.errors import UserError
+from datatools.files import check_writable
+from datatools.stages import number_of_cores
 from utils.cli import Parser, parse_with_preset
 
 NUM_FOLDS = 7    # as many as there are values of --data_seed with different validation clips
@@ -140,7 +142,7 @@ def on_devices(net, devices: list, world=None):
 
 def inputs_read(network: type, args) -> tuple[str, ...]:
     """The network's inputs that lie in files, without those of --without. Raises UserError where none is left."""
-    from datatools.dataset import SHAPES
+    from datatools.features import SHAPES
 
     left = tuple(name for name in network.inputs if name in SHAPES and name not in args.without)
     if not left:
@@ -160,9 +162,11 @@ def infer(network: type, args) -> int:
     """Write the submission for one folder (or one part of the labelled clips) with a checkpoint's weights."""
     from tqdm import tqdm
 
-    from datatools.dataset import ClipDataset, check_features, labelled_clips, unlabelled_clips
+    from datatools.clips import check_features, labelled_clips, unlabelled_clips
+    from datatools.dataset import ClipDataset
     from datatools.layout import TEST_B
-    from datatools.submission import score_table, write_predictions, write_submission
+    from datatools.scores import score_table
+    from datatools.submission import write_predictions, write_submission
     from utils import run_folder
     from utils.batches import Batches
     from utils.checkpoint import check_network, load_checkpoint, load_weights

@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from datatools.command import UserError, check_writable, number_of_cores, sweep_temporaries
+from datatools.errors import UserError
+from datatools.files import check_writable, sweep_temporaries
+from datatools.stages import number_of_cores
 from utils import run_folder
 from utils.run_folder import BEST, LAST
 
@@ -63,7 +65,8 @@ def train(network: type, loss: Callable, args, sizes: dict) -> int:
     """
     import torch
 
-    from datatools.dataset import ClipDataset, decode_missing_frames
+    from datatools.clips import decode_missing_frames
+    from datatools.dataset import ClipDataset
     from utils import distributed
     from utils.batches import Batches
     from utils.devices import instruction_set, precision
@@ -166,7 +169,7 @@ def run_epochs(network, loss, args, training, best, loaders, fixed, log, world, 
     import torch
     from tqdm import tqdm
 
-    from datatools.submission import score_table
+    from datatools.scores import score_table
     from utils.engine import StepSettings, epoch_batches, predict_all, train_epoch
 
     folder = args.save_prefix
@@ -330,7 +333,7 @@ def describe_position(training) -> str:
 
 def checked_parts(args, inputs: tuple[str, ...]) -> dict:
     """The training and the validation clips, after every label and feature file was checked."""
-    from datatools.dataset import labelled_clips
+    from datatools.clips import labelled_clips
 
     parts = labelled_clips(args.data_root, args.train_folders, args.label_files, args.data_seed, inputs)
     for name, part in parts.items():
@@ -405,7 +408,8 @@ def read_resumable(path: Path, network: type, args) -> dict:
 
 def write_out_of_fold(prefix: Path, folders: list[Path]) -> dict[str, float]:
     """out_of_fold.csv (a submission) and its score table, from the validation answers of every fold."""
-    from datatools.submission import score_table, write_submission
+    from datatools.scores import score_table
+    from datatools.submission import write_submission
 
     predicted: dict[str, float] = {}
     truth: dict[str, float] = {}

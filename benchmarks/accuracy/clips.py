@@ -10,7 +10,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from datatools.command import UserError, check_writable, run_stage, save_text
+from datatools.errors import UserError
+from datatools.files import check_writable, save_text
+from datatools.stages import run_stage
 from datatools.synth import render_clip
 from datatools.synth_plan import CASES, FAMILIES, ClipPlan, plan_clip
 
@@ -151,7 +153,7 @@ def damage_clip(source: Path, target: Path, damage: str) -> None:
     import av
     import imageio_ffmpeg
 
-    from datatools.command import write_atomic
+    from datatools.files import write_atomic
 
     with av.open(str(source)) as container:
         rate = container.streams.audio[0].rate

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from datatools.layout import CLIP_SECONDS, Clip
-from datatools.submission import best_constant, clip_costs
+from datatools.scores import best_constant, clip_costs
 
 MFCC_RATE = 22_050 / 512       # steps a second
 FINGERPRINT_RATE = 5_512       # Hz; its bands lie below 2 kHz

@@ -27,9 +27,11 @@ if __package__ in (None, ""):
 from benchmarks.accuracy import clips, rivals
 from benchmarks.accuracy.clips import CLIP_CASES, SEASON_CASES, Sizes
 from benchmarks.preprocessing import machine
-from datatools.command import UserError, number_of_cores, run_command, save_text
+from datatools.errors import UserError, run_command
+from datatools.files import save_text
 from datatools.labels import read_truth, strip_suffix
 from datatools.layout import Clip
+from datatools.stages import number_of_cores
 from datatools.submission import read_submission, write_submission
 from datatools.synth_plan import FAMILIES
 from fuse.stack import MIN_CLIPS

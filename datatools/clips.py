@@ -1,0 +1,173 @@
+"""Which processed clips there are, what is known of them, and whether their features are well.
+
+    clip_set = labelled_clips(root, folders, label_files, data_seed=0)["train"]
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import joblib
+import numpy as np
+
+from datatools.errors import UserError
+from datatools.features import MFCC_STEPS_PER_SECOND, MOST_SECONDS, NUM_MFCC, SHAPES, extract_frames
+from datatools.files import save_array
+from datatools.labels import Label, doubled_labels, read_labels, split_labels
+from datatools.layout import CLIP_SECONDS, Clip, check_unique
+from datatools.stages import number_of_cores
+
+MOST_PROBLEMS = 40       # lines shown at once
+REMEDIES = {
+    "mfcc": "Run utils/extract_audio.py",
+    "frames": "Run utils/extract_video.py",
+    "text_roi": "Run datatools/text_extract.py, then utils/extract_textROI.py",
+}
+
+
+@dataclass(frozen=True)
+class ClipSet:
+    """Clips in order, and the boundary of each in seconds, shape (N,); None where no truth is known."""
+
+    clips: list[Clip]
+    seconds: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+
+def find_processed(root: Path, folder: str) -> list[Clip]:
+    """Clips of which anything processed lies in `root/folder`, sorted by name. Raises UserError where none does."""
+    where = root / folder
+    if not where.is_dir():
+        raise UserError(f"{where}: no such folder. Run the preprocessing commands with --save_root {root}, or name "
+                        "another folder.")
+    names = set()
+    for path in where.iterdir():
+        for ending in ("_mfcc.npy", "_frames.npy", ".mp4"):
+            if path.name.endswith(ending) and not path.name.startswith("."):
+                names.add(path.name.removesuffix(ending))
+    if not names:
+        raise UserError(f"{where}: no processed clips in it (<name>_mfcc.npy, <name>_frames.npy). Run the "
+                        "preprocessing commands first.")
+    return [Clip(folder, name) for name in sorted(names)]
+
+
+def unlabelled_clips(root: Path, folder: str) -> ClipSet:
+    """All clips of one folder, for inference. Raises UserError where a name tells neither start nor end."""
+    clips = find_processed(root, folder)
+    for clip in clips:
+        _ = clip.kind   # raises before any work is done
+    return ClipSet(clips, None)
+
+
+def resolve_label_file(root: Path, path: str) -> Path:
+    """A label file as given: below the processed root, or a path of its own."""
+    below = root / path
+    return below if below.exists() or not Path(path).exists() else Path(path)
+
+
+def labelled_clips(
+    root: Path, folders: list[str], label_files: list[str], data_seed: int, inputs: tuple[str, ...] = ()
+) -> dict[str, ClipSet]:
+    """{"train": ..., "val": ...} of the clips that the label files name, split as the reference splits.
+
+    Raises UserError that tells everything that does not fit at once: bad label lines, labels without a clip, clips
+    without a label or with two, labels beyond the clip, and of the `inputs` every missing or damaged file.
+    """
+    problems: list[str] = []
+    labels: list[Label] = []
+    for path in label_files:
+        try:
+            labels += read_labels(resolve_label_file(root, path))
+        except UserError as error:
+            problems.append(str(error))
+    clips = [clip for folder in folders for clip in find_processed(root, folder)]
+    check_unique(clips)
+    by_name = {clip.name: clip for clip in clips}
+    problems += doubled_labels(labels)
+    problems += [f"{lab.place}: {lab.name} has a label, but no such clip is in {', '.join(folders)}"
+                 for lab in labels if lab.name not in by_name]
+    problems += [f"{lab.place}: {lab.name} is labelled {lab.seconds:g} s, beyond the {CLIP_SECONDS} s of a clip"
+                 for lab in labels if lab.seconds > CLIP_SECONDS]
+    if labels:   # else every clip would be told as unlabelled, behind the one real cause
+        known = {label.name for label in labels}
+        problems += [f"{clip.folder}/{clip.name}: no label in {', '.join(label_files)}"
+                     for clip in clips if clip.name not in known]
+    there = [label for label in labels if label.name in by_name]
+    problems += feature_problems(root, [by_name[label.name] for label in there], inputs, there)
+    raise_problems(f"{root}: labels and clips do not fit together", problems)
+    parts = split_labels(labels, data_seed)
+    return {
+        name: ClipSet([by_name[lab.name] for lab in part], np.array([lab.seconds for lab in part], dtype=np.float32))
+        for name, part in zip(("train", "val"), parts, strict=True)
+    }
+
+
+def raise_problems(title: str, problems: list[str]) -> None:
+    """Raise one UserError that lists `problems`, if there are any."""
+    if problems:
+        more = [f"and {len(problems) - MOST_PROBLEMS} more"] if len(problems) > MOST_PROBLEMS else []
+        lines = "\n  ".join(problems[:MOST_PROBLEMS] + more)
+        raise UserError(f"{title}, {len(problems)} problems:\n  {lines}")
+
+
+def check_features(root: Path, clip_set: ClipSet, inputs: tuple[str, ...]) -> None:
+    """Raise UserError that lists every missing, unreadable or misshapen feature file that a network wants."""
+    raise_problems(f"{root}: features are missing or damaged", feature_problems(root, clip_set.clips, inputs))
+
+
+def feature_problems(
+    root: Path, clips: list[Clip], inputs: tuple[str, ...], labels: list[Label] | None = None
+) -> list[str]:
+    """One line for every feature file whose header is not as expected, and for every label beyond its clip's sound."""
+    problems = []
+    for i, clip in enumerate(clips):
+        for name in inputs:
+            problem = _check_one(root, clip, name)
+            if problem:
+                problems.append(problem)
+            elif name == "mfcc" and labels:
+                duration = np.load(clip.mfcc(root), mmap_mode="r").shape[1] / MFCC_STEPS_PER_SECOND
+                if labels[i].seconds > duration:
+                    problems.append(f"{labels[i].place}: {clip.name} is labelled {labels[i].seconds:.2f} s, but its "
+                                    f"sound ends at {duration:.2f} s. Correct the label.")
+    return problems
+
+
+def _check_one(root: Path, clip: Clip, name: str) -> str | None:
+    path = getattr(clip, name)(root)
+    if name == "frames" and not path.exists() and clip.video(root).exists():
+        return None   # the 1 fps video is read instead
+    if not path.exists():
+        return f"{path}: missing. {REMEDIES[name]}."
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        return f"{path}: no readable .npy file ({error}). Delete it, then: {REMEDIES[name]}."
+    if name == "mfcc":
+        most = MOST_SECONDS * MFCC_STEPS_PER_SECOND + 1
+        if array.ndim != 2 or array.shape[0] != NUM_MFCC or array.shape[1] == 0:
+            return f"{path}: shape {array.shape}, expected ({NUM_MFCC}, steps). Delete it, then: {REMEDIES[name]}."
+        if array.shape[1] > most:
+            return (f"{path}: {array.shape[1] / MFCC_STEPS_PER_SECOND:.1f} s of sound, a clip has at most "
+                    f"{CLIP_SECONDS} s. Cut the clip.")
+    elif array.shape != SHAPES[name]:
+        return f"{path}: shape {array.shape}, expected {SHAPES[name]}. Delete it, then: {REMEDIES[name]}."
+    if array.dtype.kind not in "fiub":
+        return f"{path}: holds {array.dtype}, expected numbers. Delete it, then: {REMEDIES[name]}."
+    return None
+
+
+def decode_missing_frames(root: Path, clips: list[Clip]) -> int:
+    """Write _frames.npy for the clips that have a 1 fps video alone, so that no epoch decodes it; returns how many.
+
+    Raises UserError where a video cannot be decoded, OSError where the folder cannot be written.
+    """
+    missing = [clip for clip in clips if not clip.frames(root).exists() and clip.video(root).exists()]
+    jobs = (joblib.delayed(_decode_frames)(clip.video(root), clip.frames(root)) for clip in missing)
+    joblib.Parallel(n_jobs=min(number_of_cores(), max(1, len(missing))))(jobs)
+    return len(missing)
+
+
+def _decode_frames(video: Path, target: Path) -> None:
+    save_array(target, extract_frames(video))

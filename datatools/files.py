@@ -1,0 +1,105 @@
+"""Files that are whole or not there: written under a temporary name, then renamed.
+
+    with write_atomic(Path("clip_mfcc.npy")) as temporary:
+        ...
+"""
+
+import contextlib
+import os
+import platform
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from datatools.errors import UserError, describe_os_error
+
+
+def _temporary(path: Path) -> Path:
+    """A name beside `path` that tells which process of which machine writes it; short, even where that is long."""
+    return path.with_name(f".tmp-{os.getpid()}@{platform.node()}-{uuid.uuid4().hex[:8]}{path.suffix}")
+
+
+def sweep_temporaries(folder: Path) -> None:
+    """Remove, anywhere below `folder`, what processes of this machine left half written when they were killed."""
+    for path in folder.rglob(".tmp-*"):
+        process, _, rest = path.name.removeprefix(".tmp-").partition("@")
+        if process.isdigit() and rest.startswith(platform.node() + "-") and not _is_alive(int(process)):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass        # somebody else's
+    return True
+
+
+@contextlib.contextmanager
+def write_atomic(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; on success rename it to `path`, on any error remove it.
+
+    The temporary name keeps the suffix, because encoders choose the container by it.
+    """
+    path = Path(path)
+    temporary = _temporary(path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        # Name the file that the user knows, not the temporary one.
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_array(path: Path, array) -> None:
+    """Write `array` as .npy under a temporary name, then rename."""
+    import io
+
+    import numpy as np
+
+    # Through memory: np.save into a file reports a full disk without an error number, so that nobody knows what it was.
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    with write_atomic(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+
+
+def array_is_whole(path: Path, dtype: str, shape: tuple[int | None, ...]) -> bool:
+    """Whether `path` is a readable .npy of this type and shape (None: any length above 0). Reads its header only."""
+    import numpy as np
+
+    try:
+        array = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return False
+    if array.dtype != dtype or array.ndim != len(shape):
+        return False
+    return all(have > 0 if want is None else have == want for have, want in zip(array.shape, shape, strict=True))
+
+
+def is_current(result: Path, source: Path) -> bool:
+    """Whether `result` exists and is not older than `source`."""
+    return result.is_file() and result.stat().st_mtime_ns >= source.stat().st_mtime_ns
+
+
+def save_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 under a temporary name, then rename."""
+    with write_atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def check_writable(folder: Path) -> None:
+    """Create `folder` where needed and prove that a file can be written in it. Raises UserError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = _temporary(folder / "probe")
+        try:
+            probe.write_bytes(b"\0" * 4096)
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(describe_os_error(OSError(error.errno, error.strerror, str(folder)))) from error

@@ -1,22 +1,21 @@
 """Train AVTDist, or infer with --weights.
 
     python avt_dist_main.py --data_root data/processed --save_prefix work_dir/avt_dist
-    python avt_dist_main.py --data_root data/processed --save_prefix work_dir/avt_dist \
+    python avt_dist_main.py --data_root data/processed --save_prefix work_dir/avt_dist \\
         --weights work_dir/avt_dist/avnet_bestmodel.pth
 """
 
 from datatools.errors import run_command
-from utils.cli import training_parser
-from utils.runner import run
+from utils.cli import boundary_command
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = training_parser(__doc__, batch_size=16, standardise=True)
-    parser.parse_known_args(argv)   # --help and mistakes answer before torch is imported
+    # First, so that --help and mistakes answer before torch is imported.
+    command = boundary_command(__doc__, argv, batch_size=16)
     from models.avt_dist import AVTDist, distribution_loss
-    from models.losses import step_loss
+    from utils.boundary_command import run
 
-    return run(AVTDist, distribution_loss, step_loss, parser, argv)
+    return run(AVTDist, distribution_loss, command)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,22 @@
 """Train AVTNetYOLT, or infer with --weights.
 
     python avt_yolt_main.py --data_root data/processed --save_prefix work_dir/AVTNet_YOLT
-    python avt_yolt_main.py --data_root data/processed --save_prefix work_dir/AVTNet_YOLT \
+    python avt_yolt_main.py --data_root data/processed --save_prefix work_dir/AVTNet_YOLT \\
         --weights work_dir/AVTNet_YOLT/avnet_bestmodel.pth
 """
 
 from datatools.errors import run_command
-from utils.cli import training_parser
-from utils.runner import run
+from utils.cli import boundary_command
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = training_parser(__doc__, batch_size=21, standardise=False)
-    parser.parse_known_args(argv)   # --help and mistakes answer before torch is imported
+    # First, so that --help and mistakes answer before torch is imported.
+    command = boundary_command(__doc__, argv, batch_size=21, if_normal=False)
     from models.avtnet_yolt import AVTNetYOLT
-    from models.losses import step_loss, yolt_loss
+    from models.losses import yolt_loss
+    from utils.boundary_command import run
 
-    return run(AVTNetYOLT, yolt_loss, step_loss, parser, argv)
+    return run(AVTNetYOLT, yolt_loss, command)
 
 
 if __name__ == "__main__":

@@ -292,7 +292,6 @@ def start_training(net, device, *, lr: float = LR, schedule: str = "warmup_cosin
                    max_epoch: int = 64, channels_last: bool = False, compiled: bool = False):
     """As utils/training.py builds it; bfloat16, where asked for, needs no loss scaling."""
     import torch
-
     from utils.engine import Training, learning_rate_factor
     from utils.runner import on_devices
 
@@ -313,10 +312,11 @@ def start_training(net, device, *, lr: float = LR, schedule: str = "warmup_cosin
 def timed_steps(training, batches, groups: list[list[int]], settings, *, loss=None, warm: int = 0,
                 most_seconds: float = float("inf")) -> list[tuple[float, float]]:
     """(seconds, of which waiting for data) of each step after the first `warm`, as far as `most_seconds` reach."""
+    from utils.engine import train_epoch
+
     from models.avtnet import AVTNet
     from models.losses import regression_loss
     from utils.distributed import World
-    from utils.engine import train_epoch
 
     marks = [(time.perf_counter(), batches.waited)]
 
@@ -399,9 +399,9 @@ def loading_table(root: Path, clip_set) -> None:
 def step_table(root: Path, clip_set, device, sizes: dict, steps: int) -> None:
     """Seconds a clip of a training step; the ways take turns."""
     import torch
+    from utils.engine import StepSettings
 
     from models.avtnet import AVTNet
-    from utils.engine import StepSettings
 
     operations = step_operations(sizes)
     lists = rotating(len(clip_set), BATCH_SIZE, 1 + steps)
@@ -455,10 +455,10 @@ def train_a_little(net, root: Path, clip_set, device, steps: int) -> None:
     A few steps of the whole network, then the head alone on the features of all clips.
     """
     import torch
+    from utils.engine import StepSettings
 
     from models.avtnet import AVTNet, weigh_steps
     from models.losses import regression_loss
-    from utils.engine import StepSettings
 
     for module in net.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
@@ -487,14 +487,15 @@ def train_a_little(net, root: Path, clip_set, device, steps: int) -> None:
 def infer_table(root: Path, clip_set, device, sizes: dict, weights: Path | None, train_steps: int) -> None:
     """Seconds a clip of inference, and how far the answers are from float32's."""
     import torch
+    from utils.engine import predict
 
     from models.avtnet import AVTNet
-    from utils.engine import predict
 
     torch.manual_seed(0)
     if weights:
-        from utils.checkpoint import check_network, load_checkpoint, load_weights
         from utils.runner import build_network
+
+        from utils.checkpoint import check_network, load_checkpoint, load_weights
 
         content = load_checkpoint(weights)
         check_network(weights, content, "AVTNet")
@@ -567,8 +568,9 @@ def demo_preset():
 
 def waiting_table(root: Path, clip_set, device, sizes: dict, steps: int) -> None:
     """Share of an epoch that waits for data, and its clips a second, end to end."""
-    from models.avtnet import AVTNet
     from utils.engine import StepSettings
+
+    from models.avtnet import AVTNet
 
     args, small, small_loss = demo_preset()
     small_settings = StepSettings(args.use_amp, args.clip_grad, args.shift, args.vary)
@@ -603,10 +605,10 @@ def curves_table(root: Path, device, epochs: int, seeds: list[int]) -> None:
     import math
 
     import torch
+    from utils.engine import StepSettings, epoch_batches, predict_all, train_epoch
 
     from models.avtnet import AVTNet
     from utils.distributed import World
-    from utils.engine import StepSettings, epoch_batches, predict_all, train_epoch
 
     args, sizes, loss = demo_preset()
     parts = labelled_parts(root)
@@ -782,7 +784,6 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     import torch
-
     from utils.runner import choose_devices
 
     tables = ["gpu"] if args.gpu else args.only or TABLES

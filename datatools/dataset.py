@@ -66,6 +66,10 @@ class ClipDataset:
     def __len__(self) -> int:
         return len(self.clip_set)
 
+    def name_of(self, index: int) -> str:
+        """The clip at a place of the set."""
+        return self.clip_set.clips[index].name
+
     def batch(self, indices: list[int], pinned: bool = False) -> dict[str, torch.Tensor]:
         """The clips at these places; `pinned` memory is copied to a GPU while it computes. Raises UserError."""
         clips = [self.clip_set.clips[index] for index in indices]

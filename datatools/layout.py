@@ -4,6 +4,7 @@
         clip.mfcc(Path("data/processed"))     # data/processed/data_A/train/<name>_mfcc.npy
 """
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,12 @@ def text_boxes_path(root: Path, split_name: str) -> Path:
 def text_detector_path(root: Path) -> Path:
     """JSON: which detector made every text box below this root."""
     return root / "ocr_text_detector.json"
+
+
+def recorded_text_detector(root: Path) -> str | None:
+    """Name of the detector that made the text boxes below `root`; None where that is not recorded."""
+    path = text_detector_path(root)
+    return json.loads(path.read_text(encoding="utf-8"))["name"] if path.exists() else None
 
 
 def split_of_folder(folder: str) -> str:

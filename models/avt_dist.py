@@ -187,6 +187,11 @@ class AVTDist(nn.Module):
         )
         self.register_buffer("interval_scale", torch.ones(()))     # spreads that the truth is off; set by validation
 
+    @property
+    def frame_net(self) -> nn.Module:
+        """The part that looks at single pictures."""
+        return self.video_net.frame_net
+
     def forward(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor, kind: Tensor | None = None) -> dict[str, Tensor]:
         present = torch.stack([varies(mfcc), varies(frames), varies(text_roi)], 1)                      # (B, 3)
         if kind is None:

@@ -48,6 +48,11 @@ class AudioVisualText(nn.Module):
         self.time_head = TimeHead(reads_time=sharpness > 0)
         self.sharpness = sharpness
 
+    @property
+    def frame_net(self) -> nn.Module:
+        """The part that looks at single pictures."""
+        return self.video_net.frame_net
+
     def fuse(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor) -> Tensor:
         """Both features, joined. -> (B, 4 * hidden, 200)."""
         return self.dropout(self.se(torch.cat([self.video_net(frames, text_roi), self.audio_net(mfcc)], 1)))

@@ -1,12 +1,10 @@
 """Losses and the competition's score; the one place that divides seconds by the clip's length."""
 
-import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, l1_loss, smooth_l1_loss
+from torch.nn.functional import l1_loss, smooth_l1_loss
 
 CLIP_SECONDS = 200   # s; the networks answer with a share of this
 CELLS = 20           # AVTNet_YOLT cuts a clip into this many cells
-STEP_SPREAD = 1.5    # s; deviation of the bell that step_loss puts around the boundary
 TOLERANCE = 1.0      # s; an error up to this costs nothing in the competition
 
 
@@ -34,19 +32,6 @@ def yolt_loss(outputs: dict[str, Tensor], seconds: Tensor) -> Tensor:
         cell_seconds = CLIP_SECONDS / CELLS
         loss = loss + l1_loss(cell_seconds * fine[right], cell_seconds * (CELLS * share - cell)[right])
     return loss
-
-
-def step_loss(outputs: dict[str, Tensor], seconds: Tensor) -> Tensor:
-    """How far the evidence of the steps points from the boundary: an addition for small data sets, not the reference's.
-
-    outputs["steps"] (B, K, 200), what a head sees of each second before its linear layers; seconds (B,). Cross-entropy
-    between their softmax over time and a bell around the boundary. One number a clip tells a network little about
-    where to look; this tells it.
-    """
-    steps = outputs["steps"].float()
-    centres = torch.arange(steps.shape[2], device=steps.device) + 0.5                     # s
-    target = torch.softmax(-((centres - seconds[:, None]) / STEP_SPREAD) ** 2 / 2, 1)     # (B, 200)
-    return cross_entropy(steps.flatten(0, 1), target.repeat_interleave(steps.shape[1], 0))
 
 
 def competition_score(predicted: Tensor, truth: Tensor) -> Tensor:

@@ -5,6 +5,7 @@
 With SAVE_EVERY_STEP in its environment it saves its position after every step.
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -13,15 +14,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from datatools.errors import run_command
-from models.losses import CLIP_SECONDS, regression_loss, step_loss
-from utils.cli import training_parser
-from utils.distributed import World
-from utils.engine import StepSettings, Training, train_epoch
-from utils.runner import run
+from models.losses import CLIP_SECONDS, regression_loss
+from utils import fit, step
+from utils.batches import Batches
+from utils.boundary_command import run
+from utils.cli import boundary_command
+from utils.fit import Run, train_epoch
+from utils.settings import FitSettings
+from utils.step import Recipe, Training
+from utils.stop import Stop
+from utils.task import Task, Validation
 
 # ---------------------------------------------------------------- one epoch, without files
 
@@ -37,11 +44,16 @@ class Product(nn.Module):
         return {"out": x * self.weight}
 
 
-class Numbers:
+class Numbers(Batches):
     """Batches of numbers x, whose truth is 3 x."""
 
     def __init__(self, values):
         self.values = torch.tensor(values)
+        self.waited = 0.0
+        self.dataset = self
+
+    def __len__(self):
+        return len(self.values)
 
     def name_of(self, index):
         return f"clip{index}"
@@ -63,8 +75,47 @@ def new_training(net, optimizer=None, schedule=lambda _: 1, **more):
                     schedule=torch.optim.lr_scheduler.LambdaLR(optimizer, schedule), **more)
 
 
-def one_epoch(training, groups, numbers, loss=squared_error, stop=lambda: False, after_step=lambda _: None, **settings):
-    return train_epoch(training, ("x",), loss, groups, numbers, StepSettings(**settings), World(), stop, after_step)
+class Told:
+    """A log that keeps its lines."""
+
+    def __init__(self):
+        self.lines = []
+
+    def line(self, message):
+        self.lines.append(message)
+
+
+class Bar(contextlib.nullcontext):
+    """In a progress bar's place: calls a function when each step is done."""
+
+    def __init__(self, after_step):
+        super().__init__(self)
+        self.update = after_step
+
+    def set_postfix_str(self, *_, **__):
+        pass
+
+
+class StopWhen(Stop):
+    """Asks for the end where a function says so."""
+
+    def __init__(self, asked):
+        super().__init__()
+        self.asked = asked
+
+
+def one_epoch(training, groups, numbers, loss=squared_error, stop=lambda: False, after_step=lambda _: None,
+              told=None, **settings):
+    """Train on `groups` of batches of numbers; whether the epoch was finished. `told` gets the lines of the log."""
+    told = told or Told()
+    task = Task("Product", ("x",), build=None, validate=lambda *_: Validation({}),
+                loss=lambda outputs, batch: loss(outputs, batch["seconds"]))
+    recipe = Recipe(task, tell=told.line, **settings)
+    run = Run(task, FitSettings(), recipe, told, numbers, numbers)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit, "epoch_groups", lambda *_: groups)
+        patch.setattr(fit, "progress_bar", lambda *_: Bar(after_step))
+        return train_epoch(run, training, StopWhen(stop)).finished
 
 
 # ---------------------------------------------------------------- whole trainings, with files
@@ -77,15 +128,14 @@ class SmallNet(nn.Module):
 
     def __init__(self, hidden: int = 6, standardise: bool = False):
         super().__init__()
-        self.video_net = nn.Module()
-        self.video_net.frame_net = nn.Linear(3, hidden)
+        self.frame_net = nn.Linear(3, hidden)
         self.norm = nn.BatchNorm1d(20 + hidden + 1)
         self.drop = nn.Dropout(0.3)
         self.steps = nn.Conv1d(20 + hidden + 1, 1, 3, padding=1)
         self.time = nn.Linear(200, 1)
 
     def forward(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor) -> dict[str, Tensor]:
-        seen = self.video_net.frame_net(frames[:, :, 30, 40].float() / 255).transpose(1, 2)     # (B, hidden, 200)
+        seen = self.frame_net(frames[:, :, 30, 40].float() / 255).transpose(1, 2)     # (B, hidden, 200)
         read = text_roi[:, :, 10, 10:20].float().mean(2).unsqueeze(1)                           # (B, 1, 200)
         heard = mfcc[:, :, :8600].unflatten(2, (200, 43))[..., 0]                               # (B, 20, 200)
         steps = self.steps(self.drop(self.norm(torch.cat([heard, seen, read], 1))))             # (B, 1, 200)
@@ -108,20 +158,18 @@ def small_flags(processed: Path, folder: Path, *more) -> list[str]:
 
 def train_small(argv: list[str] | None = None, network: type = SmallNet) -> int:
     """An entry script's main, for a small network."""
-    return run(network, regression_loss, step_loss, training_parser(__doc__, batch_size=2, standardise=False), argv)
+    return run(network, regression_loss, boundary_command(__doc__, argv, batch_size=2, if_normal=False))
 
 
 def at_step(monkeypatch, places: dict) -> None:
     """Call a function within the steps (epoch, step) of trainings in this process, before the gradient is made."""
-    from utils import engine
+    seed_of = step.step_seed
 
-    seed_of = engine.step_seed
+    def seed_then_call(seed, epoch, number, rank):
+        places.get((epoch, number), lambda: None)()
+        return seed_of(seed, epoch, number, rank)
 
-    def seed_then_call(seed, epoch, step, rank):
-        places.get((epoch, step), lambda: None)()
-        return seed_of(seed, epoch, step, rank)
-
-    monkeypatch.setattr(engine, "step_seed", seed_then_call)
+    monkeypatch.setattr(step, "step_seed", seed_then_call)
 
 
 def stop_within(monkeypatch, *places: tuple[int, int]) -> None:
@@ -142,7 +190,5 @@ def equal(a, b) -> bool:
 
 if __name__ == "__main__":
     if "SAVE_EVERY_STEP" in os.environ:
-        from utils import training
-
-        training.SAVE_MINUTES, training.CLOCK_STEPS = 0.0, 1
+        fit.SAVE_MINUTES, fit.CLOCK_STEPS = 0.0, 1
     run_command(train_small)

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from datatools.errors import run_command
-from models.losses import regression_loss, step_loss
-from utils.cli import training_parser
-from utils.runner import run
+from models.losses import regression_loss
+from utils.boundary_command import run
+from utils.cli import boundary_command
 
 PAUSE = float(os.environ.get("SMALL_PAUSE", 0))     # s that each batch of the training takes longer: time to be stopped
 
@@ -32,8 +32,6 @@ class SmallNet(nn.Module):
 
     def __init__(self, standardise: bool = False, noisy: bool = False):
         super().__init__()
-        self.video_net = nn.Module()
-        self.video_net.frame_net = nn.Identity()
         self.conv = nn.Conv1d(24, 8, 5, padding=2)
         self.noise = nn.Sequential(nn.BatchNorm1d(8), nn.Dropout(0.3)) if noisy else nn.Identity()
         self.head = nn.Linear(8 * 200, 1)
@@ -55,10 +53,9 @@ class SmallNet(nn.Module):
 
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
-    parser = training_parser(__doc__, batch_size=5, standardise=False)
     while argv:
         end = argv.index("--then") if "--then" in argv else len(argv)
-        code = run(SmallNet, regression_loss, step_loss, parser, argv[:end])
+        code = run(SmallNet, regression_loss, boundary_command(__doc__, argv[:end], batch_size=5, if_normal=False))
         if code:
             return code
         argv = argv[end + 1:]

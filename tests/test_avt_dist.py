@@ -14,7 +14,7 @@ from datatools.errors import UserError
 from datatools.submission import read_submission
 from models.avt_dist import AVTDist, FrameSteps, bell, distribution_loss, expected_seconds, places, varies, weight_near
 from models.clip_facts import inside, layout, novelty, relative, returns, rhythm, scenes
-from utils.training import calibrate
+from utils.boundary import calibrate
 
 SMALL = {"channels": 16, "frame_channels": (4, 8), "text_channels": (4, 8), "sound_channels": 8, "dilations": (1, 2)}
 

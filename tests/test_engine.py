@@ -23,6 +23,7 @@ from engine_helpers import (
     Numbers,
     Product,
     SmallNet,
+    Told,
     at_step,
     equal,
     new_training,
@@ -37,11 +38,12 @@ from torch import nn
 import avt_main
 from datatools.errors import UserError, run_command
 from datatools.submission import read_submission
-from utils import run_folder
+from utils import boundary
+from utils.boundary import read_validation
 from utils.checkpoint import load_checkpoint, read_file, save_content
-from utils.engine import epoch_batches
-from utils.run_folder import checkpoints_by_age, read_records, read_validation, save_checkpoints
-from utils.training import Stop
+from utils.fit import epoch_batches
+from utils.run_folder import checkpoints_by_age, read_records, save_checkpoints
+from utils.stop import Stop
 
 STOPPED = 128 + signal.SIGTERM
 
@@ -49,8 +51,8 @@ STOPPED = 128 + signal.SIGTERM
 @pytest.fixture(autouse=True)
 def draw(monkeypatch):
     """Pictures cost more than these trainings; gives the function that draws them."""
-    draws = run_folder.draw
-    monkeypatch.setattr(run_folder, "draw", lambda *_: None)
+    draws = boundary.draw
+    monkeypatch.setattr(boundary, "draw", lambda *_: None)
     return draws
 
 
@@ -63,7 +65,7 @@ def undisturbed(shared_processed, tmp_path_factory):
         if more not in folders:
             folders[more] = tmp_path_factory.mktemp("undisturbed") / "run"
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(run_folder, "draw", lambda *_: None)
+                patch.setattr(boundary, "draw", lambda *_: None)
                 assert train_small(small_flags(shared_processed, folders[more], *more)) == 0
         return folders[more]
 
@@ -140,7 +142,7 @@ def real(few, tiny_preset, tmp_path_factory):
     argv = [str(word) for word in argv]
     folder = tmp_path_factory.mktemp("real") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_folder, "draw", lambda *_: None)
+        patch.setattr(boundary, "draw", lambda *_: None)
         assert avt_main.main([*argv, str(folder)]) == 0
     return argv, last(folder)
 
@@ -265,7 +267,7 @@ def stopped(shared_processed, tmp_path_factory):
     """A training of six epochs stopped in the sixth, so that every kind of checkpoint is there."""
     folder = tmp_path_factory.mktemp("stopped") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_folder, "draw", lambda *_: None)
+        patch.setattr(boundary, "draw", lambda *_: None)
         stop_within(patch, (5, 1))
         argv = small_flags(shared_processed, folder, "--max_epoch", 6, "--keep_last", 3)
         assert train_small(argv) == STOPPED
@@ -453,14 +455,14 @@ def test_a_step_that_is_not_finite_changes_nothing_and_the_next_goes_on(what):
         numbers, more = Numbers([*NUMBERS[:2], math.nan, *NUMBERS[3:]]), {}
     else:
         numbers, more = Numbers(NUMBERS), {"loss": gradient_not_finite_of(2)}
-    training, states = normed_training(), []
-    one_epoch(training, [[[0, 1]], [[2, 3]], [[4, 5]]], numbers, **more,
+    training, states, told = normed_training(), [], Told()
+    one_epoch(training, [[[0, 1]], [[2, 3]], [[4, 5]]], numbers, **more, told=told,
               after_step=lambda _: states.append(without_place(training)))
     assert equal(states[0], states[1]) and not equal(states[1], states[2])
-    assert len(training.skipped) == 1
+    line, = told.lines
     named = "clip2 (features that are not finite)" if what == "loss" else "clip2, clip3"
-    assert training.skipped[0].startswith(f"epoch 0, step 1: {what} ") and training.skipped[0].endswith(named)
-    assert training.schedule.last_epoch == 3 and training.num_clips == 4 and training.bad_steps == 0
+    assert line.startswith(f"left out: epoch 0, step 1: {what} ") and line.endswith(named)
+    assert training.schedule.last_epoch == 3 and training.num_clips == 4 and training.bad == []
 
     undisturbed = normed_training()         # the good steps alone, at the same learning rates
     one_epoch(undisturbed, [[[0, 1]]], Numbers(NUMBERS))
@@ -494,9 +496,9 @@ def test_bad_steps_in_a_row_are_counted_over_the_end_of_an_epoch():
 
 
 def test_good_steps_between_them_forgive_bad_ones():
-    training = normed_training()
-    assert one_epoch(training, [[[0, 2]], [[1, 0]], [[1, 0]]] * 3, Numbers([1.0, math.nan, 2.0]))
-    assert len(training.skipped) == 6 and training.schedule.last_epoch == 9
+    training, told = normed_training(), Told()
+    assert one_epoch(training, [[[0, 2]], [[1, 0]], [[1, 0]]] * 3, Numbers([1.0, math.nan, 2.0]), told=told)
+    assert len(told.lines) == 6 and training.schedule.last_epoch == 9
 
 
 @pytest.mark.parametrize("end", ["stop", "unreadable file"])
@@ -512,7 +514,7 @@ def test_bad_steps_before_a_stop_are_made_again(end):
     arguments = training, [[[0, 1]], [[2, 0]], [[1, 0]]], Unreadable([1.0, 2.0, math.nan])
     keep = {"after_step": lambda _: states.append(copy.deepcopy(training.state()))}
     if end == "stop":
-        assert not one_epoch(*arguments, stop=lambda: bool(training.bad_steps or states), **keep)
+        assert not one_epoch(*arguments, stop=lambda: bool(training.bad or states), **keep)
     else:
         with pytest.raises(UserError, match="clip9"):
             one_epoch(*arguments, **keep)
@@ -525,12 +527,12 @@ def test_float16_scaling_leaves_out_overflows_itself_and_survives_a_loss_that_is
     training = normed_training(scaler=scaler)
     before = copy.deepcopy(training.net.state_dict()["weight"])
     # Scaled by 2^120 a gradient of a few thousand is beyond float32: no fault, and the scale comes down.
-    large = Numbers([1e7, 3e7, math.nan])
-    assert one_epoch(training, [[[0, 1]]], large)
-    assert not training.skipped and scaler.get_scale() == 2.0 ** 119 and training.net.weight.item() == before
+    large, told = Numbers([1e7, 3e7, math.nan]), Told()
+    assert one_epoch(training, [[[0, 1]]], large, told=told)
+    assert not told.lines and scaler.get_scale() == 2.0 ** 119 and training.net.weight.item() == before
     training.epoch, training.step = 1, 0
-    assert one_epoch(training, [[[2, 0]], [[0, 1]]], large)
-    assert len(training.skipped) == 1 and "loss nan: clip2" in training.skipped[0]
+    assert one_epoch(training, [[[2, 0]], [[0, 1]]], large, told=told)
+    assert len(told.lines) == 1 and "loss nan: clip2" in told.lines[0]
     assert scaler.get_scale() == 2.0 ** 118         # the step that was left out did not count
     training.epoch, training.step = 2, 0
     scaler.update(1.0)
@@ -619,12 +621,12 @@ def test_a_batch_cut_into_pieces_makes_the_step_of_the_whole_batch(sizes, most, 
     weights = []
     for net in (Product(), Hungry()):
         net.most = most
-        training = new_training(net)
-        assert one_epoch(training, [group, group], numbers, halve_when_full=True)
+        training, told = new_training(net), Told()
+        assert one_epoch(training, [group, group], numbers, told=told, halve_when_full=True)
         weights.append(net.weight.item())
     assert weights[1] == pytest.approx(weights[0], rel=1e-6) and weights[0] != 1
-    assert training.pieces == pieces and not training.skipped
-    assert training.remarks[-1].endswith(f"out of memory, a batch is cut into {pieces} pieces from here on")
+    assert training.pieces == pieces and all("out of memory" in line for line in told.lines)
+    assert told.lines[-1].endswith(f"out of memory, a batch is cut into {pieces} pieces from here on")
 
 
 @pytest.mark.parametrize("groups, most, advice", [
@@ -882,7 +884,7 @@ def test_a_full_disk_at_any_point_of_a_save_leaves_a_whole_checkpoint_to_go_on_f
 
 
 def test_a_training_leaves_a_log_curves_and_pictures(shared_processed, tmp_path, monkeypatch, draw):
-    monkeypatch.setattr(run_folder, "draw", draw)
+    monkeypatch.setattr(boundary, "draw", draw)
     folder = tmp_path / "run"
     assert train_small(small_flags(shared_processed, folder)) == 0
     records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]

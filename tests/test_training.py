@@ -23,7 +23,7 @@ from datatools.scores import best_constant, clip_costs, score_table
 from datatools.submission import read_submission
 from utils.checkpoint import load_checkpoint, load_pretrained
 from utils.devices import autocast_dtype
-from utils.engine import learning_rate_factor
+from utils.task import learning_rate_factor
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = {"avt": avt_main, "avt_normal": avt_normal_main, "avt_yolt": avt_yolt_main}

@@ -4,6 +4,9 @@
     for batch in batches([[3, 1], [0, 2]]):
         ...
     batches.waited      # s that the loop stood still for data
+
+A data set is anything with `len`, `batch(indices, pinned) -> dict of tensors` and `name_of(index) -> str`: ClipDataset
+reads files, ArrayDataset holds arrays. Every batch has the key `index`, the places (B,) of its rows in the data set.
 """
 
 import time
@@ -11,22 +14,46 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from datatools.dataset import ClipDataset
-
 READ_AHEAD = 2     # batches for each thread
+
+
+class ArrayDataset:
+    """A data set of arrays in memory, {name: (N, ...)}, all equally long; a batch is rows of each.
+
+    `names` are what messages call the rows; by default row0, row1, ...
+    """
+
+    def __init__(self, arrays: dict[str, np.ndarray], names: list[str] | None = None):
+        self.arrays = {name: np.asarray(array) for name, array in arrays.items()}
+        lengths = {name: len(array) for name, array in self.arrays.items()}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"arrays of one length are expected, found {lengths}")
+        self.length = next(iter(lengths.values()))
+        self.names = names or [f"row{i}" for i in range(self.length)]
+
+    def __len__(self) -> int:
+        return self.length
+
+    def name_of(self, index: int) -> str:
+        return self.names[index]
+
+    def batch(self, indices: list[int], pinned: bool = False) -> dict[str, Tensor]:
+        rows = {name: torch.from_numpy(array[indices]) for name, array in self.arrays.items()}
+        return {"index": torch.tensor(indices), **{k: v.pin_memory() if pinned else v for k, v in rows.items()}}
 
 
 class Batches:
     """Batches of a data set by lists of clip indices. `in_memory` holds the whole set on the device from the start.
 
-    Threads, not processes: reading is a copy of memory, in which Python's lock is not held. With no thread a batch is
-    read when it is asked for.
+    Reading is a copy of memory, in which Python's lock is not held, so threads are enough. With `num_workers` 0 a batch
+    is read when it is asked for.
     """
 
-    def __init__(self, dataset: ClipDataset, device: torch.device, num_workers: int, in_memory: bool = False):
+    def __init__(self, dataset, device: torch.device, num_workers: int, in_memory: bool = False):
         self.dataset, self.device, self.num_workers = dataset, device, num_workers
         self.pinned = device.type == "cuda"
         self.waited = 0.0
@@ -40,8 +67,8 @@ class Batches:
                     self.all[name][index] = value[0]
 
     def name_of(self, index: int) -> str:
-        """The clip at a place of the data set."""
-        return self.dataset.clip_set.clips[index].name
+        """What messages call the sample at a place of the data set."""
+        return self.dataset.name_of(index)
 
     def _load(self, indices: list[int]) -> dict[str, Tensor]:
         batch = self.dataset.batch(indices, pinned=self.pinned)

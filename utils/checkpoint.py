@@ -9,17 +9,22 @@ program that reads torch.save's files reads it too; here a changed byte or a mis
     python -m utils.checkpoint export avnet_bestmodel.pth reference.pth     # in the reference's form
 """
 
+import argparse
 import errno
 import hashlib
+import os
 from collections import Counter, defaultdict
 from pathlib import Path
+from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Adam
+from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from datatools.errors import UserError, run_command
 from datatools.files import write_atomic
-from utils.reference_names import from_reference, network_of, strip_module, to_reference
+from utils.networks import entry_script, from_foreign, to_foreign
 
 FORMAT = "avtnet"   # written into every checkpoint
 VERSION = 2         # 1 had no SHA-256
@@ -27,12 +32,6 @@ END_OF_ZIP = b"PK\5\6"            # the last record of a ZIP archive; 22 bytes, 
 SHA_LABEL = b"SHA-256 "
 COMMENT_BYTES = len(SHA_LABEL) + 64
 HASH_BLOCK = 1 << 22               # bytes
-SCRIPTS = {
-    "AVTNet": "avt_main.py",
-    "AVTNetNormalized": "avt_normal_main.py",
-    "AVTNetYOLT": "avt_yolt_main.py",
-    "AVTDist": "avt_dist_main.py",
-}
 
 
 def save_checkpoint(path: Path, content: dict) -> None:
@@ -56,8 +55,6 @@ def save_content(path: Path, content: dict) -> None:
 
 def _seal(path: Path) -> None:
     """Put the SHA-256 of a ZIP archive that has no comment yet into its comment, and flush it to the disk."""
-    import os
-
     with open(path, "r+b") as file:
         file.seek(-22, os.SEEK_END)
         assert file.read(4) == END_OF_ZIP, "torch.save wrote no plain ZIP archive"
@@ -108,9 +105,6 @@ def is_whole(path: Path) -> bool:
 
 def read_file(path: Path):
     """What a file written by torch.save holds, tensors on the CPU, nothing in it run. Raises UserError."""
-    from torch.optim import Adam
-    from torch.optim.lr_scheduler import CosineAnnealingLR
-
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint.")
@@ -151,12 +145,13 @@ def load_checkpoint(path: Path) -> dict:
 
 def _reference_checkpoint(path: Path, model: dict[str, Tensor]) -> dict:
     """A reference checkpoint in our form; `sizes` is None, since it does not tell them: they are the defaults."""
-    weights = strip_module(model)
-    network = network_of(weights)
-    if network is None:
+    weights = {name.removeprefix("module."): value for name, value in model.items()}      # DataParallel's
+    found = from_foreign(weights)
+    if found is None:
         raise UserError(f"{path}: not a checkpoint of AVTNet, AVTNet-normalized or AVTNet_YOLT: its tensors have no "
                         f"head of theirs (first: {', '.join(list(weights)[:3])}).")
-    return {"network": network, "sizes": None, "text_detector": None, "model": from_reference(network, weights)}
+    network, weights = found
+    return {"network": network, "sizes": None, "text_detector": None, "model": weights}
 
 
 def export(source: Path, target: Path) -> None:
@@ -166,14 +161,17 @@ def export(source: Path, target: Path) -> None:
     if sizes.get("frame_channels") or sizes.get("normalise_mfcc"):
         raise UserError(f"{source}: a small preset's network ({sizes}), the reference has no such layers to put its "
                         "weights into. Only networks with a ResNet-18 for the frames can be exported.")
-    save_content(target, {"model": to_reference(content["network"], content["model"])})
+    weights = to_foreign(content["network"], content["model"])
+    if weights is None:
+        raise UserError(f"{source}: weights of {content['network']}, which the reference does not have.")
+    save_content(target, {"model": weights})
 
 
 def check_network(path: Path, content: dict, network: str) -> None:
     """Raise UserError where the checkpoint belongs to another network, naming the script that takes it."""
     if content["network"] != network:
-        script = SCRIPTS.get(content["network"], "another script")
-        raise UserError(f"{path}: holds weights of {content['network']}, not of {network}. Use {script}.")
+        raise UserError(f"{path}: holds weights of {content['network']}, not of {network}. "
+                        f"Use {entry_script(content['network'])}.")
 
 
 def load_weights(path: Path, net: nn.Module, weights: dict[str, Tensor]) -> None:
@@ -190,19 +188,21 @@ def load_weights(path: Path, net: nn.Module, weights: dict[str, Tensor]) -> None
     net.load_state_dict(weights)
 
 
-def load_pretrained(frame_net: nn.Module, choice: str) -> None:
+def load_pretrained(frame_net: nn.Module | None, choice: str) -> None:
     """Start the ResNet-18 of the frames from ImageNet weights.
 
-    `choice`: `imagenet` takes torchvision's (downloads them once), `none` leaves the network as it is, anything
-    else is a file with a ResNet-18's state dict. Raises UserError; never falls back to something else silently.
+    `choice`: `imagenet` takes torchvision's (downloads them once), `none` leaves the network as it is, `auto` is
+    imagenet for a ResNet-18 and none for any other network; anything else is a file with a ResNet-18's state dict.
+    Raises UserError where that cannot be done; an untrained start is never put in its place.
     """
-    from urllib.error import URLError
-
+    is_resnet = hasattr(frame_net, "layer4")
+    if choice == "auto":
+        choice = "imagenet" if is_resnet else "none"
     if choice == "none":
         return
-    if not hasattr(frame_net, "layer4"):
-        raise UserError(f"--pretrained {choice}: only a ResNet-18 takes ImageNet weights, this preset's frame network "
-                        "is another. Use --pretrained none.")
+    if not is_resnet:
+        raise UserError(f"--pretrained {choice}: only a ResNet-18 takes ImageNet weights, this network "
+                        "looks at frames otherwise. Use --pretrained none.")
     if choice == "imagenet":
         from torchvision.models import ResNet18_Weights
 
@@ -225,8 +225,6 @@ def load_pretrained(frame_net: nn.Module, choice: str) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    import argparse
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("export", help="write a checkpoint's weights in the reference's form")

@@ -1,12 +1,18 @@
-"""What a training computes on, and in which precision.
+"""What a network computes on, and in which precision.
 
-    autocast_dtype(torch.device("cpu"))     # torch.bfloat16 where the processor computes it, else None: float32
+    devices = choose_devices("auto")        # every GPU that is there, else the CPU
+    autocast_dtype(devices[0])              # torch.bfloat16 where the device computes it, else None: float32
     instruction_set()                       # "AVX2, no bfloat16 instructions", for logs and benchmarks
 """
 
 import os
 
 import torch
+from torch import nn
+
+from datatools.errors import UserError
+from datatools.stages import number_of_cores
+from utils.distributed import World
 
 # Values of ONEDNN_MAX_CPU_ISA under which oneDNN has no bfloat16 instruction. It then emulates bfloat16, at half the
 # speed of float32 (AVX-512) or a thirtieth (AVX2): https://uxlfoundation.github.io/oneDNN, "CPU Dispatcher Control".
@@ -57,3 +63,42 @@ def instruction_set() -> str:
     kind = torch.backends.cpu.get_cpu_capability()
     limit = f", oneDNN limited to {_isa_limit()}" if _isa_limit() else ""
     return f"{kind}{limit}, {'bfloat16' if cpu_computes_bfloat16() else 'no bfloat16'} instructions"
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """`float32` for torch.float32."""
+    return str(dtype).removeprefix("torch.")
+
+
+def choose_devices(gpus: str) -> list[torch.device]:
+    """Devices for --gpus: ids, `auto` (every GPU there is, else the CPU) or `cpu`. Raises UserError."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if gpus == "cpu" or (gpus == "auto" and count == 0):
+        if "OMP_NUM_THREADS" not in os.environ:
+            torch.set_num_threads(number_of_cores())
+        return [torch.device("cpu")]
+    if gpus == "auto":
+        return [torch.device("cuda", i) for i in range(count)]
+    try:
+        ids = [int(part) for part in gpus.split(",")]
+    except ValueError:
+        raise UserError(f"--gpus {gpus}: expected ids like 0 or 0,1, or auto, or cpu.") from None
+    missing = [i for i in ids if not 0 <= i < count]
+    if missing:
+        there = f"only {', '.join(map(str, range(count)))}" if count else "none"
+        raise UserError(f"--gpus {gpus}: GPU {', '.join(map(str, missing))} is not there ({there} found). "
+                        "Use --gpus auto or --gpus cpu.")
+    if len(set(ids)) != len(ids):
+        raise UserError(f"--gpus {gpus}: an id stands there twice.")
+    return [torch.device("cuda", i) for i in ids]
+
+
+def on_devices(net: nn.Module, devices: list[torch.device], world: World | None = None) -> nn.Module:
+    """The network on its device: in several processes by DistributedDataParallel, on several GPUs by DataParallel."""
+    net = net.to(devices[0])
+    if world is not None and world.size > 1:
+        index = devices[0].index
+        return nn.parallel.DistributedDataParallel(net, device_ids=None if index is None else [index])
+    if len(devices) > 1:
+        return nn.DataParallel(net, device_ids=[d.index for d in devices])
+    return net

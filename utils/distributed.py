@@ -5,6 +5,8 @@
     answers = world.gather({name: seconds})
 """
 
+from __future__ import annotations
+
 import contextlib
 import ctypes
 import os
@@ -12,6 +14,8 @@ import signal
 import sys
 from dataclasses import dataclass
 from datetime import timedelta
+
+import torch
 
 from datatools import errors
 from datatools.errors import UserError
@@ -42,19 +46,19 @@ class World:
         """Each value added up over all processes."""
         if self.size == 1:
             return values
-        import torch
-
         # float64 does not travel over every backend's devices alike; float32 holds counts and losses well enough.
         total = torch.tensor(values, dtype=torch.float32, device=device)
         torch.distributed.all_reduce(total)
         return total.tolist()
 
+    def any(self, value: bool, device) -> bool:
+        """Whether it is true in any process."""
+        return bool(self.sum([float(value)], device)[0])
+
     def gather(self, value) -> list:
         """What every process has, in the order of their ranks."""
         if self.size == 1:
             return [value]
-        import torch
-
         found = [None] * self.size
         torch.distributed.all_gather_object(found, value)
         return found
@@ -62,8 +66,6 @@ class World:
     def share_buffers(self, net) -> None:
         """Give all processes the first one's buffers (batch norm's statistics)."""
         if self.size > 1:
-            import torch
-
             for buffer in net.buffers():
                 torch.distributed.broadcast(buffer, 0)
 
@@ -96,8 +98,6 @@ def join(devices: list) -> World:
     """
     if not started_by_torchrun():
         return World()
-    import torch
-
     global _store
     world = World(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
     if _store is not None:

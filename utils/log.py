@@ -5,31 +5,42 @@ import math
 import time
 from pathlib import Path
 
+from tqdm import tqdm
+
 
 class Log:
-    """Appends to log.txt, log.jsonl and tensorboard/ in a folder, and prints; with `writes` False it does nothing."""
+    """Appends to log.txt, log.jsonl and tensorboard/ in a folder, and prints.
 
-    def __init__(self, folder: Path, writes: bool = True):
-        self.text, self.json, self.writes = folder / "log.txt", folder / "log.jsonl", writes
-        self.folder, self.board = folder / "tensorboard", None
+    Without a folder it prints only; with `writes` False (all processes but the first) it does nothing. `records` holds
+    what was measured in each epoch since the start.
+    """
+
+    def __init__(self, folder: Path | None, writes: bool = True):
+        self.folder, self.writes = folder, writes
+        self.board = None
+        self.records: list[dict] = []
 
     def line(self, message: str) -> None:
-        if self.writes:
+        if not self.writes:
+            return
+        with tqdm.external_write_mode():      # above a progress bar, where there is one
             print(message, flush=True)
-            with open(self.text, "a", encoding="utf-8") as file:
+        if self.folder:
+            with open(self.folder / "log.txt", "a", encoding="utf-8") as file:
                 file.write(time.strftime("%Y-%m-%d %H:%M:%S ") + message + "\n")
 
     def record(self, epoch: int, **values: float) -> None:
         """What was measured in an epoch. What is no number (the score of a kind without clips) is null in JSON."""
         values = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        if not self.writes:
+        self.records.append({"epoch": epoch, **values})
+        if not self.writes or not self.folder:
             return
-        with open(self.json, "a", encoding="utf-8") as file:
+        with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps({"epoch": epoch, **values}) + "\n")
         if self.board is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self.board = SummaryWriter(self.folder, purge_step=epoch)
+            self.board = SummaryWriter(self.folder / "tensorboard", purge_step=epoch)
         for name, value in values.items():
             if value is not None:
                 self.board.add_scalar(name.replace("val_", "val/"), value, epoch)

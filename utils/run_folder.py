@@ -8,22 +8,24 @@ curves.png, validation.png, worst.png
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
+from dataclasses import fields
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from datatools.errors import UserError
 from datatools.files import save_text, write_atomic
+from utils.checkpoint import is_whole, save_checkpoint
+from utils.settings import plain
 
 BEST, LAST = "avnet_bestmodel.pth", "avnet_last.pth"   # the reference's spelling, in epoch files too
 SAVING = "avnet_saving.pth"      # until it gets its names
 KEEP_AFTER = 0.6       # share of max_epoch after which every epoch is kept
-WRONG_SECONDS = 10.0   # s; clips that are off by more go to error.txt
-WORST_CLIPS = 4        # shown as strips of frames
 PACKAGES = ("torch", "torchvision", "numpy", "av", "librosa", "opencv-python-headless")
 OWN_FILES = ("log.txt", "log.jsonl", "error.txt", "validation.csv", "curves.png", "validation.png", "worst.png")
 
@@ -40,17 +42,16 @@ def clear_old_run(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def write_settings(folder: Path, network: type, sizes: dict, args, data: dict) -> None:
-    """settings.json: all that this training was started with."""
-    from importlib.metadata import PackageNotFoundError, version
-
+def write_settings(folder: Path, kept: dict, *all_settings) -> None:
+    """settings.json: all that this training was started with. `kept` is what its checkpoints say of it."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
             versions[package] = version(package)
-    settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
-    content = {"network": network.__name__, "sizes": sizes, **settings, "command": sys.argv, "commit": git_commit(),
-               "versions": versions, "machine": platform.platform(), "data": data}
+    told = {f.name: plain(getattr(settings, f.name)) for settings in all_settings if settings is not None
+            for f in fields(settings)}
+    content = {"network": kept["network"], "sizes": kept["sizes"], **told, "command": sys.argv, "commit": git_commit(),
+               "versions": versions, "machine": platform.platform(), "data": kept["data"]}
     save_text(folder / "settings.json", json.dumps(content, indent=2, ensure_ascii=False))
 
 
@@ -68,16 +69,6 @@ def git_commit() -> str | None:
         return None
 
 
-def fingerprint_data(root: Path, parts: dict, inputs: tuple[str, ...]) -> dict:
-    """Clips of each part, and a SHA-256 over their names, labels and the sizes of their feature files."""
-    digest = hashlib.sha256()
-    for part in parts.values():
-        for clip, seconds in sorted(zip(part.clips, part.seconds.tolist(), strict=True)):
-            sizes = [path.stat().st_size if (path := getattr(clip, name)(root)).exists() else 0 for name in inputs]
-            digest.update(f"{clip.folder}/{clip.name} {seconds:.3f} {sizes}\n".encode())
-    return {**{name: len(part) for name, part in parts.items()}, "sha256": digest.hexdigest()}
-
-
 def checkpoint_names(epoch: int, max_epoch: int, is_best: bool) -> list[str]:
     """Under which names an epoch's checkpoint is kept: those of the reference, and LAST."""
     keeps = epoch > KEEP_AFTER * max_epoch
@@ -89,8 +80,6 @@ def save_checkpoints(folder: Path, content: dict, names: list[str], keep_last: i
 
     At any moment there is a whole checkpoint to go on from.
     """
-    from utils.checkpoint import save_checkpoint
-
     new = folder / SAVING
     save_checkpoint(new, content)      # where the disk is full, nothing has been touched yet
     for number in range(keep_last - 1, 0, -1):
@@ -108,8 +97,6 @@ def save_checkpoints(folder: Path, content: dict, names: list[str], keep_last: i
 
 def _same_file(source: Path, target: Path) -> None:
     """`target` becomes another name of the same file, or a copy where the file system has no such names."""
-    import shutil
-
     with write_atomic(target) as temporary:
         try:
             os.link(source, temporary)
@@ -128,36 +115,10 @@ def checkpoints_by_age(folder: Path) -> list[Path]:
 
 def offer_another(path: Path, error: UserError) -> UserError:
     """The error of a checkpoint that cannot be read, with the newest whole one beside it."""
-    from utils.checkpoint import is_whole
-
     for other in checkpoints_by_age(path.parent):
         if other != path and is_whole(other):
             return UserError(f"{error} The newest whole one there: {other}.")
     return error
-
-
-def wrong_clips(predicted: dict[str, float], truth: dict[str, float]) -> str:
-    """Lines `name truth prediction` of the clips that are off by more than 10 s, the worst first."""
-    wrong = [n for n in truth if abs(predicted[n] - truth[n]) > WRONG_SECONDS]
-    wrong.sort(key=lambda n: -abs(predicted[n] - truth[n]))
-    return "".join(f"{n} {truth[n]:.3f} {predicted[n]:.3f}\n" for n in wrong)
-
-
-def write_validation(folder: Path, predicted: dict[str, float], truth: dict[str, float]) -> None:
-    """validation.csv and error.txt of the best epoch."""
-    lines = "".join(f"{name},{truth[name]:.3f},{predicted[name]:.3f}\n" for name in truth)
-    save_text(folder / "validation.csv", "name,seconds,predicted\n" + lines)
-    save_text(folder / "error.txt", wrong_clips(predicted, truth))
-
-
-def read_validation(folder: Path) -> tuple[dict[str, float], dict[str, float]]:
-    """({name: predicted}, {name: truth}) of the best epoch."""
-    import csv
-
-    with open(folder / "validation.csv", encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return ({row["name"]: float(row["predicted"]) for row in rows},
-            {row["name"]: float(row["seconds"]) for row in rows})
 
 
 def read_records(folder: Path) -> list[dict]:
@@ -175,29 +136,3 @@ def read_records(folder: Path) -> list[dict]:
         records = [earlier for earlier in records if earlier["epoch"] < record["epoch"]] + [record]
     return records
 
-
-def draw(folder: Path, root: Path, clips: list) -> None:
-    """curves.png of the log, validation.png and worst.png of validation.csv. `clips`: those that validate."""
-    import numpy as np
-
-    from datatools.dataset import fill_frames
-    from utils.plots import curves_picture, predictions_picture
-
-    if not (folder / "log.jsonl").exists() or not (folder / "validation.csv").exists():
-        return      # stopped within the first epoch
-    records = read_records(folder)
-    curves_picture(folder / "curves.png", records)
-    predicted, truth = read_validation(folder)
-    best = min(records, key=lambda record: record["val_score"])
-    title = f"validation at epoch {best['epoch']}: score {best['val_score']:.3f} s, {len(truth)} clips"
-    predictions_picture(folder / "validation.png", truth, predicted, {}, title)
-    worst = sorted(truth, key=lambda name: -abs(predicted[name] - truth[name]))[:WORST_CLIPS]
-    by_name = {clip.name: clip for clip in clips}
-    frames = {}
-    for name in worst:
-        if name in by_name and (by_name[name].frames(root).exists() or by_name[name].video(root).exists()):
-            frames[name] = np.empty((200, 66, 88, 3), np.uint8)
-            fill_frames(frames[name], root, by_name[name])
-    if frames:
-        predictions_picture(folder / "worst.png", {n: truth[n] for n in frames}, {n: predicted[n] for n in frames},
-                            frames, f"the worst of the validation clips, epoch {best['epoch']}")

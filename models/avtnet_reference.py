@@ -1,4 +1,4 @@
-"""The reference system's tensor names, and ours: the one place where they meet.
+"""What the reference system calls the tensors of AVTNet, AVTNet-normalized and AVTNet_YOLT.
 
     ours, problems = from_reference("AVTNet", weights)     # {our name: tensor}
     theirs = to_reference("AVTNet", weights)               # {reference name: tensor}
@@ -55,11 +55,6 @@ def network_of(weights: dict[str, Tensor]) -> str | None:
     if "fc.2.weight" in weights and "conv.0.weight" in weights:
         return "AVTNetNormalized" if "conv.2.weight" in weights or len(weights["conv.0.weight"]) > 1 else "AVTNet"
     return None
-
-
-def strip_module(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Without the `module.` that DataParallel puts before every name."""
-    return {name.removeprefix("module."): value for name, value in weights.items()}
 
 
 def from_reference(network: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,0 +1,256 @@
+"""The boundary task: one time in seconds for every clip, the end of its opening or the start of its ending.
+
+    task = boundary_task(AVTNet, regression_loss, BoundarySettings(shift=60))
+    fit(task, FitSettings(), FitData(train, validation))
+
+A boundary network is a torch module with
+
+    inputs              names of the batch's tensors that its forward takes
+    forward(**inputs)   -> a dict of tensors, the outputs
+    seconds(outputs)    -> the answers in seconds, (B,); a static method
+
+and, where it has more to tell,
+
+    spread(outputs)     -> how far each answer may be off, (B,) s; a static method. Then the network has a buffer
+                        `interval_scale` too: each validation sets it so that seconds +- interval_scale * spread hold
+                        nine of ten truths
+    explain(**inputs)   -> {"seconds": (B,), further columns: (B,)}, what predictions.csv holds
+    frame_net           the part that looks at single pictures: what --pretrained starts and --channels_last reorders
+    outputs["steps"]    (B, K, 200), evidence for each second: what --step_loss trains
+
+and its class may take `standardise` (bool), which --if_normal sets where its entry script has that flag.
+"""
+
+import csv
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from datatools.augment import borrow, clip_generators, damage, shift_in_time, vary_look_and_sound
+from datatools.clips import decode_missing_frames, labelled_clips
+from datatools.dataset import ClipDataset, fill_frames
+from datatools.errors import UserError
+from datatools.features import SHAPES
+from datatools.files import save_text
+from datatools.layout import recorded_text_detector
+from datatools.scores import score_table
+from utils.batches import Batches
+from utils.checkpoint import load_pretrained
+from utils.distributed import World
+from utils.networks import build_network, frame_network
+from utils.plots import curves_picture, predictions_picture
+from utils.predict import validation_rows
+from utils.run_folder import read_records
+from utils.settings import BoundarySettings
+from utils.task import Batch, Dataset, FitData, Outputs, Task, Validation, answer
+
+INTERVAL = 0.9         # share of the truths that lie in the intervals which a network tells
+STEP_SPREAD = 1.5      # s; deviation of the bell that step_loss puts around the boundary
+WRONG_SECONDS = 10.0   # s; clips that are off by more go to error.txt
+WORST_CLIPS = 4        # shown as strips of frames
+Loss = Callable[[Outputs, Tensor], Tensor]      # (outputs, true seconds (B,)) -> a scalar
+
+
+def boundary_task(network: type, loss: Loss, settings: BoundarySettings, sizes: dict | None = None) -> Task:
+    """What `fit` needs to train a boundary network; `sizes` are its own, `settings.if_normal` is added to them."""
+    sizes = dict(sizes or {})
+    if settings.if_normal is not None:
+        sizes["standardise"] = settings.if_normal
+
+    def validate(net: nn.Module, batches: Batches, batch_size: int, world: World) -> Validation:
+        return validate_boundaries(network, net, batches, batch_size, world)
+
+    detector, remarks = None, ()
+    if settings.data_root and "text_roi" in inputs_read(network, settings.without):
+        detector = recorded_text_detector(settings.data_root)
+        if detector is None:
+            remarks = ("which detector made the text boxes is not recorded with this data",)
+    return Task(
+        network=network.__name__, inputs=network.inputs, sizes=sizes, validate=validate, unit=" s",
+        build=lambda sizes: build_network(network, sizes),
+        start=lambda net: load_pretrained(frame_network(net), settings.pretrained),
+        loss=lambda outputs, batch: boundary_loss(loss, settings.step_loss, outputs, batch["seconds"]),
+        augment=lambda batch, seed, epoch: augment(batch, settings, seed, epoch),
+        describe=describe, facts={"text_detector": detector}, settings=settings, remarks=remarks,
+        keep_best=lambda folder, validation: write_validation(folder, *validation.found),
+        draw=draw,
+    )
+
+
+def inputs_read(network: type, without: tuple[str, ...]) -> tuple[str, ...]:
+    """The network's inputs that lie in files, without those of --without. Raises UserError where none is left."""
+    left = tuple(name for name in network.inputs if name in SHAPES and name not in without)
+    if not left:
+        raise UserError(f"--without {' '.join(without)}: no input is left.")
+    return left
+
+
+# ---------------------------------------------------------------- data
+
+
+def boundary_data(network: type, settings: BoundarySettings) -> FitData:
+    """The labelled clips below settings.data_root, after every label and feature file was checked. Raises UserError."""
+    used = inputs_read(network, settings.without)
+    root, without = settings.data_root, settings.without
+    parts = labelled_clips(root, settings.train_folders, settings.label_files, settings.data_seed, used)
+    for name, part in parts.items():
+        if not len(part):
+            raise UserError(f"{', '.join(settings.label_files)}: too few clips, none is left for the {name} part.")
+
+    def prepare() -> list[str]:
+        clips = [*parts["train"].clips, *parts["val"].clips]
+        decoded = decode_missing_frames(root, clips) if "frames" in used else 0
+        return [f"decoded the 1 fps videos of {decoded} clips into _frames.npy"] if decoded else []
+
+    train, val = (ClipDataset(root, parts[name], network.inputs, without) for name in ("train", "val"))
+    return FitData(train, val, prepare, lambda: fingerprint_data(root, parts, used))
+
+
+def fingerprint_data(root: Path, parts: dict, inputs: tuple[str, ...]) -> dict:
+    """Clips of each part, and a SHA-256 over their names, labels and the sizes of their feature files."""
+    digest = hashlib.sha256()
+    for part in parts.values():
+        for clip, seconds in sorted(zip(part.clips, part.seconds.tolist(), strict=True)):
+            sizes = [path.stat().st_size if (path := getattr(clip, name)(root)).exists() else 0 for name in inputs]
+            digest.update(f"{clip.folder}/{clip.name} {seconds:.3f} {sizes}\n".encode())
+    return {**{name: len(part) for name, part in parts.items()}, "sha256": digest.hexdigest()}
+
+
+def augment(batch: Batch, settings: BoundarySettings, seed: int, epoch: int) -> Batch:
+    """What the settings ask for, drawn for each clip by seed, epoch and clip."""
+    generators = clip_generators(seed, epoch, batch["index"].tolist())
+    if settings.borrow:
+        batch = borrow(batch, settings.borrow, generators)
+    if settings.shift:
+        batch = shift_in_time(batch, settings.shift, generators)
+    if settings.vary:
+        batch = vary_look_and_sound(batch, settings.vary, generators)
+    if settings.damage:
+        batch = damage(batch, settings.damage, generators)
+    return batch
+
+
+# ---------------------------------------------------------------- losses
+
+
+def boundary_loss(loss: Loss, step_weight: float, outputs: Outputs, seconds: Tensor) -> Tensor:
+    """The network's own loss, and with a weight the step loss."""
+    if not step_weight:
+        return loss(outputs, seconds)
+    if "steps" not in outputs:
+        raise UserError(f"--step_loss {step_weight}: this network has no output `steps`. Leave it out.")
+    return loss(outputs, seconds) + step_weight * step_loss(outputs, seconds)
+
+
+def step_loss(outputs: Outputs, seconds: Tensor) -> Tensor:
+    """How far the evidence of the steps points from the boundary: an addition for small data sets, not the reference's.
+
+    outputs["steps"] (B, K, 200), what a head sees of each second before its linear layers; seconds (B,). Cross-entropy
+    between their softmax over time and a bell around the boundary. One number a clip tells a network little about
+    where to look; this tells it.
+    """
+    steps = outputs["steps"].float()
+    centres = torch.arange(steps.shape[2], device=steps.device) + 0.5                     # s
+    target = torch.softmax(-((centres - seconds[:, None]) / STEP_SPREAD) ** 2 / 2, 1)     # (B, 200)
+    return cross_entropy(steps.flatten(0, 1), target.repeat_interleave(steps.shape[1], 0))
+
+
+# ---------------------------------------------------------------- validation
+
+
+def validate_boundaries(
+    network: type, net: nn.Module, batches: Batches, batch_size: int, world: World
+) -> Validation:
+    """The score table of all validation clips; found are ({name: answer}, {name: truth}), in seconds.
+
+    Sets the interval_scale of a network that tells a spread.
+    """
+    spread_of = getattr(network, "spread", None)
+
+    def columns_of(batch: Batch) -> dict[str, Tensor]:
+        outputs = answer(net, batch, network.inputs)
+        spread = {"spread": spread_of(outputs)} if spread_of else {}
+        return {"seconds": network.seconds(outputs), "truth": batch["seconds"], **spread}
+
+    rows = validation_rows(net, columns_of, batches, batch_size, world)
+    if spread_of:
+        calibrate(net, *(np.array([row[name] for row in rows], np.float32) for name in ("seconds", "spread", "truth")))
+    names = [batches.name_of(index) for index in range(len(rows))]
+    predicted, truth = ({name: row[column] for name, row in zip(names, rows, strict=True)}
+                        for column in ("seconds", "truth"))
+    return Validation(score_table(predicted, truth), (predicted, truth))
+
+
+def calibrate(net: nn.Module, found: np.ndarray, spreads: np.ndarray, truth: np.ndarray) -> None:
+    """Set net.interval_scale so that `found` +- scale x `spreads` holds INTERVAL of the truths; arrays (N,), s.
+
+    Split conformal prediction with a normalised error (Papadopoulos and others, 2002): the quantile is taken a little
+    higher, by (N + 1) / N, as the theorem asks for.
+    """
+    level = min(1.0, INTERVAL * (len(truth) + 1) / len(truth))
+    net.interval_scale.fill_(float(np.quantile(np.abs(found - truth) / spreads, level, method="higher")))
+
+
+def describe(numbers: dict[str, float]) -> str:
+    """A validation in a few words."""
+    return (f"{numbers['score']:.3f} s (start {numbers['score_start']:.3f}, end {numbers['score_end']:.3f}; within 1 s "
+            f"{numbers['within_1s']:.0%})")
+
+
+# ---------------------------------------------------------------- files and pictures in --save_prefix
+
+
+def wrong_clips(predicted: dict[str, float], truth: dict[str, float]) -> str:
+    """Lines `name truth prediction` of the clips that are off by more than 10 s, the worst first."""
+    wrong = [n for n in truth if abs(predicted[n] - truth[n]) > WRONG_SECONDS]
+    wrong.sort(key=lambda n: -abs(predicted[n] - truth[n]))
+    return "".join(f"{n} {truth[n]:.3f} {predicted[n]:.3f}\n" for n in wrong)
+
+
+def write_validation(folder: Path, predicted: dict[str, float], truth: dict[str, float]) -> None:
+    """validation.csv and error.txt of the best epoch."""
+    lines = "".join(f"{name},{truth[name]:.3f},{predicted[name]:.3f}\n" for name in truth)
+    save_text(folder / "validation.csv", "name,seconds,predicted\n" + lines)
+    save_text(folder / "error.txt", wrong_clips(predicted, truth))
+
+
+def read_validation(folder: Path) -> tuple[dict[str, float], dict[str, float]]:
+    """({name: predicted}, {name: truth}) of the best epoch."""
+    with open(folder / "validation.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return ({row["name"]: float(row["predicted"]) for row in rows},
+            {row["name"]: float(row["seconds"]) for row in rows})
+
+
+def draw(folder: Path, dataset: Dataset) -> None:
+    """curves.png of the log; validation.png and worst.png of validation.csv, the latter where files hold the frames."""
+    if not (folder / "log.jsonl").exists() or not (folder / "validation.csv").exists():
+        return      # stopped within the first epoch
+    records = read_records(folder)
+    curves_picture(folder / "curves.png", records)
+    predicted, truth = read_validation(folder)
+    best = min(records, key=lambda record: record["val_score"])
+    title = f"validation at epoch {best['epoch']}: score {best['val_score']:.3f} s, {len(truth)} clips"
+    predictions_picture(folder / "validation.png", truth, predicted, {}, title)
+    worst = sorted(truth, key=lambda name: -abs(predicted[name] - truth[name]))[:WORST_CLIPS]
+    frames = frames_of(worst, dataset) if isinstance(dataset, ClipDataset) else {}
+    if frames:
+        predictions_picture(folder / "worst.png", {n: truth[n] for n in frames}, {n: predicted[n] for n in frames},
+                            frames, f"the worst of the validation clips, epoch {best['epoch']}")
+
+
+def frames_of(names: list[str], dataset: ClipDataset) -> dict[str, np.ndarray]:
+    """{name: uint8 (200, 66, 88, 3)} of those clips of a data set that have frames."""
+    root, by_name = dataset.root, {clip.name: clip for clip in dataset.clip_set.clips}
+    frames = {}
+    for name in names:
+        clip = by_name.get(name)
+        if clip and (clip.frames(root).exists() or clip.video(root).exists()):
+            frames[name] = np.empty(SHAPES["frames"], np.uint8)
+            fill_frames(frames[name], root, clip)
+    return frames

@@ -1,0 +1,164 @@
+"""What an entry script of a boundary network does: train, or with --weights infer.
+
+    run(AVTNet, regression_loss, boundary_command(__doc__, argv))      # all that an entry script has to say
+"""
+
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from datatools.clips import ClipSet, check_features, labelled_clips, unlabelled_clips
+from datatools.dataset import ClipDataset
+from datatools.errors import UserError
+from datatools.files import check_writable
+from datatools.layout import TEST_B, recorded_text_detector
+from datatools.scores import score_table
+from datatools.stages import number_of_cores
+from datatools.submission import write_predictions, write_submission
+from utils.batches import Batches
+from utils.boundary import Loss, boundary_data, boundary_task, inputs_read, read_validation
+from utils.cli import BoundaryCommand
+from utils.devices import choose_devices
+from utils.distributed import run_torchrun, started_by_torchrun, told_once
+from utils.fit import fit
+from utils.predict import Predictor
+from utils.run_folder import LAST
+
+NUM_FOLDS = 7    # as many as there are values of --data_seed with different validation clips
+
+
+def run(network: type, loss: Loss, command: BoundaryCommand) -> int:
+    """Train, or with --weights infer, as the command says; returns the exit code. Raises UserError."""
+    root, fit_settings, launch = command.boundary.data_root, command.fit, command.launch
+    if root is None:
+        raise UserError("--data_root is missing: the folder of processed data (save_root of the preprocessing).")
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder (--data_root).")
+    if fit_settings.save_prefix is None and not (command.infer.weights and command.infer.output):
+        raise UserError("--save_prefix is missing: the folder for checkpoints, logs and the submission.")
+    if command.infer.weights:
+        return infer(network, command)
+    if not started_by_torchrun():
+        if launch.strategy == "ddp":
+            return run_torchrun(number_of_processes(command), [sys.argv[0], *command.words])
+        if launch.processes:
+            raise UserError(f"--processes {launch.processes}: --strategy {launch.strategy} is one process. Give "
+                            "--strategy ddp too, or start the script by torchrun.")
+    with told_once():
+        return train_folds(network, loss, command) if command.boundary.folds else train(network, loss, command)
+
+
+def number_of_processes(command: BoundaryCommand) -> int:
+    """How many processes --strategy ddp starts: --processes, else one a GPU. Raises UserError for want of GPUs."""
+    devices, processes = choose_devices(command.fit.gpus), command.launch.processes
+    if devices[0].type == "cuda" and processes > len(devices):
+        raise UserError(f"--processes {processes}: each takes a GPU of its own, and --gpus {command.fit.gpus} gives "
+                        f"{len(devices)}.")
+    return processes or len(devices)
+
+
+def train(network: type, loss: Loss, command: BoundaryCommand) -> int:
+    """One training; its exit code."""
+    data = boundary_data(network, command.boundary)
+    task = boundary_task(network, loss, command.boundary, command.sizes)
+    return fit(task, command.fit, data).exit_code
+
+
+def train_folds(network: type, loss: Loss, command: BoundaryCommand) -> int:
+    """Seven trainings, each of which validates with another seventh of the clips; then out_of_fold.csv of all.
+
+    Folds that are done are left as they are, and one that was stopped goes on where it was.
+    """
+    prefix, folders = command.fit.save_prefix, []
+    leads = int(os.environ.get("RANK", 0)) == 0
+    for fold in range(NUM_FOLDS):
+        folder = prefix / f"fold{fold}"
+        folders.append(folder)
+        resume = "auto" if (folder / LAST).exists() and not command.fit.overwrite else None
+        if leads:
+            print(f"fold {fold} of {NUM_FOLDS}: {folder}", flush=True)
+        one = replace(command, fit=replace(command.fit, save_prefix=folder, resume=resume),
+                      boundary=replace(command.boundary, data_seed=fold, folds=False))
+        code = train(network, loss, one)
+        if code:
+            return code
+    if leads:
+        table = write_out_of_fold(prefix, folders)
+        print(f"out of fold: score {table['score']:.3f} s (start {table['score_start']:.3f}, end "
+              f"{table['score_end']:.3f}; within 1 s {table['within_1s']:.0%}), in {prefix / 'out_of_fold.csv'}")
+    return 0
+
+
+def write_out_of_fold(prefix: Path, folders: list[Path]) -> dict[str, float]:
+    """out_of_fold.csv (a submission) and its score table, from the validation answers of every fold."""
+    predicted: dict[str, float] = {}
+    truth: dict[str, float] = {}
+    for folder in folders:
+        answers, seconds = read_validation(folder)
+        predicted |= answers
+        truth |= seconds
+    write_submission(prefix / "out_of_fold.csv", predicted)
+    table = score_table(predicted, truth)
+    (prefix / "out_of_fold.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+    return table
+
+
+# ---------------------------------------------------------------- inference
+
+
+def infer(network: type, command: BoundaryCommand) -> int:
+    """Write the submission for one folder (or one part of the labelled clips) with a checkpoint's weights."""
+    fit_settings, boundary, asked = command.fit, command.boundary, command.infer
+    if fit_settings.resume:
+        raise UserError("--weights infers and --resume trains; give one of them.")
+    # A reference checkpoint does not tell whether its frames are standardised.
+    sizes = {} if boundary.if_normal is None else {"standardise": boundary.if_normal}
+    predictor = Predictor(asked.weights, network, gpus=fit_settings.gpus, mixed=fit_settings.use_amp,
+                          channels_last=fit_settings.channels_last, sizes=sizes)
+    clip_set = clips_asked_for(command)
+    used = inputs_read(network, boundary.without)
+    check_features(boundary.data_root, clip_set, used)
+    if "text_roi" in used:
+        check_detector(command, predictor.content["text_detector"])
+    output = asked.output or fit_settings.save_prefix / "submission.csv"
+    check_writable(output.parent)
+
+    dataset = ClipDataset(boundary.data_root, clip_set, network.inputs, boundary.without)
+    batches = Batches(dataset, predictor.device, min(fit_settings.num_workers, number_of_cores()))
+    size = fit_settings.batch_size
+    lists = [list(range(first, min(first + size, len(clip_set)))) for first in range(0, len(clip_set), size)]
+    rows = predictor.rows(tqdm(batches(lists), desc="infer", unit="batch", total=len(lists), dynamic_ncols=True))
+    seconds = {clip.name: rows[index]["seconds"] for index, clip in enumerate(clip_set.clips)}
+    details = output.with_name("predictions.csv" if output.name == "submission.csv" else
+                               f"{output.stem}_predictions.csv")
+    tells_more = len(rows[0]) > 1
+    if tells_more:
+        write_predictions(details, {clip.name: rows[index] for index, clip in enumerate(clip_set.clips)})
+    write_submission(output, seconds)
+    print(f"{len(seconds)} clips: {output}" + (f" and {details}" if tells_more else ""))
+    if clip_set.seconds is not None:
+        truth = {clip.name: float(s) for clip, s in zip(clip_set.clips, clip_set.seconds, strict=True)}
+        print(f"score {score_table(seconds, truth)['score']:.3f} s on {asked.split}")
+    return 0
+
+
+def clips_asked_for(command: BoundaryCommand) -> ClipSet:
+    """The clips of a folder, or of a part of the labelled ones. Raises UserError."""
+    boundary, asked = command.boundary, command.infer
+    if asked.split:
+        return labelled_clips(boundary.data_root, boundary.train_folders, boundary.label_files,
+                              boundary.data_seed)[asked.split]
+    return unlabelled_clips(boundary.data_root, asked.folder or TEST_B.folders[0])
+
+
+def check_detector(command: BoundaryCommand, then: str | None) -> None:
+    """Raise UserError where the data's text boxes come from another detector than those trained on."""
+    root = command.boundary.data_root
+    here = recorded_text_detector(root)
+    if here and then and here != then:
+        raise UserError(f"{root}: its text boxes were made by {here}, {command.infer.weights} was trained on those of "
+                        f"{then}. Run datatools/text_extract.py --ocr {then} --force, then utils/extract_textROI.py.")

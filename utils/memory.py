@@ -1,0 +1,40 @@
+"""Out of memory: seen as such, and told with what to do instead."""
+
+import contextlib
+import math
+import resource
+from collections.abc import Iterator
+
+import torch
+
+from datatools.errors import UserError
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch says that the memory of a GPU, or of the machine, is too small."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+@contextlib.contextmanager
+def too_large(what: str, remedy: str) -> Iterator[None]:
+    """Turn out-of-memory within into a UserError that says what was too large."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(f"out of memory in {what} ({str(error).splitlines()[0]}). {remedy}") from None
+
+
+def halves(size: int) -> Iterator[int]:
+    """Half of `size`, half of that, ... down to 1, each rounded up."""
+    while size > 1:
+        size = math.ceil(size / 2)
+        yield size
+
+
+def memory_in_use(device: torch.device) -> str:
+    """The most memory so far: the GPU's where one computes, else this process's."""
+    if device.type == "cuda":
+        return f"{torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB"
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB"

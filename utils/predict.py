@@ -1,0 +1,124 @@
+"""The one way from weights to answers.
+
+    predictor = Predictor(Path("work_dir/AVTDist/avnet_bestmodel.pth"))
+    columns = predictor(batch)                # {"seconds": (B,), ...} for the tensors of a batch
+    rows = predictor.rows(batches)            # {index: {"seconds": 91.3, ...}} for many batches
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from datatools.errors import UserError
+from utils import run_folder
+from utils.batches import Batches
+from utils.checkpoint import check_network, load_checkpoint, load_weights
+from utils.devices import autocast, choose_devices, on_devices
+from utils.distributed import World
+from utils.memory import too_large
+from utils.networks import build_network, find_network, frame_network
+from utils.task import Batch, answer
+
+Rows = dict[int, dict[str, float]]     # by a sample's place in its data set
+
+
+class Answering(nn.Module):
+    """A network whose forward gives its answers, {column: (B,)}, so that several GPUs can share a batch.
+
+    The columns are what its `explain` tells; without that, `seconds` alone.
+    """
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net = net
+
+    def forward(self, **inputs: Tensor) -> dict[str, Tensor]:
+        if hasattr(self.net, "explain"):
+            return self.net.explain(**inputs)
+        outputs = self.net(**inputs)
+        with autocast(next(iter(outputs.values())).device, False):
+            return {"seconds": self.net.seconds(outputs)}
+
+
+class Predictor:
+    """A trained network on its devices, ready to answer; `content` is its checkpoint's.
+
+    The checkpoint rebuilds the network with its sizes and its input handling. `network` is its class, where that does
+    not lie in models/; `sizes` count only for a reference checkpoint, which does not tell its own. Several `gpus` share
+    each batch. `mixed`: in mixed precision where the device computes it. Raises UserError that names the checkpoint.
+    """
+
+    def __init__(
+        self, checkpoint: Path, network: type | None = None, *, gpus: str = "auto", mixed: bool = False,
+        channels_last: bool = False, sizes: dict | None = None,
+    ):
+        self.devices, self.mixed = choose_devices(gpus), mixed
+        try:
+            self.content = load_checkpoint(checkpoint)
+        except UserError as error:
+            raise run_folder.offer_another(checkpoint, error) from None
+        network = network or find_network(self.content["network"])
+        if network is None:
+            raise UserError(f"{checkpoint}: holds weights of {self.content['network']}, and no file of models/ has "
+                            "such a class. Use the version of this project that made it.")
+        check_network(checkpoint, self.content, network.__name__)
+        self.network = network
+        told = self.content["sizes"]
+        self.net = build_network(network, (sizes or {}) if told is None else told)
+        load_weights(checkpoint, self.net, self.content["model"])
+        frame_net = frame_network(self.net)
+        if channels_last and frame_net is not None:
+            frame_net.to(memory_format=torch.channels_last)
+        self.answering = on_devices(Answering(self.net).eval(), self.devices)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The tensors of a batch that the network takes."""
+        return self.network.inputs
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches belong."""
+        return self.devices[0]
+
+    @torch.inference_mode()
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        """What the network tells of each row of a batch, {column: (B,)} on the batch's device."""
+        with autocast(self.device, self.mixed):
+            columns = answer(self.answering, {n: batch[n].to(self.device) for n in self.inputs}, self.inputs)
+        return {name: column.float() for name, column in columns.items()}
+
+    def rows(self, batches: Iterable[Batch]) -> Rows:
+        """The same for many batches, by the rows' `index`."""
+        return as_rows(self, batches)
+
+
+def as_rows(columns_of: Callable[[Batch], dict[str, Tensor]], batches: Iterable[Batch]) -> Rows:
+    """{index: {column: figure}} of what a function tells of each batch, {column: (B,)}."""
+    found: Rows = {}
+    for batch in batches:
+        values = {name: column.tolist() for name, column in columns_of(batch).items()}
+        for row, index in enumerate(batch["index"].tolist()):
+            found[index] = {name: value[row] for name, value in values.items()}
+    return found
+
+
+@torch.inference_mode()
+def validation_rows(
+    net: nn.Module, columns_of: Callable[[Batch], dict[str, Tensor]], batches: Batches, batch_size: int, world: World
+) -> list[dict[str, float]]:
+    """What a function tells of every sample, in order, each counted once however many processes share the work.
+
+    The network is set to evaluate. Raises UserError where the memory is too small.
+    """
+    net.eval()
+    count = len(batches.dataset)
+    mine = list(range(count))[world.rank::world.size]
+    lists = [mine[first:first + batch_size] for first in range(0, len(mine), batch_size)]
+    with too_large(f"validation with {batch_size} clips a batch", "Choose a smaller --batch_size with more "
+                   "--accumulation_step, or a smaller preset."):
+        answered = as_rows(columns_of, batches(lists))
+    found = {index: row for part in world.gather(answered) for index, row in part.items()}
+    return [found[index] for index in range(count)]

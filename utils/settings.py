@@ -1,0 +1,187 @@
+"""What a training is told: frozen dataclasses. cli.py makes the flags from their fields, presets use the same names.
+
+    fit_settings = FitSettings(lr=1e-3, max_epoch=20)
+
+Every setting has its one home here, with its default, its help and what it may be.
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from datatools.layout import TEST, TEST_B, TRAIN
+
+INPUTS = ("mfcc", "frames", "text_roi", "kind")
+
+
+def positive(kind: type) -> Callable:
+    """A parser of numbers above zero."""
+
+    def parse(text: str):
+        value = kind(text)
+        if not value > 0:
+            raise argparse.ArgumentTypeError(f"{text!r} is not above zero")
+        return value
+
+    return parse
+
+
+def not_negative(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is negative")
+    return value
+
+
+def not_below_zero(text: str) -> float:
+    value = float(text)
+    if not value >= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is below zero")
+    return value
+
+
+def share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 1")
+    return value
+
+
+def setting(default, group: str, help: str = "", *, agree: bool = False, **flag):
+    """A field with its flag. `group` is its heading in --help; `flag` holds further arguments of add_argument.
+
+    `agree`: a training can be resumed only with the same value.
+    """
+    return field(default=default, metadata={"group": group, "help": help, "agree": agree, "flag": flag})
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How a network is trained, whatever it learns; what `fit` is told."""
+
+    num_workers: int = setting(
+        4, "data", "threads that read ahead, at most one a core (%(default)s)", type=not_negative)
+    data_in_memory: bool = setting(False, "data", "hold all clips in the device's memory, 4.4 MB each")
+
+    lr: float = setting(3e-4, "training", "highest learning rate (%(default)s)", type=positive(float), agree=True)
+    batch_size: int = setting(16, "training", "clips a step (%(default)s)", type=positive(int), agree=True)
+    max_epoch: int = setting(64, "training", "%(default)s", type=positive(int), agree=True)
+    schedule: str = setting(
+        "warmup_cosine", "training", "warmup_cosine is the reference's (%(default)s)",
+        choices=("warmup_cosine", "one_cycle"), agree=True)
+    accumulation_step: int = setting(
+        1, "training", "batches whose gradients make one step (%(default)s)", type=positive(int), agree=True)
+    use_amp: bool = setting(
+        False, "training", "mixed precision where the device computes it: bfloat16, on an older GPU float16 with loss "
+        "scaling; on a CPU without bfloat16 instructions float32", agree=True)
+    clip_grad: float = setting(
+        0.0, "training", "largest norm of a step's gradient; 0, the default, clips nothing", type=not_below_zero,
+        metavar="NORM", agree=True)
+    ema: float = setting(
+        0.0, "training", "validate and save a moving average of the weights, e.g. 0.999 (default: none)", type=share,
+        metavar="DECAY", agree=True)
+    channels_last: bool = setting(
+        False, "training", "keep the frame network's weights in the frames' own memory order")
+    compile: bool = setting(False, "training", "torch.compile; the first step then takes minutes")
+    halve_when_full: bool = setting(
+        False, "training", "out of memory: make a batch's gradient in halves, instead of an error")
+    patience: int = setting(
+        0, "training", "stop after so many epochs without a better score; 0, the default, never", type=not_negative,
+        metavar="EPOCHS")
+    seed: int = setting(10, "training", "of weights, order and augmentation (%(default)s)", type=int, agree=True)
+    show_freq: int = setting(
+        10, "training", "steps between updates of the progress bar (%(default)s)", type=positive(int), metavar="STEPS")
+
+    gpus: str = setting("auto", "run", "e.g. 0 or 0,1 (%(default)s)", metavar="IDS|auto|cpu")
+    keep_last: int = setting(
+        2, "run", "last checkpoints that are kept (%(default)s)", type=positive(int), metavar="K")
+    save_prefix: Path | None = setting(None, "run", "folder for checkpoints, logs and the submission", type=Path)
+    resume: str | None = setting(
+        None, "run", "go on with a training: auto takes save_prefix's newest", metavar="auto|FILE")
+    overwrite: bool = setting(False, "run", "start anew in a save_prefix that holds a training")
+
+
+@dataclass(frozen=True)
+class BoundarySettings:
+    """What a boundary network is trained on, how its clips are varied, and how it starts."""
+
+    data_root: Path | None = setting(
+        None, "data", "processed data (save_root of the preprocessing commands)", type=Path)
+    train_folders: tuple[str, ...] = setting(
+        TRAIN.folders, "data", "folders of labelled clips below data_root (default: the competition's, %(default)s)",
+        nargs="+", metavar="FOLDER")
+    label_files: tuple[str, ...] = setting(
+        TRAIN.label_files, "data",
+        "text (`name seconds`) or CSV (`name,seconds`), below data_root or a path (%(default)s)",
+        nargs="+", metavar="FILE")
+    data_seed: int = setting(0, "data", "which 7th of the clips validates (%(default)s)", type=int, agree=True)
+    without: tuple[str, ...] = setting(
+        (), "data", f"leave inputs out, of {', '.join(INPUTS)}: zeros stand for them, their files are not read",
+        nargs="+", choices=INPUTS, metavar="INPUT", agree=True)
+
+    shift: int = setting(
+        0, "training", "augmentation: shift clips in time by up to this (%(default)s)", type=not_negative,
+        metavar="SECONDS", agree=True)
+    vary: float = setting(
+        0.0, "training", "augmentation: vary colours, mirroring, loudness and timbre, 0 to 1 (%(default)s)",
+        type=share, metavar="STRENGTH", agree=True)
+    damage: float = setting(
+        0.0, "training", "augmentation: do to this share of the clips, each by itself, what libraries do: another "
+        "speed, high tones cut, noise, blur, a mark, lost text boxes (%(default)s)", type=share, metavar="SHARE",
+        agree=True)
+    borrow: float = setting(
+        0.0, "training", "augmentation: give this share of the clips the picture or text of another clip, its boundary "
+        "at the same time (%(default)s)", type=share, metavar="SHARE", agree=True)
+    step_loss: int = setting(
+        0, "training", "add a loss on where each second's evidence points, for small data sets (%(default)s)",
+        type=not_negative, metavar="WEIGHT", agree=True)
+    pretrained: str = setting(
+        "auto", "training", "start of the ResNet-18 for the frames: ImageNet's weights, downloaded once; none; or a "
+        "file. auto: imagenet where the network has a ResNet-18, else none", metavar="auto|imagenet|none|FILE")
+    if_normal: bool | None = setting(
+        None, "training", "standardise frames by ImageNet's mean and deviation; the checkpoint remembers it (default: "
+        "%(default)s)")
+    folds: bool = setting(False, "training", "seven trainings, one for each data_seed, and their out-of-fold answers")
+
+
+@dataclass(frozen=True)
+class LaunchSettings:
+    """How many processes a command starts."""
+
+    strategy: str = setting(
+        "dp", "run", "several GPUs: dp is one process with DataParallel, the reference's; ddp starts torchrun "
+        "(%(default)s). Under torchrun it is always ddp", choices=("dp", "ddp"))
+    processes: int = setting(
+        0, "run", "with --strategy ddp: processes on this machine (default: one a GPU)", type=not_negative, metavar="N")
+
+
+@dataclass(frozen=True)
+class InferSettings:
+    """Which clips a trained boundary network answers, and where to."""
+
+    weights: Path | None = setting(
+        None, "inference", "infer with these instead of training", type=Path, metavar="CHECKPOINT")
+    # A flag of its own stands for each of the competition's two boards; of these four flags one can be given.
+    folder: str | None = setting(
+        None, "inference", "clips of any folder below data_root", one_of="clips", constants={
+            "--testB": (TEST_B.folders[0], f"clips of {TEST_B.folders[0]} (the default)"),
+            "--test": (TEST.folders[0], f"clips of {TEST.folders[0]}"),
+        })
+    split: str | None = setting(
+        None, "inference", "the clips of this part of the labelled ones", one_of="clips", choices=("train", "val"))
+    output: Path | None = setting(
+        None, "inference", "default: submission.csv in save_prefix", type=Path, metavar="CSV")
+
+
+def must_agree(*all_settings) -> dict:
+    """{name: value} of what a resumed training must be told again; plain types, as a checkpoint holds them."""
+    return {f.name: plain(getattr(settings, f.name)) for settings in all_settings if settings is not None
+            for f in fields(settings) if f.metadata["agree"]}
+
+
+def plain(value):
+    """A setting as JSON and a checkpoint hold it."""
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,296 @@
+"""One training step: the gradients of a group of batches, checked, and the weights moved by them.
+
+    done = train_step(training, recipe, batches, stop_asked)
+"""
+
+import contextlib
+import math
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from datatools.errors import UserError
+from utils.devices import autocast, autocast_dtype
+from utils.distributed import World
+from utils.memory import halves, is_out_of_memory, too_large
+from utils.task import Batch, Task, answer
+
+MOST_BAD_STEPS = 3         # in a row, whose loss or gradient is not finite
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a step is made. `clip_grad` 0 clips nothing; `seed` is of all that is random; `tell` writes into the log.
+
+    `halve_when_full`: out of memory, make each batch's gradient in halves instead of an error.
+    """
+
+    task: Task
+    world: World = World()
+    mixed: bool = False
+    clip_grad: float = 0.0
+    seed: int = 0
+    halve_when_full: bool = False
+    tell: Callable[[str], None] = print
+
+
+@dataclass
+class Training:
+    """What changes while a network is trained, and how far it is: `step` steps of `epoch` are done.
+
+    What is random in a step follows from the seed, the epoch and the step alone, so going on needs no random state.
+    """
+
+    net: nn.Module                                   # the network itself
+    parallel: nn.Module                              # the same, over several GPUs or processes
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    scaler: torch.amp.GradScaler
+    ema: torch.optim.swa_utils.AveragedModel | None = None
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0                            # over the samples of this epoch, so far
+    num_clips: int = 0
+    pieces: int = 1                                  # that a batch is cut into, for want of memory
+    score: float | None = None                       # of the last validation
+    best: dict = field(default_factory=dict)         # {"score": ..., "epoch": ...}
+    bad: list[str] = field(default_factory=list)     # the latest steps in a row that were not finite, in words
+
+    @property
+    def answers_with(self) -> nn.Module:
+        """The network that is validated and saved: the average of the weights, where one is kept."""
+        return self.ema.module if self.ema else self.net
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.net.parameters()).device
+
+    def state(self) -> dict:
+        """Plain types and tensors, for `restore`."""
+        schedule = {k: v for k, v in self.schedule.state_dict().items() if k != "lr_lambdas"}
+        return {
+            "model": self.answers_with.state_dict(),
+            "trained": self.net.state_dict() if self.ema else None,
+            "num_averaged": int(self.ema.n_averaged) if self.ema else 0,
+            "optimizer": self.optimizer.state_dict(), "scheduler": schedule, "scaler": self.scaler.state_dict(),
+            "position": {"epoch": self.epoch, "step": self.step, "loss_sum": self.loss_sum,
+                         "num_clips": self.num_clips},
+        }
+
+    def restore(self, state: dict) -> None:
+        """Go on from what `state` gave."""
+        if self.ema:
+            self.ema.module.load_state_dict(state["model"])
+            self.ema.n_averaged.fill_(state["num_averaged"])
+        self.net.load_state_dict(state["trained"] if self.ema else state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        groups = len(self.optimizer.param_groups)
+        self.schedule.load_state_dict({**state["scheduler"], "lr_lambdas": [None] * groups})
+        if state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])
+        for name, value in state["position"].items():
+            setattr(self, name, value)
+
+    def count_bad_steps(self) -> None:
+        """Give the latest bad steps their place in the learning rate's schedule; until now they could be forgotten."""
+        for _ in range(min(len(self.bad), self.step)):
+            self.schedule.step()
+
+    def forget_bad_steps(self) -> None:
+        """Stand after the epoch's last good step again: bad steps have changed nothing but the position."""
+        self.step -= min(len(self.bad), self.step)
+        self.bad = []
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """`bad`: what was not finite, "" for a good step; `stop`: whether any process was asked to end."""
+
+    bad: str
+    stop: bool
+
+
+def step_seed(seed: int, epoch: int, step: int, rank: int) -> int:
+    """The seed of what torch draws within a step (dropout)."""
+    return int(np.random.SeedSequence((seed, epoch, step, rank)).generate_state(1, np.uint64)[0] >> 1)
+
+
+def share_of(indices: list[int], world: World) -> list[int]:
+    """This process's samples of a batch. A process without any computes the first, with no weight."""
+    return indices[world.rank::world.size] or indices[:1]
+
+
+def train_step(
+    training: Training, recipe: Recipe, group: list[list[int]], batches: list[Batch],
+    stop_asked: Callable[[], bool], name_of: Callable[[int], str],
+) -> StepDone:
+    """One step over a group of batches, of which `batches` are this process's shares.
+
+    A step whose loss or gradient is not finite in any process changes nothing. Raises UserError where the memory is too
+    small.
+    """
+    in_group = sum(map(len, group))
+    shares = [indices[recipe.world.rank::recipe.world.size] for indices in group]
+    weights = [len(share) / in_group * recipe.world.size if share else 0.0 for share in shares]
+    # Batch norm takes what it sees into its statistics, also from a step that is then left out.
+    buffers = [buffer.clone() for buffer in training.net.buffers()]
+    with _named_when_full(training, recipe, batches, buffers):
+        losses = _gradients_that_fit(training, recipe, batches, weights, buffers)
+    total, norm, bad = _checked(training, recipe, losses)
+    counted = sum(bool(weight) * len(batch["index"]) for weight, batch in zip(weights, batches, strict=True))
+    all_loss, all_clips, all_bad, all_stop = recipe.world.sum(
+        [total if math.isfinite(total) else 0.0, counted, float(bad), float(stop_asked())], training.device)
+    if all_bad:
+        _restore(training.net, buffers)
+        training.scaler.update(training.scaler.get_scale())      # done with this step, at the same scale
+        what, value = ("gradient", norm) if math.isfinite(total) else ("loss", total)
+        names = [f"{what} {value}: {_suspects(batch, name_of)}" for batch in batches] if bad else []
+        return StepDone("; ".join(line for lines in recipe.world.gather(names) for line in lines), bool(all_stop))
+    training.count_bad_steps()       # this one has its own place in the schedule
+    if training.optimizer.state:
+        training.scaler.step(training.optimizer)
+    else:     # Adam's two moments of every weight are made in its first step
+        with too_large("the optimiser's first step", "Choose a smaller preset, or a smaller --batch_size with more "
+                       "--accumulation_step."):
+            training.scaler.step(training.optimizer)
+    training.scaler.update()
+    if training.ema:
+        training.ema.update_parameters(training.net)
+    training.loss_sum += all_loss
+    training.num_clips += round(all_clips)
+    return StepDone("", bool(all_stop))
+
+
+def _checked(training: Training, recipe: Recipe, losses: Tensor) -> tuple[float, float, bool]:
+    """(sum of the losses, norm of the gradient, whether they spoil the step); the gradient is clipped here."""
+    training.scaler.unscale_(training.optimizer)
+    parameters = [p for p in training.net.parameters() if p.grad is not None]
+    if recipe.clip_grad:
+        norm = nn.utils.clip_grad_norm_(parameters, recipe.clip_grad)
+    else:
+        norm = nn.utils.get_total_norm([p.grad for p in parameters])
+    total, norm = torch.stack([losses, norm.to(losses.device)]).tolist()
+    # Under float16's loss scaling a gradient beyond its range is no fault: the scaler leaves the step out and scales
+    # less. Where it does not scale up any more, the gradient itself is wrong.
+    scales = training.scaler.is_enabled() and training.scaler.get_scale() > 1
+    return total, norm, not math.isfinite(total) or not (math.isfinite(norm) or scales)
+
+
+def _gradients_that_fit(training: Training, recipe: Recipe, batches, weights, buffers) -> Tensor:
+    """`_gradients`, with batches cut into more pieces where the memory is too small and the recipe allows it."""
+    while True:
+        try:
+            return _gradients(training, recipe, batches, weights)
+        except RuntimeError as error:
+            most = max(len(batch["index"]) for batch in batches)
+            if not (recipe.halve_when_full and is_out_of_memory(error) and training.pieces < most
+                    and recipe.world.size == 1):
+                raise
+            traceback.clear_frames(error.__traceback__)      # they hold what did not fit
+        training.pieces *= 2
+        recipe.tell(f"epoch {training.epoch}, step {training.step}: out of memory, a batch is cut into "
+                    f"{training.pieces} pieces from here on")
+        _restore(training.net, buffers)
+        _empty_cache(training.device)
+
+
+def _gradients(training: Training, recipe: Recipe, batches: list[Batch], weights: list[float]) -> Tensor:
+    """Add up the gradients of the weighted batches; the sum of the samples' losses."""
+    world = recipe.world
+    training.optimizer.zero_grad(set_to_none=True)
+    torch.manual_seed(step_seed(recipe.seed, training.epoch, training.step, world.rank))
+    total = torch.zeros((), device=batches[0]["index"].device)
+    for number, (batch, weight) in enumerate(zip(batches, weights, strict=True)):
+        batch = recipe.task.augment(batch, recipe.seed, training.epoch)
+        size = len(batch["index"])
+        pieces = list(zip(*(value.chunk(training.pieces) for value in batch.values()), strict=True))
+        for place, values in enumerate(pieces):
+            piece = dict(zip(batch, values, strict=True))
+            # Processes add their gradients up once a step.
+            waits = world.size > 1 and not (number == len(batches) - 1 and place == len(pieces) - 1)
+            with training.parallel.no_sync() if waits else contextlib.nullcontext():
+                loss = _loss(training.parallel, recipe.task, piece, recipe.mixed)
+                part = len(piece["index"])
+                training.scaler.scale(loss * (weight * part / size)).backward()
+            total += loss.detach() * part * bool(weight)
+    return total
+
+
+def _loss(net: nn.Module, task: Task, batch: Batch, mixed: bool) -> Tensor:
+    with autocast(batch["index"].device, mixed):
+        outputs = answer(net, batch, task.inputs)
+    loss = task.loss(outputs, batch)      # in float32
+    if isinstance(net, nn.parallel.DistributedDataParallel):
+        # It waits for a gradient from every output, and AVTNet_YOLT's fine one has none where no cell is right.
+        loss = loss + 0 * sum(output.float().sum() for output in outputs.values())
+    return loss
+
+
+def _restore(net: nn.Module, buffers: list[Tensor]) -> None:
+    for buffer, kept in zip(net.buffers(), buffers, strict=True):
+        buffer.copy_(kept)
+
+
+def _empty_cache(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def _suspects(batch: Batch, name_of: Callable[[int], str]) -> str:
+    """The samples of a batch by name; only those whose features are not finite, where there are such."""
+    wrong = torch.zeros(len(batch["index"]), dtype=torch.bool, device=batch["index"].device)
+    for value in batch.values():
+        if value.is_floating_point():
+            wrong |= ~value.isfinite().reshape(len(wrong), -1).all(1)
+    chosen = batch["index"][wrong] if wrong.any() else batch["index"]
+    names = ", ".join(map(name_of, chosen.tolist()))
+    return f"{names} (features that are not finite)" if wrong.any() else names
+
+
+@contextlib.contextmanager
+def _named_when_full(training: Training, recipe: Recipe, batches: list[Batch], buffers: list[Tensor]) -> Iterator[None]:
+    """Turn out-of-memory into a UserError that says what would have fitted, found by trying."""
+    try:
+        yield
+        return
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = str(error).splitlines()[0]
+        traceback.clear_frames(error.__traceback__)      # they hold what did not fit
+    size = len(batches[0]["index"])
+    fits = _largest_that_fits(training, recipe, batches[0]) if recipe.world.size == 1 else None
+    _restore(training.net, buffers)
+    if fits:
+        part, mixed = fits
+        remedy = (f"Tried just now: {part} clips fit{' with --use_amp' if mixed and not recipe.mixed else ''}. Give "
+                  f"--batch_size {part} --accumulation_step {len(batches) * math.ceil(size / part)}, or "
+                  "--halve_when_full, which does that by itself.")
+    else:
+        remedy = "Choose a smaller --batch_size with more --accumulation_step, --use_amp, or a smaller preset."
+    raise UserError(f"out of memory with {size} clips a batch ({reason}). {remedy}")
+
+
+def _largest_that_fits(training: Training, recipe: Recipe, batch: Batch) -> tuple[int, bool] | None:
+    """(samples, whether in mixed precision) of the largest part of a batch whose gradient fits; None: not even one.
+
+    For one process alone: others would wait for a step that is none.
+    """
+    training.optimizer.zero_grad(set_to_none=True)
+    precisions = sorted({recipe.mixed, autocast_dtype(training.device) is not None})
+    for part, mixed in [(part, mixed) for mixed in precisions for part in halves(len(batch["index"]))]:
+        try:
+            _empty_cache(training.device)
+            piece = {name: value[:part] for name, value in batch.items()}
+            _loss(training.parallel, recipe.task, piece, mixed).backward()
+            return part, mixed
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        finally:
+            training.optimizer.zero_grad(set_to_none=True)
+    return None

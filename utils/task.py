@@ -1,0 +1,142 @@
+"""What a training learns, as plain functions: all that `fit` knows of a network and its data.
+
+    task = boundary_task(AVTNet, regression_loss, settings)      # utils/boundary.py
+    fit(task, FitSettings(max_epoch=20), FitData(train, validation))
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from utils.batches import Batches
+from utils.distributed import World
+from utils.settings import FitSettings
+
+WARMUP_EPOCHS = 5
+WARMUP_START = 0.1         # of the highest learning rate
+ONE_CYCLE_RISE = 0.25      # share of a one-cycle training in which the rate rises
+ONE_CYCLE_START = 0.04     # of the highest learning rate
+
+Batch = dict[str, Tensor]
+Outputs = dict[str, Tensor]
+
+
+class Dataset(Protocol):
+    """What `fit` reads: ClipDataset (files) and ArrayDataset (arrays) are such."""
+
+    def __len__(self) -> int: ...
+    def batch(self, indices: list[int], pinned: bool = False) -> Batch: ...
+    def name_of(self, index: int) -> str: ...
+
+
+@dataclass(frozen=True)
+class FitData:
+    """What a network is trained and validated on.
+
+    `prepare` is called once, by the first process, before the first batch is read; it returns lines for the log.
+    `fingerprint` is plain data by which a resumed training sees whether its data has changed.
+    """
+
+    train: Dataset
+    val: Dataset
+    prepare: Callable[[], list[str]] = list
+    fingerprint: Callable[[], dict] = dict
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a network did on the validation set: `numbers` for the log, and `found`, what Task.keep_best writes."""
+
+    numbers: dict[str, float]
+    found: Any = None
+
+
+def adam(net: nn.Module, settings: FitSettings) -> torch.optim.Optimizer:
+    """Adam over all weights, the reference's."""
+    return torch.optim.Adam(net.parameters(), settings.lr)
+
+
+def learning_rate_factor(schedule: str, epoch: float, max_epoch: int) -> float:
+    """The learning rate at `epoch` (0 is the start; a fraction tells the place within), as a share of the highest.
+
+    warmup_cosine, the reference's, changes once an epoch: linear from a tenth over 5 epochs, then a cosine over
+    max_epoch - 1 - 5 epochs down to zero. one_cycle changes every step: a cosine up, a cosine down to zero.
+    """
+    if schedule == "one_cycle":
+        share = epoch / max_epoch
+        if share < ONE_CYCLE_RISE:
+            rise = (1 - math.cos(math.pi * share / ONE_CYCLE_RISE)) / 2
+            return ONE_CYCLE_START + (1 - ONE_CYCLE_START) * rise
+        return (1 + math.cos(math.pi * (share - ONE_CYCLE_RISE) / (1 - ONE_CYCLE_RISE))) / 2
+    whole = math.floor(epoch)
+    if whole <= WARMUP_EPOCHS:
+        return WARMUP_START + (1 - WARMUP_START) * whole / WARMUP_EPOCHS
+    length = max(1, max_epoch - 1 - WARMUP_EPOCHS)
+    return (1 + math.cos(math.pi * (whole - WARMUP_EPOCHS) / length)) / 2
+
+
+def scheduled_rate(epoch: float, settings: FitSettings) -> float:
+    """The learning rate's factor that --schedule asks for."""
+    return learning_rate_factor(settings.schedule, epoch, settings.max_epoch)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A network, and everything about it that `fit` asks for.
+
+    network      the class's name; a checkpoint says it, and is refused for another
+    inputs       the tensors of a batch that the network's forward takes, by name
+    sizes        what builds the network again; plain types, kept in the checkpoint
+    build        sizes -> an untrained network
+    loss         (outputs, batch) -> the mean loss of the batch's samples, a scalar
+    validate     (network, batches, batch size, world) -> Validation, the same in every process
+    score        which of the validation's numbers decides what is best; `unit` is written behind it
+    describe     numbers of a validation -> words for the log
+    start        puts pretrained weights into a new network
+    augment      (batch, seed, epoch) -> a changed batch; must follow from these and batch["index"] alone
+    optimizer    (network, settings) -> an optimiser with its parameter groups
+    rate         (epoch, settings) -> factor of every group's learning rate; epoch may have a fraction
+    facts        kept in every checkpoint under these names
+    settings     a dataclass of the task's own settings (settings.py); some must be the same where it is resumed
+    remarks      lines for the log's beginning
+    keep_best    writes what Validation.found holds into the folder, after a new best epoch
+    draw         draws pictures into the folder; it is given the validation set too
+    """
+
+    network: str
+    inputs: tuple[str, ...]
+    build: Callable[[dict], nn.Module]
+    loss: Callable[[Outputs, Batch], Tensor]
+    validate: Callable[[nn.Module, Batches, int, World], Validation]
+    sizes: dict = field(default_factory=dict)
+    score: str = "score"
+    higher_is_better: bool = False
+    unit: str = ""
+    describe: Callable[[dict], str] = lambda numbers: ", ".join(f"{k} {v:.3f}" for k, v in numbers.items())
+    start: Callable[[nn.Module], None] = lambda net: None
+    augment: Callable[[Batch, int, int], Batch] = lambda batch, seed, epoch: batch
+    optimizer: Callable[[nn.Module, FitSettings], torch.optim.Optimizer] = adam
+    rate: Callable[[float, FitSettings], float] = scheduled_rate
+    facts: dict = field(default_factory=dict)
+    settings: Any = None
+    remarks: tuple[str, ...] = ()
+    keep_best: Callable[[Path, Validation], None] = lambda folder, validation: None
+    draw: Callable[[Path, Dataset], None] = lambda folder, dataset: None
+
+    @property
+    def worst_score(self) -> float:
+        """Any score is better than this."""
+        return -math.inf if self.higher_is_better else math.inf
+
+    def is_better(self, score: float, best: float) -> bool:
+        return score > best if self.higher_is_better else score < best
+
+
+def answer(net: nn.Module, batch: Batch, inputs: tuple[str, ...]) -> Outputs:
+    """The network's outputs for the inputs that it names."""
+    return net(**{name: batch[name] for name in inputs})

@@ -12,59 +12,85 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = ("avt_main.py", "avt_normal_main.py", "avt_yolt_main.py", "avt_dist_main.py", "models", "datatools", "utils",
-         "fuse", "configs")
-# What is appended so that a command runs on small data and without a GPU or a download.
+         "fuse", "synth", "configs")
+# What is appended so that a command runs on few and short clips, for one epoch, and without a GPU. A network of the
+# reference gets small sizes, too; nothing else that the text leaves out.
 SMALL = {
-    "synth.py": ["--train", "8", "--test", "4", "--duration", "30"],
-    "_main.py": ["--gpus", "cpu", "--pretrained", "none", "--max_epoch", "1", "--num_workers", "0"],
+    "synth/make.py": "--train 8 --test 4 --duration 30",
+    "_main.py": "--gpus cpu --max_epoch 1",
+    "level_main.py": "--gpus cpu --max_epoch 2",
 }
+SIZES = ("network:\n  hidden: 8\n  frame_channels: [4, 8]\n  text_channels: [4, 8]\n"
+         "  audio_channels: [16, 16, 16, 16]\n")
+REFERENCE = ("avt_main.py", "avt_normal_main.py", "avt_yolt_main.py")
 
 
-def readme_commands() -> list[str]:
-    """Every script that the README runs, in its order: lines of its code blocks, and code within its sentences.
+def readme() -> str:
+    return (ROOT / "README.md").read_text(encoding="utf-8")
 
-    Without the benchmarks, which take their time; `python -m utils.checkpoint export` needs a network at full size and
-    has its test beside the reference's checkpoints.
+
+def commands_of(text: str) -> list[str]:
+    """Every script that a text runs, in its order: lines of code blocks, and code within sentences.
+
+    Without the benchmarks, which take their time.
     """
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    commands = re.findall(r"(?:^|`)((?:cd \w+ && )?python \S+\.py[^`\n]*)", text, flags=re.MULTILINE)
-    return [command for command in commands if "benchmarks/" not in command]
+    text = re.sub(r"```(?:python|yaml)\n.*?```", "", text, flags=re.DOTALL)      # files, not commands
+    commands = re.findall(r"(?:^ *|`)((?:cd \w+ && )?python \S+\.py(?:[^`\n\\]|\\\n)*)", text, flags=re.MULTILINE)
+    return [command.replace("\\\n", " ") for command in commands if "benchmarks/" not in command]
+
+
+def files_of(text: str) -> dict[str, str]:
+    """{path: content} of the code blocks whose first line is a comment with their path."""
+    found = re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", text, flags=re.DOTALL)
+    return dict(found)
 
 
 def small(command: str, preset: Path) -> str:
-    """The command as it stands, with what makes it small behind it; --gpus=0,1 gives way to the appended flag."""
+    """The command as it stands, with what makes it small behind it; of a flag given twice the later one counts."""
     for name, flags in SMALL.items():
         if name in command:
-            command = f"{command} {shlex.join(flags)}"
-    if "_main.py" in command and "--weights" not in command and "--preset" not in command:
+            command = f"{command} {flags}"
+    if any(script in command for script in REFERENCE) and "--weights" not in command and "--preset" not in command:
         command += f" --preset {shlex.quote(str(preset))}"
     return command
 
 
 def test_the_readme_shows_every_entry_script_and_stage():
-    shown = " ".join(readme_commands())
+    shown = " ".join(commands_of(readme()))
     for script in ("avt_main.py", "avt_normal_main.py", "avt_yolt_main.py", "avt_dist_main.py", "extract_audio.py",
-                   "extract_video.py", "text_extract.py", "extract_textROI.py", "fuse.py", "synth.py"):
+                   "extract_video.py", "text_extract.py", "extract_textROI.py", "fuse.py", "make.py", "level_main.py"):
         assert script in shown, script
     assert "--weights" in shown
 
 
-@pytest.mark.chain
-def test_every_command_of_the_readme_runs(tmp_path, tiny_preset):
-    house = tmp_path / "house"
+@pytest.fixture(scope="module")
+def house(tmp_path_factory):
+    """A copy of what a user has, with the files that the README has them write."""
+    house = tmp_path_factory.mktemp("readme") / "house"
+    house.mkdir()
     for name in FILES:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        house.mkdir(exist_ok=True)
-        copy(ROOT / name, house / name)
-    preset = tmp_path / "preset.yaml"
-    preset.write_text("".join(
-        line for line in tiny_preset.read_text(encoding="utf-8").splitlines(True)
-        if not line.startswith(("train_folders", "label_files"))   # the competition's layout is what the README means
-    ), encoding="utf-8")
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, house / name)
+    for path, content in files_of(readme()).items():
+        assert not (house / path).exists()
+        (house / path).write_text(content, encoding="utf-8")
+    (house.parent / "sizes.yaml").write_text(SIZES, encoding="utf-8")
+    return house
+
+
+def run_in(house: Path, command: str) -> str:
     # `python` is the interpreter that runs the tests.
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
-    for command in readme_commands():
-        if "fuse.py" in command:   # the user puts five submissions there; one copied under five names will do
+    result = subprocess.run(["bash", "-c", small(command, house.parent / "sizes.yaml")], cwd=house, env=environment,
+                            text=True, capture_output=True)
+    assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
+    return result.stdout
+
+
+@pytest.mark.chain
+def test_every_command_of_the_readme_runs(house):
+    printed = {}
+    for command in commands_of(readme()):
+        if "python fuse.py" in command:   # the user puts five submissions there; one under five names will do
             (house / "fuse/submission_B_3").mkdir()
             for i in range(5):
                 shutil.copy(house / "work_dir/AVTNet_smooth/submission.csv", house / f"fuse/submission_B_3/{i}.csv")
@@ -72,7 +98,26 @@ def test_every_command_of_the_readme_runs(tmp_path, tiny_preset):
             answers = (house / "work_dir/AVTNet_smooth/submission.csv").read_text()
             (house / "work_dir/submission_a.csv").write_text(answers)
             (house / "work_dir/submission_b.csv").write_text(re.sub(r"[\d.]+$", "100.0", answers, flags=re.MULTILINE))
-        result = subprocess.run(["bash", "-c", small(command, preset)], cwd=house, env=environment, text=True,
-                                capture_output=True)
-        assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
+        printed[command] = run_in(house, command)
     assert (house / "fuse/submission_fused.csv").exists()
+
+    # The network of "Add a network" was trained, resumed, asked and fused like any other.
+    train, resume, infer, fuse = [command for command in printed if "evel" in command]
+    assert "Level 0." in printed[train] and "epoch  1 | train" in printed[train]
+    assert "resumed work_dir/Level/avnet_last.pth after epoch 1" in printed[resume]
+    assert "4 clips: work_dir/Level/submission.csv" in printed[infer]
+    assert "fused 3 submissions" in printed[fuse]
+    mine, fused = ((house / "work_dir" / name).read_text().splitlines()
+                   for name in ("Level/submission.csv", "submission_with_level.csv"))
+    assert len(mine) == len(fused) == 4 and sorted(l.split(",")[0] for l in mine) == [l.split(",")[0] for l in fused]
+
+
+@pytest.mark.chain
+def test_the_entry_scripts_own_first_commands_are_whole(house):
+    """Those of the docstrings: AVTDist's, which no preset helps, is run; the others say the same flags as the README."""
+    for script in sorted(ROOT.glob("*_main.py")):
+        train, infer = commands_of(script.read_text(encoding="utf-8").split('"""')[1].replace("\\\\\n", "\\\n"))
+        assert script.name in train and "--weights" in infer and "--preset" not in train
+        if script.name == "avt_dist_main.py":
+            for command in (train, infer):
+                run_in(house, command)

@@ -18,8 +18,8 @@ from datatools.augment import _cosines, _lose_text, borrow, clip_generators, dam
 from datatools.errors import UserError
 from datatools.features import extract_mfcc
 from datatools.media import probe
-from datatools.synth import render_clip
-from datatools.synth_plan import FAMILIES, plan_clip
+from synth.plan import FAMILIES, plan_clip
+from synth.render import render_clip
 
 SMALL = Sizes(train=24, seasons=4, damaged=4, height=90, duration=12.0)
 

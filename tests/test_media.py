@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from media_files import numbered_picture, read_number, tone, write_clip, write_media
 
-from datatools import media
-from datatools.media import MediaError, probe, read_audio, read_frames, save_video
+from datatools.media import MediaError, packets, pictures, probe, read_audio, read_frames, save_video
 
 PICTURES = [numbered_picture(index) for index in range(60)]
 
@@ -71,17 +70,17 @@ def test_leaving_out_pictures_that_no_other_needs_changes_nothing(tmp_path, monk
     end = float(steps.sum())
     asked = [np.arange(0, end + 2), np.sort(random.uniform(0, end, 40)), np.arange(0, end, 0.03), [end / 2]]
     decoded = []
-    decode = media._decode
+    decode = pictures.decode
 
     def counting(*arguments):
         for item in decode(*arguments):
             decoded.append(item[0])
             yield item
 
-    monkeypatch.setattr(media, "_decode", counting)
+    monkeypatch.setattr(pictures, "decode", counting)
     sparing = [list(read_frames(path, times)) for times in asked]
     spared, decoded[:] = len(decoded), []
-    monkeypatch.setattr(media, "_mark_needless", lambda packets, *_: ((packet, False) for packet in packets))
+    monkeypatch.setattr(packets, "mark_needless", lambda packets, *_: ((packet, False) for packet in packets))
     full = [list(read_frames(path, times)) for times in asked]
     assert spared < len(decoded)
     for few, all_ in zip(sparing, full, strict=True):
@@ -311,12 +310,12 @@ def test_a_span_is_the_same_as_cut_from_the_whole(tmp_path, name, rate):
 def test_a_span_leaves_what_lies_before_undecoded(tmp_path, monkeypatch):
     images = [numbered_picture(index % 200) for index in range(400)]
     path = write_media(tmp_path / "a.mp4", images, fps=4, sound=tone(100, 22_050), sound_rate=22_050)
-    packets = []
-    real = media._packets
-    monkeypatch.setattr(media, "_packets", lambda *a: (packets.append(p) or p for p in real(*a)))
+    read = []
+    real = packets.read_packets
+    monkeypatch.setattr(packets, "read_packets", lambda *a: (read.append(p) or p for p in real(*a)))
     assert numbers(path, [90]) == [360 % 200]
     assert len(read_audio(path, start=90, duration=2)) == 44_100
-    assert min(float(p.pts * p.time_base) for p in packets if p.pts is not None) > 80
+    assert min(float(p.pts * p.time_base) for p in read if p.pts is not None) > 80
 
 
 def test_a_span_behind_the_end_is_an_error_for_sound_and_nothing_for_pictures(tmp_path):

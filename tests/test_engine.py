@@ -727,11 +727,9 @@ def test_too_little_memory_for_the_validation_is_told_and_the_epoch_kept(shared_
 
 
 def test_patience_ends_a_training_that_gets_no_better_and_it_stays_ended(shared_processed, tmp_path, monkeypatch):
-    from datatools import submission
-
     scores = iter([9.0, 5.0, 7.0, 5.0, 6.0, 1.0])
-    table = submission.score_table
-    monkeypatch.setattr(submission, "score_table", lambda *given: {**table(*given), "score": next(scores)})
+    table = boundary.score_table
+    monkeypatch.setattr(boundary, "score_table", lambda *given: {**table(*given), "score": next(scores)})
     argv = small_flags(shared_processed, tmp_path, "--max_epoch", 9, "--patience", 3)
     assert train_small(argv) == 0
     assert "no better for 3 epochs" in log_of(tmp_path)

@@ -8,7 +8,9 @@ from torch import nn
 from models.avtnet import AVTNet, AVTNetNormalized, TimeHead, weigh_steps
 from models.avtnet_yolt import AVTNetYOLT
 from models.layers import FrameInput, SqueezeExcite
-from models.losses import cell_of, competition_score, regression_loss, step_loss, yolt_loss
+from datatools.scores import competition_score
+from utils.boundary import step_loss
+from models.losses import cell_of, regression_loss, yolt_loss
 
 NETWORKS = [AVTNet, AVTNetNormalized, AVTNetYOLT]
 

@@ -11,7 +11,7 @@ import torch
 from datatools.clips import REMEDIES, ClipSet, feature_problems, raise_problems
 from datatools.errors import UserError
 from datatools.features import MFCC_STEPS, SHAPES, extract_frames
-from datatools.layout import KINDS, Clip
+from datatools.layout import Clip, kind_number
 
 
 def _open(path: Path, remedy: str) -> np.ndarray:
@@ -39,11 +39,6 @@ def fill_frames(target: np.ndarray, root: Path, clip: Clip) -> None:
 def fill_text_roi(target: np.ndarray, path: Path) -> None:
     """A clip's text masks into `target`, uint8 (200, 27, 36), 1 inside a box; the reference's float64 files too."""
     np.greater(_open(path, REMEDIES["text_roi"]), 0, out=target.view(bool))
-
-
-def kind_number(name: str) -> int:
-    """1 for a clip `<id>_start`, 2 for `<id>_end`, 0 for any other name."""
-    return next((1 + number for number, ending in enumerate(KINDS) if name.endswith(ending)), 0)
 
 
 class ClipDataset:

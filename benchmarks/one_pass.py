@@ -75,14 +75,14 @@ def baseline(clip: Path, folder: Path) -> None:
 
 
 def ours(clip: Path, folder: Path) -> None:
-    from datatools.preprocess import extract_all
+    from datatools.extract import extract_all
 
-    extract_all(clip, {"audio": folder / "mfcc.npy", "frames": folder / "frames.npy"}, ())
+    extract_all(clip, {"audio": folder / "mfcc.npy", "frames": folder / "frames.npy"})
 
 
 def peak_memory(clip: Path, folder: Path) -> float:
     """MiB of a fresh process that does all stages of one clip."""
-    code = ("import sys; from pathlib import Path; from datatools.preprocess import extract_all\n"
+    code = ("import sys; from pathlib import Path; from datatools.extract import extract_all\n"
             "clip, folder = map(Path, sys.argv[1:])\n"
             "outputs = {s: folder / f'{s}.npy' for s in ('audio', 'frames', 'roi')} | {'text': folder / 'text.json'}\n"
             "extract_all(clip, outputs, ('rapidocr', None, False, False, None, 1))\n"
@@ -107,8 +107,7 @@ def lengthen(clip: Path, folder: Path, seconds: float) -> Path:
 def text_of(clip: Path, side: int) -> tuple[float, dict, int]:
     """(seconds, boxes as in the JSON, pictures searched) of one clip, on one thread; decoding does not count."""
     from datatools.media import read_frames
-    from datatools.text_detector import load_detector
-    from datatools.text_extract import BoxFinder
+    from datatools.text_detector import BoxFinder, load_detector
 
     detector = load_detector("rapidocr", max_side=side, threads=1)
     images = list(read_frames(clip, range(200)))

@@ -15,16 +15,14 @@ import numpy as np
 import pytest
 from media_files import numbered_picture, tone, write_clip, write_media
 
-from datatools import preprocess, text_detector
+from datatools import driver, preprocess, text_detector
+from datatools.driver import STAGES, extract_audio, extract_video
 from datatools.errors import UserError
 from datatools.files import sweep_temporaries
 from datatools.manifest import NAME, Entry, Manifest
 from datatools.synth import plan_clip, render_clip
-from utils.extract_audio import extract_audio
-from utils.extract_video import extract_video
 
 ROOT = Path(__file__).resolve().parents[1]
-STAGES = preprocess.STAGES
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +82,8 @@ def test_without_asking_there_is_no_video(raw, tmp_path):
 
 def test_a_second_run_does_only_what_is_missing_or_changed(raw, tmp_path, monkeypatch):
     out, done = tmp_path / "out", []
-    real = preprocess.extract_all
-    monkeypatch.setattr(preprocess, "extract_all", lambda source, outputs, d: done.append(
+    real = driver.extract_all
+    monkeypatch.setattr(driver, "extract_all", lambda source, outputs, d: done.append(
         (source.stem, *sorted(outputs))) or real(source, outputs, d))
     assert run(raw, out) == 0
     first = content(out)
@@ -104,7 +102,7 @@ def test_a_second_run_does_only_what_is_missing_or_changed(raw, tmp_path, monkey
     assert run(raw, out) == 0
     assert done == [("a_start", *sorted(STAGES))]
     done.clear()
-    monkeypatch.setattr(preprocess, "stage_settings", changed_settings(preprocess.stage_settings))
+    monkeypatch.setattr(driver, "stage_settings", changed_settings(driver.stage_settings))
     assert run(raw, out) == 0                                               # another setting of one stage
     assert done == [("a_start", "frames"), ("b_end", "frames")]
 

@@ -13,11 +13,9 @@ import numpy as np
 import pytest
 from media_files import numbered_picture, read_number, tone, write_clip, write_media
 
+from datatools.driver import extract_audio, extract_text_roi, extract_video
 from datatools.errors import UserError
 from datatools.media import read_frames
-from utils.extract_audio import extract_audio
-from utils.extract_textROI import extract_text_roi
-from utils.extract_video import extract_video
 
 ROOT = Path(__file__).resolve().parents[1]
 LABELS = "a_start 2.5\nb_end 1\n"

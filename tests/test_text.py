@@ -17,8 +17,9 @@ import pytest
 from media_files import numbered_picture
 from PIL import Image, ImageDraw, ImageFont
 
-from datatools import text_detector, text_extract
+from datatools import driver, extract, text_detector
 from datatools.errors import UserError
+from datatools.features import extract_text_boxes
 from datatools.media import save_video
 from datatools.text_detector import detector_identity, load_detector, same_detector, same_text_boxes
 from datatools.text_roi import paint_boxes
@@ -213,7 +214,7 @@ def test_a_text_that_fades_in_slowly_is_searched_for(tmp_path):
     clear = with_text(background(), "What are you doing here?", 80, 150, 12)
     images = [(background() * (1 - k / 40) + clear * (k / 40)).astype(np.uint8) for k in range(41)]
     save_video(tmp_path / "a.mp4", images)
-    boxes = text_extract.detect_boxes(tmp_path / "a.mp4", load_detector("rapidocr", threads=1))
+    boxes = extract_text_boxes(tmp_path / "a.mp4", load_detector("rapidocr", threads=1))
     assert boxes["0"] == []
     assert len(boxes["40"]) == 1
     assert boxes["41"] == []       # the clip is over
@@ -249,20 +250,20 @@ def dataset(tmp_path) -> Path:
 @pytest.fixture
 def use(monkeypatch):
     def install(detector):
-        monkeypatch.setattr(text_detector, "load_detector", lambda *settings: detector)
-        monkeypatch.setattr(text_detector, "shared_detector", lambda *settings: detector)
+        monkeypatch.setattr(driver, "load_detector", lambda *settings: detector)
+        monkeypatch.setattr(extract, "shared_detector", lambda *settings: detector)
         return detector
 
     return install
 
 
-def extract(root: Path, **settings):
-    return text_extract.extract_text(root, **({"ocr": "rapidocr", "workers": 1} | settings))
+def extract_text(root: Path, **settings):
+    return driver.extract_text(root, **({"ocr": "rapidocr", "workers": 1} | settings))
 
 
 def test_the_json_has_every_second_of_every_clip(dataset, use):
     detector = use(CountingDetector())
-    assert extract(dataset).exit_code == 0
+    assert extract_text(dataset).exit_code == 0
     assert detector.pictures == 15
     train = json.loads((dataset / "ocr_text_train.json").read_text())
     assert sorted(train) == ["a_start", "b_end"]
@@ -276,13 +277,13 @@ def test_the_json_has_every_second_of_every_clip(dataset, use):
 
 def test_a_second_run_keeps_everything_and_a_changed_clip_is_done_again(dataset, use):
     use(CountingDetector())
-    extract(dataset)
+    extract_text(dataset)
     again = use(CountingDetector())
-    assert extract(dataset).kept == NAMES
+    assert extract_text(dataset).kept == NAMES
     os.utime(dataset / "data_B/b_end.mp4")             # a copy: new time, same content
-    assert extract(dataset).kept == NAMES
+    assert extract_text(dataset).kept == NAMES
     save_video(dataset / "data_B/b_end.mp4", [numbered_picture(3)])
-    assert extract(dataset).done == ["b_end"]
+    assert extract_text(dataset).done == ["b_end"]
     assert again.pictures == 1
     assert json.loads((dataset / "ocr_text_train.json").read_text())["b_end"]["1"] == []
 
@@ -290,9 +291,9 @@ def test_a_second_run_keeps_everything_and_a_changed_clip_is_done_again(dataset,
 def test_an_interrupted_run_goes_on_where_it_was(dataset, use):
     use(CountingDetector(stop_at=12))
     with pytest.raises(KeyboardInterrupt):
-        extract(dataset)
+        extract_text(dataset)
     rest = use(CountingDetector())
-    report = extract(dataset)
+    report = extract_text(dataset)
     assert (report.kept, report.done, rest.pictures) == (["a_start", "b_end"], ["c_start"], 5)
     assert sorted(json.loads((dataset / "ocr_text_train.json").read_text())) == ["a_start", "b_end"]
 
@@ -320,12 +321,12 @@ def test_a_killed_command_goes_on_where_it_was(tmp_path):
 
 def test_boxes_of_two_detectors_are_never_mixed(dataset, use):
     detector = use(CountingDetector())
-    extract(dataset, folders=["data_A/train", "data_C"])
+    extract_text(dataset, folders=["data_A/train", "data_C"])
     for settings in ({"ocr": "easyocr"}, {"recognize": True}, {"ocr": "easyocr", "force": True, "folders": ["data_B"]}):
         with pytest.raises(UserError, match="2 clips were made by rapidocr .* --force"):
-            extract(dataset, **settings)
+            extract_text(dataset, **settings)
     assert detector.pictures == 10
-    assert extract(dataset, ocr="easyocr", force=True).done == NAMES
+    assert extract_text(dataset, ocr="easyocr", force=True).done == NAMES
     assert json.loads((dataset / "ocr_text_detector.json").read_text())["name"] == "easyocr"
 
 
@@ -333,28 +334,28 @@ def test_boxes_of_an_unknown_detector_are_not_added_to(dataset, use):
     use(CountingDetector())
     (dataset / "ocr_text_train.json").write_text(json.dumps({"a_start": {"0": []}}))
     with pytest.raises(UserError, match="unknown detector"):
-        extract(dataset)
+        extract_text(dataset)
     assert json.loads((dataset / "ocr_text_train.json").read_text()) == {"a_start": {"0": []}}
 
 
 def test_a_detector_that_cannot_be_loaded_costs_no_boxes(dataset, use, monkeypatch):
     use(CountingDetector())
-    extract(dataset)
+    extract_text(dataset)
     before = (dataset / "ocr_text_train.json").read_bytes()
 
     def fail(*settings):
         raise UserError("no weights")
 
-    monkeypatch.setattr(text_detector, "load_detector", fail)
+    monkeypatch.setattr(driver, "load_detector", fail)
     with pytest.raises(UserError, match="no weights"):
-        extract(dataset, ocr="easyocr", force=True)
+        extract_text(dataset, ocr="easyocr", force=True)
     assert (dataset / "ocr_text_train.json").read_bytes() == before
 
 
 def test_an_unreadable_clip_fails_alone(dataset, use):
     use(CountingDetector())
     (dataset / "data_B/b_end.mp4").write_bytes(b"no video")
-    report = extract(dataset)
+    report = extract_text(dataset)
     assert report.exit_code == 1
     assert [name for name, _ in report.failed] == ["b_end"]
     assert sorted(report.done) == ["a_start", "c_start"]
@@ -365,7 +366,7 @@ def test_a_cut_json_is_told_and_left_alone(dataset, use):
     use(CountingDetector())
     (dataset / "ocr_text_train.json").write_text('{"a_start": {"0": [')
     with pytest.raises(UserError, match=r"ocr_text_train\.json: no JSON"):
-        extract(dataset)
+        extract_text(dataset)
 
 
 def test_the_command_without_easyocrs_weights_ends_with_one_message(dataset):

@@ -22,6 +22,7 @@ if __package__ in (None, ""):
 from benchmarks.preprocessing import machine
 from datatools.errors import run_command
 from datatools.stages import number_of_cores
+from datatools.text_detector import MAX_AREA, MAX_SIDE, BoxFinder, _as_quad, load_detector
 
 ROOT = Path(__file__).resolve().parents[1]
 HOURS_LONG = 2
@@ -107,7 +108,6 @@ def lengthen(clip: Path, folder: Path, seconds: float) -> Path:
 def text_of(clip: Path, side: int) -> tuple[float, dict, int]:
     """(seconds, boxes as in the JSON, pictures searched) of one clip, on one thread; decoding does not count."""
     from datatools.media import read_frames
-    from datatools.text_detector import BoxFinder, load_detector
 
     detector = load_detector("rapidocr", max_side=side, threads=1)
     images = list(read_frames(clip, range(200)))
@@ -127,7 +127,6 @@ def reference_boxes(clip: Path, params: dict, readable: list | None = None) -> t
     from rapidocr import RapidOCR
 
     from datatools.media import read_frames
-    from datatools.text_detector import MAX_AREA, _as_quad
 
     engine = RapidOCR(params={"Global.log_level": "error"} | params)
     images = list(read_frames(clip, range(200)))
@@ -155,7 +154,6 @@ def text_table(clip: Path) -> None:
     import joblib
     import numpy as np
 
-    from datatools.text_detector import MAX_SIDE
     from datatools.text_roi import paint_boxes
 
     alone = {"Global.use_rec": False, "Global.use_cls": False}

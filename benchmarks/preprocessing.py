@@ -19,7 +19,7 @@ if __package__ in (None, ""):
 
 from datatools.errors import run_command
 from datatools.stages import number_of_cores
-from datatools.text_detector import DETECTORS
+from datatools.text_detector import DETECTORS, load_detector
 
 
 def machine() -> str:
@@ -48,7 +48,6 @@ def measure_stages(clip: Path, ocr: str, folder: Path) -> list[tuple[str, float,
 
     from datatools.extract import extract_clip, extract_roi
     from datatools.features import extract_text_boxes, mfcc
-    from datatools.text_detector import load_detector
 
     cv2.setNumThreads(1)
     rows = []

@@ -1,5 +1,6 @@
 """Text boxes: found, kept over kills, never mixed, and painted into masks worked out by hand."""
 
+import importlib
 import importlib.machinery
 import json
 import os
@@ -17,8 +18,8 @@ import pytest
 from media_files import numbered_picture
 from PIL import Image, ImageDraw, ImageFont
 
-from datatools import driver, extract, text_detector
-from datatools.errors import UserError
+from datatools import driver, extract, text_detector, text_extract
+from datatools.errors import UserError, run_command
 from datatools.features import extract_text_boxes
 from datatools.media import save_video
 from datatools.text_detector import detector_identity, load_detector, same_detector, same_text_boxes
@@ -100,11 +101,15 @@ def test_an_entry_of_another_form_is_told(entry):
 
 # detectors ---------------------------------------------------------------------------------------------------------
 
-def test_rapidocr_finds_subtitles_and_small_credits():
-    detector = load_detector("rapidocr", threads=1)
+@pytest.fixture(scope="module")
+def rapidocr():
+    return load_detector("rapidocr", threads=1)
+
+
+def test_rapidocr_finds_subtitles_and_small_credits(rapidocr):
     image = with_text(background(), "What are you doing here?", 80, 150, 10)
     image = with_text(image, "Key Animation", 190, 30, 8)
-    (credit, *unread), (subtitle, *_) = detector.detect(image)
+    (credit, *unread), (subtitle, *_) = rapidocr.detect(image)
     assert unread == ["", 1.0]
     for quad, (text, x, y, pixels) in (
         (credit, ("Key Animation", 190, 30, 8)), (subtitle, ("What are you doing here?", 80, 150, 10))
@@ -114,13 +119,13 @@ def test_rapidocr_finds_subtitles_and_small_credits():
         np.testing.assert_allclose(quad, expected, atol=7)
 
 
-def test_rapidocr_finds_nothing_in_an_empty_picture():
-    assert load_detector("rapidocr", threads=1).detect(np.zeros((180, 320, 3), np.uint8)) == []
+def test_rapidocr_finds_nothing_in_an_empty_picture(rapidocr):
+    assert rapidocr.detect(np.zeros((180, 320, 3), np.uint8)) == []
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_rapidocr_takes_no_smooth_picture_for_text(seed):
-    assert load_detector("rapidocr", threads=1).detect(background(seed)) == []
+def test_rapidocr_takes_no_smooth_picture_for_text(rapidocr, seed):
+    assert rapidocr.detect(background(seed)) == []
 
 
 def test_rapidocr_reads_when_asked_to():
@@ -210,11 +215,11 @@ def test_an_appearing_text_is_never_taken_for_the_same(pixels, seed):
         assert not same_text_boxes(image, faint)
 
 
-def test_a_text_that_fades_in_slowly_is_searched_for(tmp_path):
+def test_a_text_that_fades_in_slowly_is_searched_for(rapidocr, tmp_path):
     clear = with_text(background(), "What are you doing here?", 80, 150, 12)
     images = [(background() * (1 - k / 40) + clear * (k / 40)).astype(np.uint8) for k in range(41)]
     save_video(tmp_path / "a.mp4", images)
-    boxes = extract_text_boxes(tmp_path / "a.mp4", load_detector("rapidocr", threads=1))
+    boxes = extract_text_boxes(tmp_path / "a.mp4", rapidocr)
     assert boxes["0"] == []
     assert len(boxes["40"]) == 1
     assert boxes["41"] == []       # the clip is over
@@ -298,7 +303,7 @@ def test_an_interrupted_run_goes_on_where_it_was(dataset, use):
     assert sorted(json.loads((dataset / "ocr_text_train.json").read_text())) == ["a_start", "b_end"]
 
 
-def test_a_killed_command_goes_on_where_it_was(tmp_path):
+def test_a_killed_command_goes_on_where_it_was(tmp_path, capsys):
     (tmp_path / "own").mkdir()
     for index in range(5):
         save_video(tmp_path / "own" / f"c{index}_end.mp4", [numbered_picture(k, 320, 180) for k in range(1, 25)])
@@ -313,8 +318,8 @@ def test_a_killed_command_goes_on_where_it_was(tmp_path):
     process.wait()
     finished = len(list(tmp_path.glob("ocr_text_own.parts/c*.json")))
     assert 2 <= finished < 5
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)
-    assert f"text: {5 - finished} done, {finished} already there, 0 failed" in done.stdout
+    assert driver.extract_text(tmp_path, "rapidocr", folders=["own"], workers=1).exit_code == 0
+    assert f"text: {5 - finished} done, {finished} already there, 0 failed" in capsys.readouterr().out
     assert len(json.loads((tmp_path / "ocr_text_own.json").read_text())) == 5
     assert not list(tmp_path.glob("*.parts")) and not list(tmp_path.rglob(".tmp-*"))
 
@@ -369,11 +374,12 @@ def test_a_cut_json_is_told_and_left_alone(dataset, use):
         extract_text(dataset)
 
 
-def test_the_command_without_easyocrs_weights_ends_with_one_message(dataset):
-    environment = os.environ | {"EASYOCR_MODULE_PATH": str(dataset / "nowhere"), "https_proxy": "http://127.0.0.1:9"}
-    command = [sys.executable, ROOT / "datatools/text_extract.py", "--data_root", dataset]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    assert "--ocr rapidocr" in done.stderr.splitlines()[-1]
+def test_the_command_without_easyocrs_weights_ends_with_one_message(dataset, monkeypatch, capsys):
+    reader_module = importlib.import_module("easyocr.easyocr")
+    monkeypatch.setattr(reader_module, "MODULE_PATH", str(dataset / "nowhere"))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    with pytest.raises(SystemExit) as leaving:
+        run_command(lambda: text_extract.main(["--data_root", str(dataset)]))
+    assert leaving.value.code == 2
+    assert "--ocr rapidocr" in capsys.readouterr().err.splitlines()[-1]
     assert not (dataset / "ocr_text_detector.json").exists()

@@ -22,6 +22,7 @@ if __package__ in (None, ""):
 from benchmarks.preprocessing import machine
 from datatools.errors import run_command
 from datatools.stages import number_of_cores
+from datatools.text_detector import MAX_AREA, MAX_SIDE, BoxFinder, _as_quad, load_detector
 
 ROOT = Path(__file__).resolve().parents[1]
 HOURS_LONG = 2
@@ -75,14 +76,14 @@ def baseline(clip: Path, folder: Path) -> None:
 
 
 def ours(clip: Path, folder: Path) -> None:
-    from datatools.preprocess import extract_all
+    from datatools.extract import extract_all
 
-    extract_all(clip, {"audio": folder / "mfcc.npy", "frames": folder / "frames.npy"}, ())
+    extract_all(clip, {"audio": folder / "mfcc.npy", "frames": folder / "frames.npy"})
 
 
 def peak_memory(clip: Path, folder: Path) -> float:
     """MiB of a fresh process that does all stages of one clip."""
-    code = ("import sys; from pathlib import Path; from datatools.preprocess import extract_all\n"
+    code = ("import sys; from pathlib import Path; from datatools.extract import extract_all\n"
             "clip, folder = map(Path, sys.argv[1:])\n"
             "outputs = {s: folder / f'{s}.npy' for s in ('audio', 'frames', 'roi')} | {'text': folder / 'text.json'}\n"
             "extract_all(clip, outputs, ('rapidocr', None, False, False, None, 1))\n"
@@ -107,8 +108,6 @@ def lengthen(clip: Path, folder: Path, seconds: float) -> Path:
 def text_of(clip: Path, side: int) -> tuple[float, dict, int]:
     """(seconds, boxes as in the JSON, pictures searched) of one clip, on one thread; decoding does not count."""
     from datatools.media import read_frames
-    from datatools.text_detector import load_detector
-    from datatools.text_extract import BoxFinder
 
     detector = load_detector("rapidocr", max_side=side, threads=1)
     images = list(read_frames(clip, range(200)))
@@ -128,7 +127,6 @@ def reference_boxes(clip: Path, params: dict, readable: list | None = None) -> t
     from rapidocr import RapidOCR
 
     from datatools.media import read_frames
-    from datatools.text_detector import MAX_AREA, _as_quad
 
     engine = RapidOCR(params={"Global.log_level": "error"} | params)
     images = list(read_frames(clip, range(200)))
@@ -156,7 +154,6 @@ def text_table(clip: Path) -> None:
     import joblib
     import numpy as np
 
-    from datatools.text_detector import MAX_SIDE
     from datatools.text_roi import paint_boxes
 
     alone = {"Global.use_rec": False, "Global.use_cls": False}

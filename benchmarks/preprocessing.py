@@ -19,7 +19,7 @@ if __package__ in (None, ""):
 
 from datatools.errors import run_command
 from datatools.stages import number_of_cores
-from datatools.text_detector import DETECTORS
+from datatools.text_detector import DETECTORS, load_detector
 
 
 def machine() -> str:
@@ -46,10 +46,8 @@ def measure_stages(clip: Path, ocr: str, folder: Path) -> list[tuple[str, float,
     import cv2
     import numpy as np
 
-    from datatools import text_extract
-    from datatools.features import mfcc
-    from datatools.text_detector import load_detector
-    from utils import extract_audio, extract_textROI, extract_video
+    from datatools.extract import extract_clip, extract_roi
+    from datatools.features import extract_text_boxes, mfcc
 
     cv2.setNumThreads(1)
     rows = []
@@ -61,18 +59,19 @@ def measure_stages(clip: Path, ocr: str, folder: Path) -> list[tuple[str, float,
 
     stage("start: librosa", lambda: mfcc(np.zeros(22_050, np.float32)))
     detector, _ = stage(f"start: {ocr}", lambda: load_detector(ocr, threads=1))
-    stage("audio: MFCC", extract_audio.extract_clip, clip, folder / "mfcc.npy")
-    stage("video: frames and 1 fps video", extract_video.extract_clip, clip, folder / "frames.npy", folder / "clip.mp4")
+    stage("audio: MFCC", extract_clip, clip, {"audio": folder / "mfcc.npy"})
+    pictures = {"frames": folder / "frames.npy", "video": folder / "clip.mp4"}
+    stage("video: frames and 1 fps video", extract_clip, clip, pictures)
 
     searched = []
     detect = detector.detect
     detector.detect = lambda image: searched.append(image.shape) or detect(image)
-    boxes, cpu = stage("text boxes", text_extract.detect_boxes, folder / "clip.mp4", detector)
+    boxes, cpu = stage("text boxes", extract_text_boxes, folder / "clip.mp4", detector)
     num_boxes = sum(map(len, boxes.values()))
     if searched:
         rows[-1] = (f"text boxes: {len(searched)} pictures searched, {num_boxes} boxes", *rows[-1][1:])
         rows.append(("text boxes, one picture searched", rows[-1][1] / len(searched), cpu / len(searched)))
-    stage("text ROI", extract_textROI.extract_clip, boxes, folder / "roi.npy")
+    stage("text ROI", extract_roi, boxes, folder / "roi.npy")
     return rows
 
 

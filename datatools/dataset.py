@@ -11,7 +11,7 @@ import torch
 from datatools.clips import REMEDIES, ClipSet, feature_problems, raise_problems
 from datatools.errors import UserError
 from datatools.features import MFCC_STEPS, SHAPES, extract_frames
-from datatools.layout import KINDS, Clip
+from datatools.layout import Clip, kind_number
 
 
 def _open(path: Path, remedy: str) -> np.ndarray:
@@ -22,11 +22,16 @@ def _open(path: Path, remedy: str) -> np.ndarray:
         raise UserError(f"{path}: cannot be read ({error}). {remedy} again, then --resume auto.") from error
 
 
-def fill_mfcc(target: np.ndarray, path: Path) -> None:
-    """A clip's MFCC into `target`, float32 (20, 8616): zeros on the right, what is over 200 s left out."""
-    mfcc = _open(path, REMEDIES["mfcc"])[:, :MFCC_STEPS]
+def put_mfcc(target: np.ndarray, mfcc: np.ndarray) -> None:
+    """An MFCC (20, T) into `target`, float32 (20, 8616): zeros on the right, what is over 200 s left out."""
+    mfcc = mfcc[:, :MFCC_STEPS]
     np.copyto(target[:, :mfcc.shape[1]], mfcc, casting="unsafe")
     target[:, mfcc.shape[1]:] = 0
+
+
+def fill_mfcc(target: np.ndarray, path: Path) -> None:
+    """A clip's MFCC file into `target`, as `put_mfcc`. Raises UserError."""
+    put_mfcc(target, _open(path, REMEDIES["mfcc"]))
 
 
 def fill_frames(target: np.ndarray, root: Path, clip: Clip) -> None:
@@ -41,9 +46,17 @@ def fill_text_roi(target: np.ndarray, path: Path) -> None:
     np.greater(_open(path, REMEDIES["text_roi"]), 0, out=target.view(bool))
 
 
-def kind_number(name: str) -> int:
-    """1 for a clip `<id>_start`, 2 for `<id>_end`, 0 for any other name."""
-    return next((1 + number for number, ending in enumerate(KINDS) if name.endswith(ending)), 0)
+def input_tensors(
+    count: int, inputs: tuple[str, ...], without: tuple[str, ...] = (), pinned: bool = False
+) -> dict[str, torch.Tensor]:
+    """Room for the inputs of `count` clips: {input: (count, ...)}; zeros for those in `without`, the others not set."""
+    batch = {}
+    for name in inputs:
+        if name in SHAPES:
+            dtype = torch.float32 if name == "mfcc" else torch.uint8
+            make = torch.zeros if name in without else torch.empty
+            batch[name] = make((count, *SHAPES[name]), dtype=dtype, pin_memory=pinned)
+    return batch
 
 
 class ClipDataset:
@@ -77,12 +90,7 @@ class ClipDataset:
         batch = {"index": torch.tensor(indices), "kind": torch.tensor(kinds)}
         if self.clip_set.seconds is not None:
             batch["seconds"] = torch.from_numpy(self.clip_set.seconds[indices])
-        for name in self.inputs:
-            if name not in SHAPES:
-                continue
-            dtype = torch.float32 if name == "mfcc" else torch.uint8
-            make = torch.zeros if name in self.without else torch.empty
-            batch[name] = make((len(indices), *SHAPES[name]), dtype=dtype, pin_memory=pinned)
+        batch |= input_tensors(len(indices), self.inputs, self.without, pinned)
         read = {name for name in self.inputs if name not in self.without}
         for row in range(len(indices)):
             clip = clips[row]

@@ -1,16 +1,24 @@
-"""What the networks read of a clip: the MFCC of its sound and one small picture a second.
+"""What the networks read of a clip, or of any span of a file: the MFCC of its sound, and one small picture a second.
 
-    extract_mfcc("clip.mp4")      # float32 (20, T)
-    extract_frames("clip.mp4")    # uint8 (200, 66, 88, 3)
+    extract_mfcc("clip.mp4")                                    # float32 (20, T)
+    extract_frames("clip.mp4")                                  # uint8 (200, 66, 88, 3)
+    extract_frames("episode.mkv", start=600.0, seconds=30)      # uint8 (30, 66, 88, 3)
+
+A span costs the decoding of itself: what lies before it is not decoded.
 """
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import librosa
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from datatools.layout import CLIP_SECONDS
-from datatools.media import SAMPLE_RATE, read_audio, read_frames
+from datatools.media import SAMPLE_RATE, read_audio, read_frames, save_video
+from datatools.text_detector import BoxFinder
 
 HOP = 512                             # samples between two MFCC steps, librosa's default
 NUM_MFCC = 20                         # coefficients a step
@@ -29,10 +37,6 @@ SHAPES = {
 
 def mfcc(samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     """float32 (20, T) from mono samples (n,): librosa's defaults, T = 1 + n // 512."""
-    # Here, because its first use in a process imports 1.7 s of scipy and numba.
-    import librosa
-    from threadpoolctl import threadpool_limits
-
     # One thread: the sums of a product of matrices depend on how it is divided, and so would the file's bytes.
     with threadpool_limits(1):
         return librosa.feature.mfcc(y=samples, sr=sample_rate, n_mfcc=NUM_MFCC).astype(np.float32, copy=False)
@@ -53,8 +57,6 @@ def fit(image_size: tuple[int, int], size: tuple[int, int]) -> tuple[float, int,
 
 def letterbox(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """`image`, uint8 (h, w, 3), scaled into a black picture of `size` (height, width); bilinear, as cv2.resize does."""
-    import cv2
-
     _, top, left, height, width = fit(image.shape[:2], size)
     boxed = np.zeros((*size, *image.shape[2:]), image.dtype)
     boxed[top:top + height, left:left + width] = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
@@ -66,18 +68,85 @@ def frame_thumbnail(image: np.ndarray) -> np.ndarray:
     return letterbox(image, (FRAME_HEIGHT, FRAME_WIDTH))
 
 
-def extract_mfcc(path: Path, salvage: list[str] | None = None) -> np.ndarray:
-    """MFCC of the file's sound, float32 (20, T); T is 8,614 for 200 s, and what is beyond 201 s is left out.
+def extract_mfcc(
+    path: Path, start: float = 0.0, seconds: float | None = None, salvage: list[str] | None = None
+) -> np.ndarray:
+    """MFCC of the sound from `start` on, float32 (20, T); T is 8,614 for 200 s, and less where the sound ends before.
 
-    Raises MediaError; `salvage` as for read_audio.
+    Without `seconds`, a clip is meant: what is beyond 201 s is left out. Raises MediaError; `salvage` as for
+    read_audio.
     """
-    return mfcc(read_audio(path, duration=MOST_SECONDS, salvage=salvage))
+    duration = MOST_SECONDS if seconds is None else seconds
+    return mfcc(read_audio(path, start=start, duration=duration, salvage=salvage))
 
 
-def extract_frames(path: Path, seconds: int = CLIP_SECONDS) -> np.ndarray:
-    """The pictures at 0, 1, 2 ... s, uint8 (seconds, 66, 88, 3), RGB; black after the end. Raises MediaError."""
+@dataclass(frozen=True)
+class Pictures:
+    """What was made of a span's pictures.
+
+    count   seconds at which there was a picture
+    frames  uint8 (seconds, 66, 88, 3), RGB; black after the end
+    boxes   {"0": [[quad, [height, width], text, confidence], ...], "1": ...}; quad in pixels, four [x, y]; [] where
+            there is no text, {} where none was looked for
+    """
+
+    count: int
+    frames: np.ndarray
+    boxes: dict[str, list]
+
+
+def extract_pictures(
+    path: Path,
+    start: float = 0.0,
+    seconds: int = CLIP_SECONDS,
+    *,
+    small: bool = True,
+    detector=None,
+    video: Path | None = None,
+    salvage: list[str] | None = None,
+) -> Pictures:
+    """All that is made of the pictures at `start`, `start` + 1, `start` + 2 ... s, each of them decoded once.
+
+    `small`: frames are made, else they stay black. `detector`: of datatools.text_detector, looks for text. `video`:
+    where a video of 1 fps and the file's size is written. Raises MediaError, and OSError for `video`; `salvage` as for
+    read_frames.
+    """
     frames = np.zeros((seconds, FRAME_HEIGHT, FRAME_WIDTH, 3), np.uint8)
-    for second, image in enumerate(read_frames(path, range(seconds), frame_thumbnail)):
-        if image is not None:
-            frames[second] = image
-    return frames
+    finder = BoxFinder(detector) if detector else None
+    boxes: dict[str, list] = {}
+    count = 0
+
+    def pictures():
+        nonlocal count
+        shown = thumbnail = None
+        times = [start + second for second in range(seconds)]
+        for second, image in enumerate(read_frames(path, times, salvage=salvage)):
+            if image is not None:
+                count += 1
+                if small:
+                    if image is not shown:      # one picture may stand for many seconds
+                        shown, thumbnail = image, frame_thumbnail(image)
+                    frames[second] = thumbnail
+            if finder:
+                boxes[str(second)] = finder.find(image)
+            yield image
+
+    if video:
+        save_video(video, pictures())
+    else:
+        for _ in pictures():
+            pass
+    return Pictures(count, frames, boxes)
+
+
+def extract_frames(path: Path, start: float = 0.0, seconds: int = CLIP_SECONDS) -> np.ndarray:
+    """The pictures at `start`, `start` + 1 ... s, uint8 (seconds, 66, 88, 3), RGB; black after the end.
+
+    Raises MediaError.
+    """
+    return extract_pictures(path, start, seconds).frames
+
+
+def extract_text_boxes(path: Path, detector, start: float = 0.0, seconds: int = CLIP_SECONDS) -> dict[str, list]:
+    """Text in the pictures at `start`, `start` + 1 ... s, as `Pictures.boxes`; "0" is `start`. Raises MediaError."""
+    return extract_pictures(path, start, seconds, small=False, detector=detector).boxes

@@ -103,3 +103,19 @@ def check_writable(folder: Path) -> None:
             probe.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(describe_os_error(OSError(error.errno, error.strerror, str(folder)))) from error
+
+
+@contextlib.contextmanager
+def locked(path: Path, message: str) -> Iterator[None]:
+    """Hold the lock file `path`; the system lets go of it when the process ends, after a kill too.
+
+    Raises UserError with `message` where another process holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        lock = FileLock(path, timeout=0).acquire()
+    except Timeout:
+        raise UserError(message) from None
+    with lock:
+        yield

@@ -6,6 +6,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,21 @@ from datatools.files import check_writable, sweep_temporaries, write_atomic
 
 CLIP_SECONDS = 200                # s; a clip is at most this long, a shorter one is filled up
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".ts", ".flv", ".wmv")
-KINDS = {"_start": "s", "_end": "e"}   # the end of a clip's name tells what is asked for, and the submission's letter
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is asked for in a clip: where its opening ends, or where its ending begins."""
+
+    ending: str     # of the clip's name
+    letter: str     # in submissions
+    number: int     # in batches, where 0 stands for a name that does not tell
+    title: str      # in tables and messages
+
+
+START = Kind("_start", "s", 1, "start")
+END = Kind("_end", "e", 2, "end")
+KINDS = (START, END)
 
 
 @dataclass(frozen=True)
@@ -61,13 +76,34 @@ class Clip:
         return root / "ROIs" / f"{self.name}.npy"
 
 
+def kind_of(name: str) -> Kind | None:
+    """The kind that a clip's name tells; None where it tells none."""
+    return next((kind for kind in KINDS if name.endswith(kind.ending)), None)
+
+
 def clip_kind(name: str) -> str:
     """`s` for `<id>_start`, `e` for `<id>_end`. Raises UserError for any other name."""
-    for ending, kind in KINDS.items():
-        if name.endswith(ending):
-            return kind
-    raise UserError(f"clip {name!r}: its name must end in _start (where does the opening end?) or in _end (where does "
-                    "the ending begin?). Rename it.")
+    kind = kind_of(name)
+    if kind is None:
+        raise UserError(f"clip {name!r}: its name must end in _start (where does the opening end?) or in _end (where "
+                        "does the ending begin?). Rename it.")
+    return kind.letter
+
+
+def kind_number(name: str) -> int:
+    """1 for a clip `<id>_start`, 2 for `<id>_end`, 0 for any other name."""
+    kind = kind_of(name)
+    return kind.number if kind else 0
+
+
+def is_ending(name: str) -> bool:
+    """Whether a clip asks where the ending begins."""
+    return kind_of(name) is END
+
+
+def clips_of_kind(names: Iterable[str], kind: Kind) -> list[str]:
+    """Those of `names` that are of this kind, in order; a name that does not tell counts as a start."""
+    return [name for name in names if is_ending(name) == (kind is END)]
 
 
 def text_boxes_path(root: Path, split_name: str) -> Path:

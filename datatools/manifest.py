@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from datatools.errors import UserError
-from datatools.files import save_text
+from datatools.files import locked, save_text
 
 OK, PARTIAL, FAILED = "ok", "partial", "failed"
 NAME, LOCK = "manifest.jsonl", ".manifest.lock"
@@ -73,7 +73,8 @@ class Manifest:
     @contextlib.contextmanager
     def open_for_writing(cls, root: Path) -> Iterator[Manifest]:
         """The manifest, for one run at a time; sorted at the end. Raises UserError where another run has it."""
-        with _locked(root / LOCK, root):
+        busy = f"{root}: another preprocessing run works on it. Wait for its end, or stop it."
+        with locked(root / LOCK, busy):
             manifest = cls(root)
             if manifest.path.exists():
                 os.truncate(manifest.path, manifest.whole)
@@ -100,18 +101,6 @@ class Manifest:
 
 def _as_line(entry: Entry) -> str:
     return json.dumps(asdict(entry), ensure_ascii=False, sort_keys=True) + "\n"
-
-
-@contextlib.contextmanager
-def _locked(path: Path, root: Path) -> Iterator[None]:
-    import fcntl
-
-    with open(path, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{root}: another preprocessing run works on it. Wait for its end, or stop it.") from None
-        yield       # the kernel lets go of the lock when the file is closed, after a kill too
 
 
 def fingerprint(path: Path) -> list:

@@ -6,6 +6,7 @@
 import numpy as np
 
 from datatools.errors import UserError
+from datatools.layout import KINDS, clips_of_kind
 
 TOLERANCE = 1.0                 # s; an error up to this costs nothing in the competition
 WITHIN = (0.5, 1.0, 2.0, 5.0)   # s; shares of clips whose |error| is at most this are told
@@ -58,10 +59,10 @@ def score_table(predicted: dict[str, float], truth: dict[str, float]) -> dict[st
         return error_table(np.array([predicted[n] for n in names]), np.array([truth[n] for n in names]))
 
     whole = table(list(truth))
-    for kind, ending in (("start", False), ("end", True)):
-        names = [n for n in truth if n.endswith("_end") == ending]
+    for kind in KINDS:
+        names = clips_of_kind(truth, kind)
         part = table(names) if names else {**dict.fromkeys(whole, float("nan")), "clips": 0}
-        whole |= {f"{key}_{kind}": value for key, value in part.items()}
+        whole |= {f"{key}_{kind.title}": value for key, value in part.items()}
     return whole
 
 
@@ -71,8 +72,8 @@ def best_constant(truth: dict[str, float]) -> dict[str, float]:
     The score is convex and bends only 1 s beside a truth, so its minimum lies at one of those times.
     """
     answer: dict[str, float] = {}
-    for ending in (False, True):
-        names = [n for n in truth if n.endswith("_end") == ending]
+    for kind in KINDS:
+        names = clips_of_kind(truth, kind)
         times = np.array([truth[n] for n in names])
         candidates = np.concatenate([times - TOLERANCE, times + TOLERANCE])
         costs = clip_costs(candidates[:, None] - times[None]).sum(1)

@@ -3,7 +3,9 @@
     report = run_stage("audio", extract_clip, [("abc_start", (source, target)), ...])
 """
 
+import argparse
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +13,11 @@ from pathlib import Path
 from datatools.errors import UserError, describe_os_error
 
 
-def stage_parser(description: str, *, save_root: bool = True, clips: bool = True):
+def stage_parser(description: str, *, save_root: bool = True, clips: bool = True) -> argparse.ArgumentParser:
     """The argument parser of a preprocessing command, with the flags that they share.
 
     `save_root`: raw clips go to another root. `clips`: it works clip by clip, on chosen folders, in several processes.
     """
-    import argparse
-
     def count(text: str) -> int:
         if int(text) < 0:
             raise argparse.ArgumentTypeError("must not be negative")
@@ -93,8 +93,6 @@ def run_stage(
     the clips over a Ray cluster instead; "local" starts one.
     Prints the summary and returns the report.
     """
-    import time
-
     from tqdm import tqdm
 
     report = StageReport(title, kept=list(kept or []))

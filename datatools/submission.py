@@ -4,12 +4,13 @@
 """
 
 import csv
+import io
 from pathlib import Path
 
 from datatools.errors import UserError
 from datatools.files import save_text
 from datatools.labels import parse_seconds
-from datatools.layout import clip_kind
+from datatools.layout import KINDS, clip_kind
 
 
 def write_submission(path: Path, seconds: dict[str, float]) -> None:
@@ -20,9 +21,6 @@ def write_submission(path: Path, seconds: dict[str, float]) -> None:
 
 def write_predictions(path: Path, rows: dict[str, dict[str, float]]) -> None:
     """CSV of what is known about each answer: `name` and the figures of {name: {column: figure}}; nan is left empty."""
-    import csv
-    import io
-
     text = io.StringIO()
     columns = list(next(iter(rows.values())))
     writer = csv.writer(text, lineterminator="\n")
@@ -43,11 +41,12 @@ def read_submission(path: Path) -> dict[tuple[str, str], float]:
         raise UserError(f"{path}: not UTF-8 text, so no submission.") from None
     answers: dict[tuple[str, str], float] = {}
     problems = []
+    letters = {kind.letter for kind in KINDS}
     for number, row in enumerate(csv.reader(lines), 1):
         if not row:
             continue
         seconds = parse_seconds(row[2]) if len(row) == 3 else None
-        if seconds is None or row[1] not in ("s", "e"):
+        if seconds is None or row[1] not in letters:
             problems.append(f"line {number}: found {','.join(row)!r}, expected `name.mp4,s|e,seconds`")
         elif (row[0], row[1]) in answers:
             problems.append(f"line {number}: {row[0]} ({row[1]}) stands there twice")

@@ -271,3 +271,19 @@ def same_text_boxes(previous_image: np.ndarray, image: np.ndarray) -> bool:
     difference = cv2.absdiff(small(previous_image), small(image)).astype("float32")
     blocks = difference.reshape(height // BLOCK, BLOCK, SMALL_WIDTH // BLOCK, BLOCK).mean(axis=(1, 3))
     return bool(blocks.mean() <= SAME_MEAN and blocks.max() <= SAME_BLOCK)
+
+
+class BoxFinder:
+    """Text boxes of one picture after the other; a picture that hardly differs takes over those found last."""
+
+    def __init__(self, detector):
+        self.detector, self.searched, self.boxes = detector, None, []
+
+    def find(self, image: np.ndarray | None) -> list:
+        """[[quad, [height, width], text, confidence], ...] of an RGB picture, uint8; [] of a black one or None."""
+        if image is None or not image.any():
+            self.searched, self.boxes = None, []
+        elif self.searched is None or not same_text_boxes(self.searched, image):
+            self.searched, size = image, list(image.shape[:2])
+            self.boxes = [[quad, size, text, confidence] for quad, text, confidence in self.detector.detect(image)]
+        return self.boxes

@@ -23,13 +23,13 @@ def box_cells(quad: list, size: tuple[int, int]) -> tuple[int, int, int, int]:
     return rows[0], rows[1], columns[0], columns[1]
 
 
-def paint_boxes(boxes_per_second: dict[str, list]) -> np.ndarray:
-    """uint8 (200, 27, 36) from {"0": [[quad, [height, width], text, confidence], ...], ...}.
+def paint_boxes(boxes_per_second: dict[str, list], seconds: int = CLIP_SECONDS) -> np.ndarray:
+    """uint8 (seconds, 27, 36) from {"0": [[quad, [height, width], text, confidence], ...], ...}.
 
-    A box of no width or height in cells paints nothing; nor does a second that is missing or beyond the clip's 200.
+    A box of no width or height in cells paints nothing; nor does a second that is missing or beyond `seconds`.
     Raises UserError for an entry of another form.
     """
-    mask = np.zeros((CLIP_SECONDS, ROI_HEIGHT, ROI_WIDTH), np.uint8)
+    mask = np.zeros((seconds, ROI_HEIGHT, ROI_WIDTH), np.uint8)
     for second, boxes in boxes_per_second.items():
         for box in boxes:
             try:
@@ -41,6 +41,6 @@ def paint_boxes(boxes_per_second: dict[str, list]) -> np.ndarray:
                     f"second {second!r}: a text box {box!r:.120}, expected [[four [x, y]], [height, width], text, "
                     "confidence]. Run datatools/text_extract.py again."
                 ) from error
-            if 0 <= index < CLIP_SECONDS:
+            if 0 <= index < seconds:
                 mask[index, top:bottom, left:right] = 1
     return mask

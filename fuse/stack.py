@@ -73,7 +73,7 @@ def fuse_learnt(method: str, clips: list[tuple[str, str]], seconds: np.ndarray, 
 
 def learnt_together(method: str, examples: Examples) -> list[tuple[str, ...]]:
     """The kinds that share what is learnt: each alone where every one has MIN_CLIPS examples, else all."""
-    counts = {kind: int((examples.kinds == kind).sum()) for kind in KINDS.values()}
+    counts = {kind.letter: int((examples.kinds == kind.letter).sum()) for kind in KINDS}
     kinds = tuple(kind for kind, count in counts.items() if count)
     if all(counts[kind] >= MIN_CLIPS[method] for kind in kinds):
         return [(kind,) for kind in kinds]

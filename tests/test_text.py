@@ -1,5 +1,6 @@
 """Text boxes: found, kept over kills, never mixed, and painted into masks worked out by hand."""
 
+import importlib
 import importlib.machinery
 import json
 import os
@@ -17,8 +18,9 @@ import pytest
 from media_files import numbered_picture
 from PIL import Image, ImageDraw, ImageFont
 
-from datatools import text_detector, text_extract
-from datatools.errors import UserError
+from datatools import driver, extract, text_detector, text_extract
+from datatools.errors import UserError, run_command
+from datatools.features import extract_text_boxes
 from datatools.media import save_video
 from datatools.text_detector import detector_identity, load_detector, same_detector, same_text_boxes
 from datatools.text_roi import paint_boxes
@@ -99,11 +101,15 @@ def test_an_entry_of_another_form_is_told(entry):
 
 # detectors ---------------------------------------------------------------------------------------------------------
 
-def test_rapidocr_finds_subtitles_and_small_credits():
-    detector = load_detector("rapidocr", threads=1)
+@pytest.fixture(scope="module")
+def rapidocr():
+    return load_detector("rapidocr", threads=1)
+
+
+def test_rapidocr_finds_subtitles_and_small_credits(rapidocr):
     image = with_text(background(), "What are you doing here?", 80, 150, 10)
     image = with_text(image, "Key Animation", 190, 30, 8)
-    (credit, *unread), (subtitle, *_) = detector.detect(image)
+    (credit, *unread), (subtitle, *_) = rapidocr.detect(image)
     assert unread == ["", 1.0]
     for quad, (text, x, y, pixels) in (
         (credit, ("Key Animation", 190, 30, 8)), (subtitle, ("What are you doing here?", 80, 150, 10))
@@ -113,13 +119,13 @@ def test_rapidocr_finds_subtitles_and_small_credits():
         np.testing.assert_allclose(quad, expected, atol=7)
 
 
-def test_rapidocr_finds_nothing_in_an_empty_picture():
-    assert load_detector("rapidocr", threads=1).detect(np.zeros((180, 320, 3), np.uint8)) == []
+def test_rapidocr_finds_nothing_in_an_empty_picture(rapidocr):
+    assert rapidocr.detect(np.zeros((180, 320, 3), np.uint8)) == []
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_rapidocr_takes_no_smooth_picture_for_text(seed):
-    assert load_detector("rapidocr", threads=1).detect(background(seed)) == []
+def test_rapidocr_takes_no_smooth_picture_for_text(rapidocr, seed):
+    assert rapidocr.detect(background(seed)) == []
 
 
 def test_rapidocr_reads_when_asked_to():
@@ -209,11 +215,11 @@ def test_an_appearing_text_is_never_taken_for_the_same(pixels, seed):
         assert not same_text_boxes(image, faint)
 
 
-def test_a_text_that_fades_in_slowly_is_searched_for(tmp_path):
+def test_a_text_that_fades_in_slowly_is_searched_for(rapidocr, tmp_path):
     clear = with_text(background(), "What are you doing here?", 80, 150, 12)
     images = [(background() * (1 - k / 40) + clear * (k / 40)).astype(np.uint8) for k in range(41)]
     save_video(tmp_path / "a.mp4", images)
-    boxes = text_extract.detect_boxes(tmp_path / "a.mp4", load_detector("rapidocr", threads=1))
+    boxes = extract_text_boxes(tmp_path / "a.mp4", rapidocr)
     assert boxes["0"] == []
     assert len(boxes["40"]) == 1
     assert boxes["41"] == []       # the clip is over
@@ -249,20 +255,20 @@ def dataset(tmp_path) -> Path:
 @pytest.fixture
 def use(monkeypatch):
     def install(detector):
-        monkeypatch.setattr(text_detector, "load_detector", lambda *settings: detector)
-        monkeypatch.setattr(text_detector, "shared_detector", lambda *settings: detector)
+        monkeypatch.setattr(driver, "load_detector", lambda *settings: detector)
+        monkeypatch.setattr(extract, "shared_detector", lambda *settings: detector)
         return detector
 
     return install
 
 
-def extract(root: Path, **settings):
-    return text_extract.extract_text(root, **({"ocr": "rapidocr", "workers": 1} | settings))
+def extract_text(root: Path, **settings):
+    return driver.extract_text(root, **({"ocr": "rapidocr", "workers": 1} | settings))
 
 
 def test_the_json_has_every_second_of_every_clip(dataset, use):
     detector = use(CountingDetector())
-    assert extract(dataset).exit_code == 0
+    assert extract_text(dataset).exit_code == 0
     assert detector.pictures == 15
     train = json.loads((dataset / "ocr_text_train.json").read_text())
     assert sorted(train) == ["a_start", "b_end"]
@@ -276,13 +282,13 @@ def test_the_json_has_every_second_of_every_clip(dataset, use):
 
 def test_a_second_run_keeps_everything_and_a_changed_clip_is_done_again(dataset, use):
     use(CountingDetector())
-    extract(dataset)
+    extract_text(dataset)
     again = use(CountingDetector())
-    assert extract(dataset).kept == NAMES
+    assert extract_text(dataset).kept == NAMES
     os.utime(dataset / "data_B/b_end.mp4")             # a copy: new time, same content
-    assert extract(dataset).kept == NAMES
+    assert extract_text(dataset).kept == NAMES
     save_video(dataset / "data_B/b_end.mp4", [numbered_picture(3)])
-    assert extract(dataset).done == ["b_end"]
+    assert extract_text(dataset).done == ["b_end"]
     assert again.pictures == 1
     assert json.loads((dataset / "ocr_text_train.json").read_text())["b_end"]["1"] == []
 
@@ -290,14 +296,14 @@ def test_a_second_run_keeps_everything_and_a_changed_clip_is_done_again(dataset,
 def test_an_interrupted_run_goes_on_where_it_was(dataset, use):
     use(CountingDetector(stop_at=12))
     with pytest.raises(KeyboardInterrupt):
-        extract(dataset)
+        extract_text(dataset)
     rest = use(CountingDetector())
-    report = extract(dataset)
+    report = extract_text(dataset)
     assert (report.kept, report.done, rest.pictures) == (["a_start", "b_end"], ["c_start"], 5)
     assert sorted(json.loads((dataset / "ocr_text_train.json").read_text())) == ["a_start", "b_end"]
 
 
-def test_a_killed_command_goes_on_where_it_was(tmp_path):
+def test_a_killed_command_goes_on_where_it_was(tmp_path, capsys):
     (tmp_path / "own").mkdir()
     for index in range(5):
         save_video(tmp_path / "own" / f"c{index}_end.mp4", [numbered_picture(k, 320, 180) for k in range(1, 25)])
@@ -312,20 +318,20 @@ def test_a_killed_command_goes_on_where_it_was(tmp_path):
     process.wait()
     finished = len(list(tmp_path.glob("ocr_text_own.parts/c*.json")))
     assert 2 <= finished < 5
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)
-    assert f"text: {5 - finished} done, {finished} already there, 0 failed" in done.stdout
+    assert driver.extract_text(tmp_path, "rapidocr", folders=["own"], workers=1).exit_code == 0
+    assert f"text: {5 - finished} done, {finished} already there, 0 failed" in capsys.readouterr().out
     assert len(json.loads((tmp_path / "ocr_text_own.json").read_text())) == 5
     assert not list(tmp_path.glob("*.parts")) and not list(tmp_path.rglob(".tmp-*"))
 
 
 def test_boxes_of_two_detectors_are_never_mixed(dataset, use):
     detector = use(CountingDetector())
-    extract(dataset, folders=["data_A/train", "data_C"])
+    extract_text(dataset, folders=["data_A/train", "data_C"])
     for settings in ({"ocr": "easyocr"}, {"recognize": True}, {"ocr": "easyocr", "force": True, "folders": ["data_B"]}):
         with pytest.raises(UserError, match="2 clips were made by rapidocr .* --force"):
-            extract(dataset, **settings)
+            extract_text(dataset, **settings)
     assert detector.pictures == 10
-    assert extract(dataset, ocr="easyocr", force=True).done == NAMES
+    assert extract_text(dataset, ocr="easyocr", force=True).done == NAMES
     assert json.loads((dataset / "ocr_text_detector.json").read_text())["name"] == "easyocr"
 
 
@@ -333,28 +339,28 @@ def test_boxes_of_an_unknown_detector_are_not_added_to(dataset, use):
     use(CountingDetector())
     (dataset / "ocr_text_train.json").write_text(json.dumps({"a_start": {"0": []}}))
     with pytest.raises(UserError, match="unknown detector"):
-        extract(dataset)
+        extract_text(dataset)
     assert json.loads((dataset / "ocr_text_train.json").read_text()) == {"a_start": {"0": []}}
 
 
 def test_a_detector_that_cannot_be_loaded_costs_no_boxes(dataset, use, monkeypatch):
     use(CountingDetector())
-    extract(dataset)
+    extract_text(dataset)
     before = (dataset / "ocr_text_train.json").read_bytes()
 
     def fail(*settings):
         raise UserError("no weights")
 
-    monkeypatch.setattr(text_detector, "load_detector", fail)
+    monkeypatch.setattr(driver, "load_detector", fail)
     with pytest.raises(UserError, match="no weights"):
-        extract(dataset, ocr="easyocr", force=True)
+        extract_text(dataset, ocr="easyocr", force=True)
     assert (dataset / "ocr_text_train.json").read_bytes() == before
 
 
 def test_an_unreadable_clip_fails_alone(dataset, use):
     use(CountingDetector())
     (dataset / "data_B/b_end.mp4").write_bytes(b"no video")
-    report = extract(dataset)
+    report = extract_text(dataset)
     assert report.exit_code == 1
     assert [name for name, _ in report.failed] == ["b_end"]
     assert sorted(report.done) == ["a_start", "c_start"]
@@ -365,14 +371,15 @@ def test_a_cut_json_is_told_and_left_alone(dataset, use):
     use(CountingDetector())
     (dataset / "ocr_text_train.json").write_text('{"a_start": {"0": [')
     with pytest.raises(UserError, match=r"ocr_text_train\.json: no JSON"):
-        extract(dataset)
+        extract_text(dataset)
 
 
-def test_the_command_without_easyocrs_weights_ends_with_one_message(dataset):
-    environment = os.environ | {"EASYOCR_MODULE_PATH": str(dataset / "nowhere"), "https_proxy": "http://127.0.0.1:9"}
-    command = [sys.executable, ROOT / "datatools/text_extract.py", "--data_root", dataset]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    assert "--ocr rapidocr" in done.stderr.splitlines()[-1]
+def test_the_command_without_easyocrs_weights_ends_with_one_message(dataset, monkeypatch, capsys):
+    reader_module = importlib.import_module("easyocr.easyocr")
+    monkeypatch.setattr(reader_module, "MODULE_PATH", str(dataset / "nowhere"))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    with pytest.raises(SystemExit) as leaving:
+        run_command(lambda: text_extract.main(["--data_root", str(dataset)]))
+    assert leaving.value.code == 2
+    assert "--ocr rapidocr" in capsys.readouterr().err.splitlines()[-1]
     assert not (dataset / "ocr_text_detector.json").exists()

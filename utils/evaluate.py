@@ -137,7 +137,7 @@ def worst_clips(predicted: np.ndarray, truth: np.ndarray, count: int) -> np.ndar
 def read_truth_file(path: Path) -> dict[str, float]:
     """{clip: seconds}, sorted by name. Raises UserError, also for names that are neither start nor end."""
     from datatools.labels import read_truth
-    from datatools.layout import KINDS
+    from datatools.layout import kind_of
 
     if not path.exists():
         raise UserError(f"{path}: no such truth. Expected a CSV `name,seconds` or text lines `<name> <seconds>`.")
@@ -145,7 +145,7 @@ def read_truth_file(path: Path) -> dict[str, float]:
         raise UserError(f"{path}: an empty file, so no truth. Expected a CSV `name,seconds` or text lines "
                         "`<name> <seconds>`. Name another file with --truth.")
     truth = read_truth(path)
-    if nameless := sorted(name for name in truth if not name.endswith(tuple(KINDS))):
+    if nameless := sorted(name for name in truth if kind_of(name) is None):
         raise UserError(f"{path}: {_listed(nameless)} not named as start or end clips. Expected names that end in "
                         "_start or _end. Rename them.")
     return dict(sorted(truth.items()))
@@ -157,14 +157,14 @@ def read_answers(path: Path, truth: dict[str, float], truth_path: Path) -> dict[
     Raises one UserError that tells all that does not fit the truth: missing, unknown and doubled clips, wrong letters.
     """
     from datatools.labels import strip_suffix
-    from datatools.layout import KINDS
+    from datatools.layout import kind_of
     from datatools.submission import read_submission
 
     answers: dict[str, float] = {}
     doubled, wrong = [], []
     for (file_name, letter), seconds in read_submission(path).items():
         name = strip_suffix(file_name)
-        if any(name.endswith(ending) and letter != expected for ending, expected in KINDS.items()):
+        if (kind := kind_of(name)) and letter != kind.letter:
             wrong.append(f"{name} ({letter})")
         elif name in answers:
             doubled.append(name)

@@ -1,0 +1,364 @@
+"""Preprocessing of whole datasets: which stages of which clips are to be done, and doing them.
+
+    extract_audio(Path("data/raw"), Path("data/processed"))                                # one stage
+    preprocess(Options(Path("data/raw"), Path("data/processed"), ocr="rapidocr"))          # all of them in one pass
+
+A stage alone fails a damaged clip. It goes by the dates and the forms of what is there, and several may run at the
+same time. The one pass takes what a damaged clip holds, and goes by its manifest. `Plan` alone decides what is done.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from datatools.errors import UserError
+from datatools.extract import (
+    AUDIO,
+    FRAMES,
+    ROI,
+    TEXT,
+    VIDEO,
+    extract_all,
+    extract_clip,
+    extract_roi,
+    stage_settings,
+    stage_versions,
+)
+from datatools.features import NUM_MFCC, SHAPES
+from datatools.files import array_is_whole, check_writable, is_current, sweep_temporaries
+from datatools.layout import (
+    CLIP_SECONDS,
+    Clip,
+    find_raw_clips,
+    prepare_save_root,
+    split_of_folder,
+    text_boxes_path,
+    text_detector_path,
+)
+from datatools.manifest import FAILED, OK, PARTIAL, Entry, Manifest, digest_of, is_same_file
+from datatools.media import MediaError, probe
+from datatools.stages import StageReport, number_of_cores, run_stage
+from datatools.text_boxes import SplitBoxes, claim_boxes, digest_of_boxes, open_splits, read_boxes
+from datatools.text_detector import detector_identity, load_detector
+
+STAGES = (AUDIO, FRAMES, TEXT, ROI)         # of the one pass; VIDEO where asked for
+STATUSES = {OK: 8, PARTIAL: 9, FAILED: 8, "to do": 8}       # of the summary, and how wide their columns are
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the one pass is told; each is a flag of datatools/preprocess.py."""
+
+    data_root: Path
+    save_root: Path
+    ocr: str = "easyocr"
+    ocr_weights: Path | None = None
+    recognize: bool = False
+    folders: list[str] | None = None
+    workers: int = 0
+    force: bool = False
+    retry_failed: bool = False
+    write_video: bool = False
+    backend: str = "processes"
+    address: str = "auto"
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        return (*STAGES, VIDEO) if self.write_video else STAGES
+
+
+def is_whole(path: Path, stage: str) -> bool:
+    """Whether a stage's output has the form that it must have; of an array, its header alone is read."""
+    if stage == VIDEO:
+        try:
+            video = probe(path).video
+        except MediaError:
+            return False       # cut or overwritten: made again
+        return video is not None and video.rate == 1 and video.duration == CLIP_SECONDS
+    forms = {AUDIO: ("float32", (NUM_MFCC, None)), FRAMES: ("uint8", SHAPES["frames"]),
+             ROI: ("uint8", SHAPES["text_roi"])}
+    return array_is_whole(path, *forms[stage])
+
+
+@dataclass
+class Plan:
+    """What a run has to do: which of `stages` of which clips. Here alone is decided what counts as done.
+
+    clips         {clip: the file that it is made from}
+    root          where outputs lie
+    splits        {name: the text boxes of a split}, where text is among the stages
+    manifest      of the one pass; without one, dates and forms of the outputs tell what is done
+    settings      {stage: what decides its output}, to compare with the manifest's
+    force         nothing counts as done
+    retry_failed  what has failed does not count as done
+    """
+
+    clips: dict[Clip, Path]
+    root: Path
+    stages: tuple[str, ...]
+    splits: dict[str, SplitBoxes] = field(default_factory=dict)
+    manifest: Manifest | None = None
+    settings: dict[str, dict] = field(default_factory=dict)
+    force: bool = False
+    retry_failed: bool = False
+
+    def is_done(self, clip: Clip, stage: str) -> bool:
+        """Whether nothing is to be done, by the best evidence that there is.
+
+        The one pass: its manifest tells of this stage with these settings and this file, and the output is there. Text
+        alone: its JSON tells of this video. Any other stage alone: the output is whole and not older than the clip.
+        """
+        if self.force:
+            return False
+        if self.manifest is not None:
+            entry = self.entry(clip, stage)
+            if entry is None or entry.settings != self.settings[stage]:
+                return False
+            if not is_same_file(self.clips[clip], entry.source):
+                return False
+            return not self.retry_failed if entry.status == FAILED else self.is_there(clip, stage)
+        if stage == TEXT:
+            return self.boxes_of(clip).knows(clip, self.clips[clip])
+        output = self.output(clip, stage)
+        return is_current(output, self.clips[clip]) and is_whole(output, stage)
+
+    def output(self, clip: Clip, stage: str) -> Path:
+        """Where a stage writes; text waits there for its split's JSON."""
+        if stage == TEXT:
+            return self.boxes_of(clip).parts / f"{clip.name}.json"
+        return {AUDIO: clip.mfcc, FRAMES: clip.frames, ROI: clip.text_roi, VIDEO: clip.video}[stage](self.root)
+
+    def boxes_of(self, clip: Clip) -> SplitBoxes:
+        return self.splits[split_of_folder(clip.folder)]
+
+    def entry(self, clip: Clip, stage: str) -> Entry | None:
+        return self.manifest.entries.get((f"{clip.folder}/{clip.name}", stage))
+
+    def is_there(self, clip: Clip, stage: str) -> bool:
+        return clip.name in self.boxes_of(clip).names() if stage == TEXT else self.output(clip, stage).is_file()
+
+    def to_do(self) -> dict[Clip, dict[str, Path]]:
+        """{clip: {stage: where it writes}} of all that is not done."""
+        wanted = {clip: [s for s in self.stages if not self.is_done(clip, s)] for clip in self.clips}
+        return {clip: {s: self.output(clip, s) for s in stages} for clip, stages in wanted.items() if stages}
+
+    def kept(self, to_do: dict[Clip, dict[str, Path]]) -> list[str]:
+        """Names of the clips of which nothing is to be done."""
+        return [clip.name for clip in self.clips if clip not in to_do]
+
+    def merge_boxes(self) -> None:
+        for split in self.splits.values():
+            split.merge()
+
+    def summary(self) -> str:
+        """A table of stages by status, and a line for each clip that is not ok; from the manifest."""
+        rows = ["stage   " + "".join(f"{status:>{width}}" for status, width in STATUSES.items())]
+        told: dict[tuple[str, str, str], list[str]] = {}
+        for stage in self.stages:
+            counts = Counter()
+            for clip in self.clips:
+                entry = self.entry(clip, stage)
+                status = entry.status if entry and self.is_done(clip, stage) else "to do"
+                counts[status] += 1
+                if status in (PARTIAL, FAILED):
+                    told.setdefault((f"{clip.folder}/{clip.name}", status, entry.reason), []).append(stage)
+            rows.append(f"{stage:<8}" + "".join(f"{counts[status]:>{width}}" for status, width in STATUSES.items()))
+        rows += [f"  {status} {clip} ({', '.join(stages)}): {reason}"
+                 for (clip, status, reason), stages in sorted(told.items())]
+        return "\n".join(rows)
+
+    def failed(self) -> bool:
+        return any((entry := self.entry(clip, stage)) and entry.status == FAILED
+                   for clip in self.clips for stage in self.stages)
+
+    def damaged(self) -> list[str]:
+        """Outputs that are not what the manifest says, each with what to do."""
+        lines = []
+        for clip in self.clips:
+            for stage in self.stages:
+                entry = self.entry(clip, stage)
+                if entry is None or entry.status == FAILED:
+                    continue
+                if not self.is_there(clip, stage):
+                    lines.append(f"{entry.output} ({clip.name}, {stage}): missing")
+                elif self._digest(clip, stage) != entry.digest:
+                    lines.append(f"{entry.output} ({clip.name}, {stage}): its content has changed since it was written")
+        return lines
+
+    def _digest(self, clip: Clip, stage: str) -> str:
+        if stage == TEXT:
+            return digest_of_boxes(self.boxes_of(clip).boxes.get(clip.name, {}))
+        return digest_of(self.output(clip, stage))
+
+
+# ---------------------------------------------------------------- one stage
+
+
+def extract_audio(
+    data_root: Path, save_root: Path, folders: list[str] | None = None, workers: int = 0, force: bool = False
+) -> StageReport:
+    """MFCC of all clips of a dataset; label files are copied beside them. Raises UserError."""
+    clips = find_raw_clips(data_root, folders)
+    prepare_save_root(data_root, save_root, folders)
+    return _run_alone("audio", Plan(clips, save_root, (AUDIO,), force=force), workers)
+
+
+def extract_video(
+    data_root: Path, save_root: Path, folders: list[str] | None = None, workers: int = 0, force: bool = False
+) -> StageReport:
+    """Frames and 1 fps videos of all clips of a dataset; label files are copied beside them. Raises UserError."""
+    clips = find_raw_clips(data_root, folders)
+    prepare_save_root(data_root, save_root, folders)
+    return _run_alone("video", Plan(clips, save_root, (FRAMES, VIDEO), force=force), workers)
+
+
+def _run_alone(title: str, plan: Plan, workers: int) -> StageReport:
+    """Run a plan without a manifest: a clip of which anything is missing is done again as a whole."""
+    to_do = plan.to_do()
+    jobs = [(clip.name, (plan.clips[clip], {stage: plan.output(clip, stage) for stage in plan.stages}))
+            for clip in to_do]
+    return run_stage(title, extract_clip, jobs, kept=plan.kept(to_do), workers=workers)
+
+
+def extract_text(
+    data_root: Path,
+    ocr: str = "easyocr",
+    ocr_weights: Path | None = None,
+    recognize: bool = False,
+    folders: list[str] | None = None,
+    workers: int = 0,
+    force: bool = False,
+) -> StageReport:
+    """Text boxes of all clips of a processed dataset. Raises UserError, also for boxes of another detector."""
+    videos = find_raw_clips(data_root, folders)
+    check_writable(data_root)
+    sweep_temporaries(data_root)
+    identity = detector_identity(ocr, recognize)
+    splits, other_detector = open_splits(data_root, videos, identity, force)
+    plan = Plan(videos, data_root, (TEXT,), splits, force=force)
+    to_do = plan.to_do()
+    workers = workers or number_of_cores()
+    detector_arguments = _detector_arguments(ocr, ocr_weights, recognize, min(workers, len(to_do)) <= 1)
+    if to_do:
+        _claim_boxes(plan, detector_arguments, other_detector, identity)
+    jobs = [(clip.name, (videos[clip], outputs, detector_arguments)) for clip, outputs in to_do.items()]
+    report = run_stage("text", extract_clip, jobs, kept=plan.kept(to_do), workers=workers)
+    plan.merge_boxes()
+    return report
+
+
+def _detector_arguments(ocr: str, ocr_weights: Path | None, recognize: bool, alone: bool) -> tuple:
+    """What load_detector takes. EasyOCR takes a GPU where there is one; `alone`: one clip at a time has all cores."""
+    return ocr, ocr_weights, recognize, ocr == "easyocr", None, 0 if alone else 1
+
+
+def _claim_boxes(plan: Plan, detector_arguments: tuple, other_detector: bool, identity: dict) -> None:
+    # Loaded here first: missing weights are one message then and not one a clip, and no box is thrown away for them.
+    load_detector(*detector_arguments)
+    plan.splits = claim_boxes(plan.root, plan.splits, other_detector, identity)
+
+
+def extract_text_roi(data_root: Path, force: bool = False) -> StageReport:
+    """Masks of all clips whose text boxes lie below `data_root`. Raises UserError."""
+    if not data_root.is_dir():
+        raise UserError(f"{data_root}: no such folder (--data_root).")
+    sources = sorted(path for path in data_root.glob("ocr_text_*.json") if path != text_detector_path(data_root))
+    if not sources:
+        command = f"datatools/text_extract.py --data_root {data_root}"
+        raise UserError(f"{data_root}: no ocr_text_*.json in it. Run {command} first.")
+    check_writable(data_root / "ROIs")
+    sweep_temporaries(data_root / "ROIs")
+    boxes: dict[Clip, dict] = {}
+    found_in: dict[Clip, Path] = {}
+    for source in sources:
+        for name, boxes_per_second in read_boxes(source).items():
+            if Path(name).name != name:
+                raise UserError(f"{source}: {name!r} is no name of a clip. Remove this entry.")
+            clip = Clip("", name)
+            other = found_in.setdefault(clip, source)
+            if other != source:
+                raise UserError(f"clip {name!r} stands in {other} and in {source}. Remove it from one of them.")
+            boxes[clip] = boxes_per_second
+    plan = Plan(found_in, data_root, (ROI,), force=force)
+    to_do = plan.to_do()
+    jobs = [(clip.name, (boxes[clip], outputs[ROI])) for clip, outputs in to_do.items()]
+    # One process: painting a clip takes milliseconds, starting another process a second.
+    return run_stage("text ROI", extract_roi, jobs, kept=plan.kept(to_do), workers=1)
+
+
+# ---------------------------------------------------------------- all stages in one pass
+
+
+def preprocess(options: Options) -> int:
+    """All stages of all clips of a dataset; label files are copied beside the features. Returns the exit code.
+
+    Raises UserError, also for boxes of another detector.
+    """
+    save_root = options.save_root
+    clips = find_raw_clips(options.data_root, options.folders)
+    prepare_save_root(options.data_root, save_root, options.folders)
+    (save_root / "ROIs").mkdir(exist_ok=True)
+    identity = detector_identity(options.ocr, options.recognize)
+    with Manifest.open_for_writing(save_root) as manifest:
+        sweep_temporaries(save_root)
+        splits, other_detector = open_splits(save_root, clips, identity, options.force)
+        plan = Plan(clips, save_root, options.stages, splits, manifest, stage_settings(identity), options.force,
+                    options.retry_failed)
+        to_do = plan.to_do()
+        workers = options.workers or number_of_cores()
+        alone = min(workers, len(to_do)) <= 1 and options.backend != "ray"
+        detector_arguments = _detector_arguments(options.ocr, options.ocr_weights, options.recognize, alone)
+        if to_do:
+            _claim_boxes(plan, detector_arguments, other_detector, identity)
+        names = {f"{clip.folder}/{clip.name}": clip for clip in to_do}
+        jobs = [(name, (clips[clip], to_do[clip], detector_arguments)) for name, clip in names.items()]
+        versions = stage_versions(identity)
+
+        def record(name: str, result: tuple) -> str | None:
+            entries = _entries(plan, names[name], result, versions)
+            manifest.record(entries)
+            reasons = {entry.reason for entry in entries if entry.status == FAILED}
+            return "; ".join(sorted(reasons)) or None
+
+        report = run_stage("preprocess", extract_all, jobs, kept=plan.kept(to_do), workers=workers, on_result=record,
+                           ray_address=options.address if options.backend == "ray" else None)
+        plan.merge_boxes()
+        plan.force = plan.retry_failed = False
+        print(f"\n{plan.summary()}")
+        return 1 if plan.failed() or report.failed else 0
+
+
+def _entries(plan: Plan, clip: Clip, result: tuple, versions: dict[str, dict[str, str]]) -> list[Entry]:
+    """What the manifest keeps of a clip; `result` is extract_all's."""
+    source, found = result
+    entries = []
+    for stage, (status, reason, digest) in found.items():
+        if stage == TEXT:
+            path = text_boxes_path(plan.root, split_of_folder(clip.folder))
+        else:
+            path = plan.output(clip, stage)
+        output = "" if status == FAILED else path.relative_to(plan.root).as_posix()
+        entries.append(Entry(f"{clip.folder}/{clip.name}", stage, status, reason, plan.settings[stage],
+                             versions[stage], source, output, digest))
+    return entries
+
+
+def inspect(options: Options, verify: bool) -> int:
+    """Print what is done and what not; with `verify`, read every output again. Changes nothing. Returns the exit code.
+
+    Raises UserError.
+    """
+    save_root = options.save_root
+    clips = find_raw_clips(options.data_root, options.folders)
+    if not save_root.is_dir():
+        raise UserError(f"{save_root}: no such folder (--save_root). Nothing has been preprocessed there.")
+    splits = {name: SplitBoxes(save_root, name) for name in {split_of_folder(clip.folder) for clip in clips}}
+    settings = stage_settings(detector_identity(options.ocr, options.recognize))
+    plan = Plan(clips, save_root, options.stages, splits, Manifest(save_root), settings)
+    print(plan.summary())
+    damaged = plan.damaged() if verify else []
+    for line in damaged:
+        print(f"  damaged {line}. Remove it and run this command again.")
+    if verify and not damaged:
+        print("all outputs are as they were written")
+    return 1 if damaged or plan.failed() else 0

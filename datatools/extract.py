@@ -1,0 +1,159 @@
+"""The preprocessing stages of one clip, from the file to the files: each clip is decoded once for all of them.
+
+    extract_clip(source, {"audio": mfcc_path, "frames": frames_path})       # a damaged clip is an error
+    extract_all(source, {"audio": mfcc_path, "frames": frames_path})        # takes what a damaged clip holds
+
+`outputs` is {stage: where it writes}. The stages:
+
+    audio   the MFCC of the sound           frames  one small picture a second
+    text    the text boxes, as JSON         roi     the same as masks
+    video   a video of 1 fps
+"""
+
+from importlib.metadata import version
+from pathlib import Path
+
+from datatools.features import (
+    FRAME_HEIGHT,
+    FRAME_WIDTH,
+    HOP,
+    MOST_SECONDS,
+    NUM_MFCC,
+    ROI_HEIGHT,
+    ROI_WIDTH,
+    SAMPLE_RATE,
+    extract_mfcc,
+    extract_pictures,
+)
+from datatools.files import save_array
+from datatools.layout import CLIP_SECONDS
+from datatools.manifest import FAILED, OK, PARTIAL, digest_of, fingerprint
+from datatools.media import MediaError, probe
+from datatools.text_boxes import digest_of_boxes, save_part
+from datatools.text_detector import shared_detector
+from datatools.text_roi import paint_boxes
+
+AUDIO, FRAMES, TEXT, ROI, VIDEO = "audio", "frames", "text", "roi", "video"
+PACKAGES = {AUDIO: ("av", "soxr", "librosa"), FRAMES: ("av", "opencv-python-headless"), TEXT: ("av",),
+            ROI: ("numpy",), VIDEO: ("av",)}
+SHORT_SECONDS = 1.5         # s; a stream that ends this much before its file is partial
+
+Outcome = tuple[str, str, str]      # status, reason, SHA-256 of the output
+
+
+def stage_settings(identity: dict) -> dict[str, dict]:
+    """{stage: what decides its output}; `identity` is the text detector's."""
+    detector = {key: identity[key] for key in ("name", "models", "settings")}
+    return {
+        AUDIO: {"sample_rate": SAMPLE_RATE, "hop": HOP, "n_mfcc": NUM_MFCC},
+        FRAMES: {"height": FRAME_HEIGHT, "width": FRAME_WIDTH, "seconds": CLIP_SECONDS},
+        TEXT: {"detector": detector},
+        ROI: {"detector": detector, "height": ROI_HEIGHT, "width": ROI_WIDTH},
+        VIDEO: {"rate": 1},
+    }
+
+
+def stage_versions(identity: dict) -> dict[str, dict[str, str]]:
+    """{stage: {package: version}}."""
+    found = {stage: {name: version(name) for name in names} for stage, names in PACKAGES.items()}
+    found[TEXT][identity["name"]] = identity["version"]
+    return found
+
+
+def extract_clip(source: Path, outputs: dict[str, Path], detector_arguments: tuple = ()) -> None:
+    """Run the stages named in `outputs` on one clip, decoding it once.
+
+    Raises MediaError where anything of the clip is damaged, UserError where the detector cannot be loaded, OSError
+    where nothing can be written; an output is whole or not there.
+    """
+    if AUDIO in outputs:
+        save_array(outputs[AUDIO], extract_mfcc(source))
+    if outputs.keys() - {AUDIO}:
+        write_pictures(source, outputs, detector_arguments)
+
+
+def extract_roi(boxes_per_second: dict[str, list], target: Path) -> None:
+    """Write the mask of one clip whose text boxes are known. Raises UserError or OSError."""
+    save_array(target, paint_boxes(boxes_per_second))
+
+
+def write_pictures(
+    source: Path,
+    outputs: dict[str, Path],
+    detector_arguments: tuple,
+    identity: list | None = None,
+    salvage: list[str] | None = None,
+) -> tuple[int, dict[str, list]]:
+    """Run all stages but the sound's; returns for how many seconds there was a picture, and the text boxes.
+
+    `identity`: the clip's fingerprint, where it is known. Raises as `extract_clip`; `salvage` as for read_frames.
+    """
+    detector = shared_detector(*detector_arguments) if {TEXT, ROI} & outputs.keys() else None
+    if TEXT in outputs and identity is None:
+        identity = fingerprint(source)      # first: the file may be replaced while it is read
+    made = extract_pictures(
+        source, small=FRAMES in outputs, detector=detector, video=outputs.get(VIDEO), salvage=salvage
+    )
+    if FRAMES in outputs:
+        save_array(outputs[FRAMES], made.frames)
+    if TEXT in outputs:
+        save_part(outputs[TEXT], identity, made.boxes)
+    if ROI in outputs:
+        save_array(outputs[ROI], paint_boxes(made.boxes))
+    return made.count, made.boxes
+
+
+def extract_all(
+    source: Path, outputs: dict[str, Path], detector_arguments: tuple = ()
+) -> tuple[list, dict[str, Outcome]]:
+    """Run the stages named in `outputs` on one clip, decoding it once, and take what a damaged clip holds.
+
+    Returns the clip's fingerprint and {stage: (status, reason, SHA-256 of its output)}. What is wrong with the clip is
+    no exception but a status. Raises OSError where nothing can be written.
+    """
+    identity = fingerprint(source)
+    try:
+        duration = probe(source).duration
+    except MediaError as error:
+        return identity, {stage: (FAILED, str(error), "") for stage in outputs}
+    found = {}
+    if AUDIO in outputs:
+        found[AUDIO] = _salvage_sound(source, outputs[AUDIO], duration)
+    if outputs.keys() - {AUDIO}:
+        found |= _salvage_pictures(source, outputs, detector_arguments, identity, duration)
+    return identity, found
+
+
+def _salvage_sound(source: Path, target: Path, duration: float | None) -> Outcome:
+    damage: list[str] = []
+    try:
+        mfcc = extract_mfcc(source, salvage=damage)
+    except MediaError as error:
+        return FAILED, str(error), ""
+    save_array(target, mfcc)
+    seconds = min((mfcc.shape[1] - 0.5) * HOP / SAMPLE_RATE, MOST_SECONDS)
+    return *_how_much("sound", seconds, duration, MOST_SECONDS, damage), digest_of(target)
+
+
+def _salvage_pictures(
+    source: Path, outputs: dict[str, Path], detector_arguments: tuple, identity: list, duration: float | None
+) -> dict[str, Outcome]:
+    stages = [stage for stage in outputs if stage != AUDIO]
+    damage: list[str] = []
+    try:
+        count, boxes = write_pictures(source, outputs, detector_arguments, identity, damage)
+    except MediaError as error:
+        return {stage: (FAILED, str(error), "") for stage in stages}
+    told = _how_much("picture", float(count), duration, CLIP_SECONDS, damage)
+    return {stage: (*told, digest_of_boxes(boxes) if stage == TEXT else digest_of(outputs[stage])) for stage in stages}
+
+
+def _how_much(what: str, seconds: float, duration: float | None, most: float, damage: list[str]) -> tuple[str, str]:
+    """(status, reason) of a stream of which `seconds` could be read, in a file of `duration` (None: not told)."""
+    if damage:
+        return PARTIAL, f"{seconds:.0f} s of {what}: {damage[0]}"
+    if duration is not None and seconds < min(duration, most) - SHORT_SECONDS:
+        return PARTIAL, f"its {what} ends after {seconds:.0f} s of {duration:.0f} s"
+    if duration is not None and duration > most + SHORT_SECONDS:
+        return PARTIAL, f"the first {most:.0f} s of {duration:.0f} s; cut the file into clips"
+    return OK, ""

@@ -1,0 +1,64 @@
+"""An episode as clips: spans of a file as the batches that ClipDataset gives of clips that are cut out there.
+
+    batch = window("episode.mkv", 600.0, inputs=("mfcc", "frames"), kind=1)
+    batch = windows("episode.mkv", [0.0, 100.0, 200.0], detector=load_detector("rapidocr"))
+
+Nothing is written. A window costs the decoding of its own span, wherever in the file it lies.
+"""
+
+from pathlib import Path
+
+import torch
+
+from datatools.dataset import input_tensors, put_mfcc
+from datatools.features import SHAPES, extract_mfcc, extract_pictures
+from datatools.layout import CLIP_SECONDS
+from datatools.media import MediaError
+from datatools.text_roi import paint_boxes
+
+
+def window(path: Path, start: float, seconds: int = CLIP_SECONDS, **options) -> dict[str, torch.Tensor]:
+    """The batch of one window, as `windows` gives it."""
+    return windows(path, [start], seconds, **options)
+
+
+def windows(
+    path: Path,
+    starts: list[float],
+    seconds: int = CLIP_SECONDS,
+    *,
+    inputs: tuple[str, ...] = tuple(SHAPES),
+    kind: int = 0,
+    detector=None,
+    salvage: list[str] | None = None,
+) -> dict[str, torch.Tensor]:
+    """A batch of B windows, each as a clip that begins at one of `starts` (s) and lasts `seconds`, at most 200.
+
+    index     (B,) int64, places in `starts`
+    kind      (B,) int64, what is asked for: 1 the opening's end, 2 the ending's start, 0 not told
+    mfcc      (B, 20, 8616) float32
+    frames    (B, 200, 66, 88, 3) uint8, RGB
+    text_roi  (B, 200, 27, 36) uint8, 1 inside a text box; zeros without a `detector` of datatools.text_detector
+
+    Those of `inputs` alone are there. Where the file ends, and after `seconds`, there is silence and black, as in a
+    short clip. Raises MediaError where a window has no sound or no picture at all, or a damaged one; with a list
+    `salvage`, a damaged place ends the window as the file's end would, and the message is appended there.
+    """
+    assert 0 < seconds <= CLIP_SECONDS and all(start >= 0 for start in starts)
+    batch = {"index": torch.arange(len(starts)), "kind": torch.full((len(starts),), kind)}
+    batch |= input_tensors(len(starts), inputs, without=("frames", "text_roi"))
+    finder = detector if "text_roi" in inputs else None
+    for row, start in enumerate(starts):
+        if "mfcc" in inputs:
+            put_mfcc(batch["mfcc"][row].numpy(), extract_mfcc(path, start, seconds, salvage))
+        if "frames" in inputs or finder:
+            made = extract_pictures(
+                path, start, seconds, small="frames" in inputs, detector=finder, salvage=salvage
+            )
+            if not made.count:
+                raise MediaError(f"{path}: its picture ends before {start:.1f} s. Ask for an earlier span.")
+            if "frames" in inputs:
+                batch["frames"][row, :seconds] = torch.from_numpy(made.frames)
+            if finder:
+                batch["text_roi"][row, :seconds] = torch.from_numpy(paint_boxes(made.boxes, seconds))
+    return batch

@@ -1,4 +1,4 @@
-"""Losses and the competition's score; the one place that divides seconds by the clip's length."""
+"""The losses; the one place that divides seconds by the clip's length."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,6 @@ from torch.nn.functional import cross_entropy, l1_loss, smooth_l1_loss
 CLIP_SECONDS = 200   # s; the networks answer with a share of this
 CELLS = 20           # AVTNet_YOLT cuts a clip into this many cells
 STEP_SPREAD = 1.5    # s; deviation of the bell that step_loss puts around the boundary
-TOLERANCE = 1.0      # s; an error up to this costs nothing in the competition
 
 
 def cell_of(share: Tensor) -> Tensor:
@@ -47,8 +46,3 @@ def step_loss(outputs: dict[str, Tensor], seconds: Tensor) -> Tensor:
     centres = torch.arange(steps.shape[2], device=steps.device) + 0.5                     # s
     target = torch.softmax(-((centres - seconds[:, None]) / STEP_SPREAD) ** 2 / 2, 1)     # (B, 200)
     return cross_entropy(steps.flatten(0, 1), target.repeat_interleave(steps.shape[1], 0))
-
-
-def competition_score(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Mean of max(0, |error| - 1 s) over clips; both in seconds, shape (N,)."""
-    return ((predicted - truth).abs() - TOLERANCE).clamp(min=0).mean()

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from evaluation_helpers import TRUTH, found_with, run, write_files
 
 from datatools.errors import UserError
 from datatools.layout import END, START
 from datatools.scores import clip_costs, competition_score, error_table, score_table
-from datatools.submission import write_predictions, write_submission
+from datatools.submission import write_submission
 from datatools.tables import markdown_table, text_table
 from utils.evaluate import main
 from utils.evaluation import DRAWS_AT_ONCE, bootstrap_interval, compare, evaluate
@@ -170,32 +171,9 @@ def test_equal_submissions_are_told_apart_in_no_more_than_5_percent_of_repetitio
 # ---------------------------------------------------------------- the command
 
 
-TRUTH = {f"c{i:02d}_{kind}": 20.0 + 5 * i + (3 if kind == "end" else 0) for i in range(12) for kind in ("start", "end")}
-FAMILIES = {name: "fade" if i < 5 else "hard | cut" for i, name in enumerate(TRUTH)}
-
-
-def found_with(start: float, end: float) -> dict[str, float]:
-    """Answers that are off by `start` and `end` seconds, and by 40 s more in one clip."""
-    found = {name: seconds + (end if name.endswith("_end") else start) for name, seconds in TRUTH.items()}
-    found["c07_end"] += 40
-    return found
-
-
 @pytest.fixture
 def files(tmp_path) -> dict[str, Path]:
-    paths = {key: tmp_path / name for key, name in (
-        ("truth", "truth.csv"), ("families", "families.csv"), ("a", "a.csv"), ("b", "b.csv"))}
-    paths["truth"].write_text("name,seconds\n" + "".join(f"{n},{s}\n" for n, s in TRUTH.items()))
-    paths["families"].write_text("name,family\n" + "".join(f"{n},{f}\n" for n, f in FAMILIES.items()))
-    write_submission(paths["a"], found_with(0.5, -2))
-    write_submission(paths["b"], found_with(3, -2))
-    return paths
-
-
-def run(files: dict[str, Path], *flags: object) -> int:
-    """The command, on submission a where no other is named."""
-    return main(["--submission", str(files["a"]), "--truth", str(files["truth"]), "--resamples", "50",
-                 *map(str, flags)])
+    return write_files(tmp_path)
 
 
 def test_kinds_and_families_are_scored_apart(files):
@@ -259,6 +237,9 @@ def test_the_text_says_whether_a_difference_may_be_chance(files):
 
 
 def test_every_row_of_a_table_has_as_many_cells_as_its_head():
+    with pytest.raises(ValueError, match="1 cells, expected 2"):
+        markdown_table(["family", "clips"], [["fade"]])
+    assert text_table(["a", ""], [["longer", "12"], ["b", ""]]).splitlines() == ["a", "longer  12", "b"]
     lines = markdown_table(["family", "clips"], [["hard | cut", "7"], ["fade", "12"]]).splitlines()
     assert len({len(line.replace("\\|", "  ")) for line in lines}) == 1   # padded to one width
     assert [line.replace("\\|", "").count("|") for line in lines] == [3] * 4

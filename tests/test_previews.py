@@ -1,4 +1,4 @@
-"""The worst clips to look at: which seconds a strip and a film show, their marks, the sound, and clips that are none."""
+"""The worst clips to look at: the seconds that strips and film show, their marks, the sound, and what is no clip."""
 
 from pathlib import Path
 

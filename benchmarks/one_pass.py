@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 HOURS_LONG = 2
 REPEATS = 5      # the least of so many counts
 COMMANDS = ("utils/extract_audio.py", "utils/extract_video.py", "utils/extract_textROI.py", "datatools/text_extract.py",
-            "datatools/preprocess.py", "datatools/synth.py", "avt_main.py", "avt_normal_main.py", "avt_yolt_main.py",
+            "datatools/preprocess.py", "synth/make.py", "avt_main.py", "avt_normal_main.py", "avt_yolt_main.py",
             "fuse/fuse.py")
 SIDES = (288, 384, 512, 640)
 READABLE = (3, 0.8)      # letters, and RapidOCR's confidence
@@ -227,7 +227,8 @@ def main(argv: list[str] | None = None) -> int:
         folder = Path(temporary)
         clip = arguments.clip
         if clip is None:
-            from datatools.synth import plan_clip, render_clip
+            from synth.plan import plan_clip
+            from synth.render import render_clip
 
             clip = folder / "made.mp4"
             render_clip(plan_clip(0, 0, "s", height=360, duration=200), clip)

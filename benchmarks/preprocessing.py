@@ -89,7 +89,8 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         clip = arguments.clip
         if clip is None:
-            from datatools.synth import plan_clip, render_clip
+            from synth.plan import plan_clip
+            from synth.render import render_clip
 
             clip = Path(folder) / "made.mp4"
             render_clip(plan_clip(0, 0, "s", duration=200), clip)

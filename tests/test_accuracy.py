@@ -1,6 +1,5 @@
 """The accuracy benchmark: its clips, its rivals and its damages do what their names say."""
 
-import math
 import subprocess
 import sys
 from pathlib import Path
@@ -8,18 +7,15 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.accuracy import clips, rivals
 from benchmarks.accuracy.clips import Sizes
-from datatools.augment import _cosines, _lose_text, borrow, clip_generators, damage
 from datatools.errors import UserError
-from datatools.features import extract_mfcc
 from datatools.media import probe
-from datatools.synth import render_clip
-from datatools.synth_plan import FAMILIES, plan_clip
+from synth.plan import FAMILIES, plan_clip
+from synth.render import render_clip
 
 SMALL = Sizes(train=24, seasons=4, damaged=4, height=90, duration=12.0)
 
@@ -144,133 +140,6 @@ def test_fingerprints_of_a_seasons_clips_find_the_end_of_their_opening(tmp_path)
         assert answers[plan.name] == pytest.approx(plan.boundary, abs=3)
     apart = {name: (bits, kind, i) for i, (name, (bits, kind, _)) in enumerate(prints.items())}
     assert set(rivals.fingerprint_answers(apart, lambda kind: 77.0).values()) == {77.0}
-
-
-# What training does to clips
-
-
-def clip_batch() -> dict[str, torch.Tensor]:
-    rng = np.random.default_rng(0)
-    batch = {
-        "index": torch.arange(4), "seconds": torch.tensor([20.0, 60.0, 120.0, 180.0]),
-        "mfcc": torch.from_numpy(10 * rng.standard_normal((4, 20, 8616)).astype(np.float32)),
-        "frames": torch.from_numpy(rng.integers(0, 256, (4, 200, 66, 88, 3), dtype=np.uint8)),
-        "text_roi": torch.ones(4, 200, 27, 36, dtype=torch.uint8),
-    }
-    batch["mfcc"][:, 0] -= 200
-    batch["mfcc"][..., 8000:] = 0
-    return batch
-
-
-def test_damage_leaves_the_batch_alone_and_changes_its_copy():
-    batch = clip_batch()
-    before = {name: value.clone() for name, value in batch.items()}
-    damaged = damage(batch, 1.0, clip_generators(0, 0, [0, 1, 2, 3]))
-    assert all(torch.equal(batch[name], before[name]) for name in batch)
-    for name in ("seconds", "mfcc", "frames", "text_roi"):
-        assert damaged[name].shape == batch[name].shape and damaged[name].dtype == batch[name].dtype
-        assert not torch.equal(damaged[name], batch[name])
-    assert damaged["mfcc"].isfinite().all()
-    again = damage(batch, 1.0, clip_generators(0, 0, [0, 1, 2, 3]))
-    assert all(torch.equal(damaged[name], again[name]) for name in batch)
-    none = damage(batch, 0.0, clip_generators(0, 0, [0, 1, 2, 3]))
-    assert all(torch.equal(none[name], batch[name]) for name in batch)
-
-
-def test_another_speed_moves_sound_picture_text_and_label_together(monkeypatch):
-    batch = clip_batch()
-    for i, seconds in enumerate(batch["seconds"].tolist()):
-        batch["frames"][i] = 0
-        batch["frames"][i, int(seconds)] = 255
-        batch["text_roi"][i] = 0
-        batch["text_roi"][i, int(seconds)] = 1
-        batch["mfcc"][i] = 1
-        batch["mfcc"][i, :, round(seconds * 22_050 / 512)] = 100
-    monkeypatch.setattr("datatools.augment._damage_sound", lambda mfcc, *_: mfcc)
-    monkeypatch.setattr("datatools.augment._blur", lambda frames, _: frames)
-    monkeypatch.setattr("datatools.augment._mark_corner", lambda *_: None)
-    damaged = damage(batch, 0.999, clip_generators(3, 0, [0, 1, 2, 3]))
-    assert (damaged["seconds"] != batch["seconds"]).all()
-    for i, seconds in enumerate(damaged["seconds"].tolist()):
-        if damaged["frames"][i].any():       # one second may fall between two that are kept
-            assert abs(damaged["frames"][i].flatten(1).amax(1).argmax() - seconds) <= 1.5
-        sound = damaged["mfcc"][i, 3].argmax() / (22_050 / 512)
-        assert abs(sound - seconds) < 0.1 or damaged["mfcc"][i, 3].amax() < 100
-
-
-def test_at_another_speed_the_picture_still_changes_in_the_second_of_the_boundary(monkeypatch):
-    batch = clip_batch()
-    batch["seconds"] = torch.tensor([20.4, 61.9, 100.0, 181.5])
-    for i, seconds in enumerate(batch["seconds"].tolist()):
-        batch["frames"][i] = (torch.arange(200) >= seconds)[:, None, None, None] * 200 + 1
-    monkeypatch.setattr("datatools.augment._blur", lambda frames, _: frames)
-    monkeypatch.setattr("datatools.augment._recolour", lambda frames, _: frames)
-    monkeypatch.setattr("datatools.augment._mark_corner", lambda *_: None)
-    for seed in range(20):
-        damaged = damage(batch, 0.999, clip_generators(seed, 0, [0, 1, 2, 3]))
-        assert (damaged["seconds"] != batch["seconds"]).all()
-        for frames, seconds in zip(damaged["frames"], damaged["seconds"].tolist(), strict=True):
-            shown = frames[:, 0, 0, 0]
-            assert (shown[:math.ceil(seconds)] == 1).all() and shown[math.ceil(seconds)] == 201
-
-
-def test_text_is_lost_in_single_seconds_or_in_a_stretch():
-    kinds = set()
-    for seed in range(40):
-        masks = torch.ones(200, 27, 36, dtype=torch.uint8)
-        _lose_text(masks, np.random.default_rng(seed))
-        lost = masks.flatten(1).amax(1) == 0
-        assert masks[~lost].all() and 10 <= lost.sum() <= 130
-        kinds.add("stretch" if (lost.int().diff().abs().sum() <= 2) else "seconds")
-    assert kinds == {"stretch", "seconds"}
-
-
-def test_a_borrowed_picture_shows_its_boundary_when_the_sound_has_its_own():
-    batch = clip_batch() | {"seconds": torch.tensor([20.4, 60.2, 70.9, 180.0]),
-                            "kind": torch.tensor([1, 2, 1, 2])}
-    for i, seconds in enumerate(batch["seconds"].tolist()):
-        batch["frames"][i], batch["text_roi"][i] = 0, 0
-        batch["frames"][i, int(seconds)] = 10 + i
-        batch["text_roi"][i, int(seconds)] = 1
-    borrowed = [borrow(batch, 1.0, clip_generators(seed, 0, [0, 1, 2, 3])) for seed in range(6)]
-    for found in borrowed:
-        assert torch.equal(found["mfcc"], batch["mfcc"]) and torch.equal(found["seconds"], batch["seconds"])
-        for i, seconds in enumerate(batch["seconds"].tolist()):
-            shown = found["frames"][i].flatten(1).amax(1)
-            assert shown.argmax() == int(seconds) and found["text_roi"][i].flatten(1).amax(1).argmax() == int(seconds)
-            # 1 and 3 are too far apart; 0 and 2 are the only two that can lend each other anything.
-            assert shown.max() == 10 + i or (i, shown.max().item()) in ((0, 12), (2, 10))
-    assert len({found["frames"][0].max().item() for found in borrowed}) == 2
-    assert torch.equal(borrow(batch, 0.0, clip_generators(0, 0, [0, 1, 2, 3]))["frames"], batch["frames"])
-
-
-def test_bands_and_back_are_the_same_coefficients():
-    rows = _cosines("cpu")
-    torch.testing.assert_close((128 / 32) * rows @ rows.T, torch.eye(20), atol=1e-5, rtol=0)
-
-
-def test_cutting_high_tones_does_to_mfcc_what_it_does_to_a_files_mfcc(tmp_path):
-    """Of white noise, whose high bands go down to 80 dB below the loudest."""
-    import soundfile
-    import soxr
-
-    from datatools.augment import _damage_sound
-
-    noise = np.random.default_rng(0).standard_normal(22_050 * 4).astype(np.float32) * 0.1
-    low = soxr.resample(soxr.resample(noise, 22_050, 8_000), 8_000, 22_050)[:len(noise)]
-    for name, sound in (("noise", noise), ("low", low)):
-        soundfile.write(tmp_path / f"{name}.wav", sound, 22_050)
-    full, cut = (extract_mfcc(tmp_path / f"{name}.wav") for name in ("noise", "low"))
-    assert full.shape == cut.shape
-
-    class Middle:
-        def uniform(self, low, high):
-            return 0.7                       # 4 kHz of librosa's mel scale up to 11 kHz
-
-    ours = _damage_sound(torch.from_numpy(full), True, False, False, Middle()).numpy()
-    real, made = (cut - full).mean(1), (ours - full).mean(1)
-    assert np.corrcoef(real, made)[0, 1] > 0.95
-    assert np.linalg.norm(made) == pytest.approx(np.linalg.norm(real), rel=0.4)
 
 
 @pytest.mark.soak

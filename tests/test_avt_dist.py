@@ -149,17 +149,25 @@ def test_varies_tells_clips_with_nothing_in_them():
 
 
 def test_in_training_each_clip_counts_whole_with_one_modality_left_out_and_with_one_alone(batch):
-    net = small_net(modality_dropout=0.4, dropout=0.0, feature_dropout=0.0).train()
+    net = small_net(modality_dropout=0.4)
     batch["text_roi"][1] = 0
-    counted = []
-    weigh = net.weigh
-    net.weigh = lambda parts, present: counted.append(present) or weigh(parts, present)
-    for _ in range(20):
-        outputs = net(**batch)
-    assert outputs["steps"].shape == (2, 3, 200) and outputs["quarters"].shape == (2, 3, 800)
+    assert net.train()(**batch)["steps"].shape == (2, 3, 200)
+    net.eval()                                                        # no chance but that of the views
+    present = torch.tensor([[1.0, 1, 1], [1, 1, 0]])
+    counted, weigh = [], net.weigh
+    with torch.inference_mode():
+        parts = net.look(**batch, kind=torch.zeros(2, dtype=torch.long))
+        net.weigh = lambda parts, present: counted.append(present) or weigh(parts, present)
+        for _ in range(20):
+            outputs = net.views(parts, present)
+        counted = torch.stack(counted).unflatten(1, (3, 2))                           # (20, 3, 2, 3)
+        for view in range(3):
+            for clip in range(2):
+                alone = weigh([part[clip:clip + 1] for part in parts], counted[-1, view, clip][None])
+                torch.testing.assert_close(outputs["steps"][clip, view], alone["steps"][0, 0])
+                torch.testing.assert_close(outputs["quarters"][clip, view], alone["quarters"][0])
     assert outputs["shares"].flatten().tolist() == pytest.approx([0.6, 0.2, 0.2] * 2)
-    counted = torch.stack(counted).unflatten(1, (3, 2))                               # (20, 3, 2, 3)
-    assert counted[:, 0].tolist() == [[[1, 1, 1], [1, 1, 0]]] * 20
+    assert (counted[:, 0] == present).all()
     assert (counted[:, 1, 0].sum(1) == 2).all() and (counted[:, 2, 0].sum(1) == 1).all()
     assert (counted[:, :, 1, 2] == 0).all() and (counted.sum(3) >= 1).all()           # what is missing stays so
     assert len(counted[:, 1, 0].unique(dim=0)) == len(counted[:, 2, 0].unique(dim=0)) == 3

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from datatools.synth import paint_and_play, render_clip
-from datatools.synth_plan import CASES, FAMILIES, plan_clip
+from synth.plan import CASES, FAMILIES, plan_clip
+from synth.render import paint_and_play, render_clip
 
 SHORT = {"height": 90, "duration": 12.0}
 OTHERS = tuple(family for family in FAMILIES if family != "drawn")

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from datatools.synth import plan_clip, render_clip
+from synth.plan import plan_clip
+from synth.render import render_clip
 from utils.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]

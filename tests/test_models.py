@@ -35,13 +35,10 @@ def test_default_sizes_are_the_references(network, parameters):
     assert sum(p.numel() for p in net.parameters()) == parameters
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-def test_answers_are_seconds_within_the_clip(network):
-    torch.manual_seed(0)
-    net = network(**TINY).eval()
-    seconds = net.seconds(net(**random_batch(3)))
-    assert seconds.shape == (3,) and seconds.dtype == torch.float32
-    assert ((seconds >= 0) & (seconds <= 200)).all()
+def test_a_share_of_the_clip_is_answered_in_seconds_even_where_it_was_told_in_half_precision():
+    out = torch.tensor([[0.25], [0.50390625]], dtype=torch.bfloat16)
+    seconds = AVTNet.seconds({"out": out})
+    assert seconds.dtype == torch.float32 and seconds.tolist() == [50.0, 100.78125]   # bfloat16 would say 101
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -140,12 +137,43 @@ def test_under_softmax_a_faint_boundary_reads_out_as_a_plain_one():
     torch.testing.assert_close(weigh_steps(plain, 0.0), torch.nn.functional.mish(plain))
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-def test_the_small_presets_switches_keep_answers_within_the_clip(network):
+@pytest.mark.parametrize("network, heads", [
+    (AVTNet, ["step_head"]), (AVTNetNormalized, ["step_head.2"]), (AVTNetYOLT, ["coarse_head", "fine_head"])])
+@pytest.mark.parametrize("sharpness", [0.0, 2.0])
+def test_evidence_that_is_higher_everywhere_is_the_same_answer_under_sharpness_alone(network, heads, sharpness):
     torch.manual_seed(0)
-    net = network(sharpness=2.0, feature_dropout=0.5, normalise_mfcc=True, **TINY).eval()
-    seconds = net.seconds(net(**random_batch(2)))
-    assert ((seconds >= 0) & (seconds <= 200)).all()
+    net, batch = network(sharpness=sharpness, **TINY).eval(), random_batch(1)
+    found = []
+    with torch.inference_mode():
+        for _ in range(2):
+            found.append({name: value for name, value in net(**batch).items() if name != "steps"})
+            for head in heads:
+                net.get_submodule(head).bias += 3
+    same = [torch.allclose(found[0][name], found[1][name], atol=1e-6) for name in found[0]]
+    assert same == [sharpness > 0] * len(heads)
+
+
+@pytest.mark.parametrize("normalise", [True, False])
+def test_all_clips_with_other_mfcc_scales_sound_the_same_where_they_are_normalised(normalise):
+    torch.manual_seed(0)
+    net = AVTNet(normalise_mfcc=normalise, **TINY).audio_net.train()
+    mfcc = random_batch(2)["mfcc"]
+    scales = torch.linspace(1, 30, 20)[:, None]
+    heard = []
+    for each in (mfcc, scales * mfcc - 200):
+        torch.manual_seed(1)     # of the dropout
+        heard.append(net(each))
+    assert torch.allclose(*heard, atol=1e-2) == normalise
+
+
+def test_feature_dropout_takes_a_feature_from_the_whole_clip_in_training_alone():
+    torch.manual_seed(0)
+    net, batch = AVTNet(feature_dropout=0.5, **TINY), random_batch(2)
+    with torch.inference_mode():
+        seen, whole = net.train().fuse(**batch), net.eval().fuse(**batch)
+    gone = (seen == 0).all(2)                                          # (2, 32)
+    assert 0.25 < gone.float().mean() < 0.75 and not torch.equal(gone[0], gone[1])
+    assert (seen[~gone] != 0).all() and (whole != 0).all()
 
 
 @pytest.mark.parametrize("precision, tolerance", [(torch.float32, 1e-6), (torch.bfloat16, 0.01)])

@@ -19,7 +19,8 @@ from datatools import preprocess, text_detector
 from datatools.errors import UserError
 from datatools.files import sweep_temporaries
 from datatools.manifest import NAME, Entry, Manifest
-from datatools.synth import plan_clip, render_clip
+from synth.plan import plan_clip
+from synth.render import render_clip
 from utils.extract_audio import extract_audio
 from utils.extract_video import extract_video
 

@@ -15,7 +15,7 @@ FILES = ("avt_main.py", "avt_normal_main.py", "avt_yolt_main.py", "avt_dist_main
          "fuse", "configs")
 # What is appended so that a command runs on small data and without a GPU or a download.
 SMALL = {
-    "synth.py": ["--train", "8", "--test", "4", "--duration", "30"],
+    "synth/make.py": ["--train", "8", "--test", "4", "--duration", "30"],
     "_main.py": ["--gpus", "cpu", "--pretrained", "none", "--max_epoch", "1", "--num_workers", "0"],
 }
 
@@ -44,7 +44,7 @@ def small(command: str, preset: Path) -> str:
 def test_the_readme_shows_every_entry_script_and_stage():
     shown = " ".join(readme_commands())
     for script in ("avt_main.py", "avt_normal_main.py", "avt_yolt_main.py", "avt_dist_main.py", "extract_audio.py",
-                   "extract_video.py", "text_extract.py", "extract_textROI.py", "fuse.py", "synth.py"):
+                   "extract_video.py", "text_extract.py", "extract_textROI.py", "fuse.py", "synth/make.py"):
         assert script in shown, script
     assert "--weights" in shown
 

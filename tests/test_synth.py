@@ -14,10 +14,9 @@ import pytest
 
 from datatools.errors import UserError
 from datatools.layout import TRAIN, clip_kind, find_raw_clips
-from datatools.synth import make_dataset, plan_clip, plan_dataset, render_clip
-from datatools.synth_audio import render_sound
-from datatools.synth_picture import Picture
-from datatools.synth_plan import LABEL_SECONDS, PERCENTS, Segment, frame_ticks
+from synth.dataset import make_dataset, plan_dataset
+from synth.plan import LABEL_SECONDS, PERCENTS, Segment, frame_ticks, plan_clip
+from synth.render import paint_and_play, render_clip
 
 ROOT = Path(__file__).resolve().parents[1]
 SHORT = {"height": 90, "duration": 12.0}
@@ -148,7 +147,7 @@ def test_the_picture_changes_at_the_label_and_shows_what_was_painted(plain):
     times, luma = pictures(path)
     k = int(np.argmax(times >= plan.boundary))
     assert times[k] == pytest.approx(5.32) and times[k - 1] == pytest.approx(5.28)
-    picture = Picture(plan)
+    picture, _ = paint_and_play(plan)
     before, after = (picture.frame(t)[: plan.height].astype(np.int16) for t in (5.28, 5.32))
     assert np.abs(luma[k - 1] - before).mean() < 4 and np.abs(luma[k] - after).mean() < 4
     assert np.abs(luma[k] - luma[k - 1]).mean() > 8
@@ -168,7 +167,7 @@ def test_the_music_stops_at_the_label(plain):
 
 def test_sound_keeps_its_place_to_the_sample(plain):
     plan, path = plain
-    heard, made = sound(path)[0], render_sound(plan)[0]
+    heard, made = sound(path)[0], paint_and_play(plan)[1][0]
     assert made.size == 12 * plan.sample_rate and 0 <= heard.size - made.size < 1024
     start, size = plan.sample_rate, 2**16
     a, b = np.fft.rfft(heard[start : start + size]), np.fft.rfft(made[start : start + size])
@@ -183,7 +182,8 @@ def test_a_fade_ends_dark_at_the_boundary():
         Segment("episode", 5.0, 12.0, fade_in=0.5, colour="black"),
     )
     scene = [e for e in plan.events if e.type == "scene"][:1]
-    picture = Picture(replace(plan, boundary=5.0, segments=parts, events=(replace(scene[0], start=5.0, end=12.0),)))
+    events = (replace(scene[0], start=5.0, end=12.0),)
+    picture, _ = paint_and_play(replace(plan, boundary=5.0, segments=parts, events=events))
     level = {t: picture.frame(t)[: plan.height].mean() for t in (3.9, 4.99, 5.0, 5.6)}
     assert level[4.99] == level[5.0] == 235 and level[3.9] < 220 and level[5.6] < 220
 
@@ -263,9 +263,9 @@ def test_settings_that_make_no_sense_are_refused(tmp_path, settings, message):
 
 
 def test_the_command_starts_light_and_reports_errors(tmp_path):
-    light = "import datatools.synth, sys; sys.exit(bool({'numpy', 'av', 'cv2', 'scipy'} & set(sys.modules)))"
+    light = "import synth.make, sys; sys.exit(bool({'numpy', 'av', 'cv2', 'scipy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", light], cwd=ROOT).returncode == 0
     (tmp_path / "file").write_text("")
-    command = [sys.executable, str(ROOT / "datatools/synth.py"), "--save_root", str(tmp_path / "file/raw")]
+    command = [sys.executable, str(ROOT / "synth/make.py"), "--save_root", str(tmp_path / "file/raw")]
     result = subprocess.run([*command, "--train", "1"], cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 2 and result.stderr.startswith("error: ") and "Traceback" not in result.stderr

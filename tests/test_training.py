@@ -15,7 +15,6 @@ from engine_helpers import Numbers, Product, new_training, one_epoch
 import avt_main
 import avt_normal_main
 import avt_yolt_main
-from datatools.augment import clip_generators, draw_shifts, shift_in_time, vary_look_and_sound
 from datatools.clips import find_processed, unlabelled_clips
 from datatools.dataset import ClipDataset, fill_mfcc
 from datatools.errors import UserError
@@ -179,65 +178,6 @@ def test_one_cycle_rises_to_the_highest_rate_and_falls_to_zero():
     rates = [learning_rate_factor("one_cycle", step / 10, 40) for step in range(401)]
     assert rates[0] == pytest.approx(0.04) and rates[100] == pytest.approx(1) and rates[400] == pytest.approx(0)
     assert max(rates) == rates[100]
-
-
-def test_shifting_moves_sound_picture_text_and_label_together():
-    rng = np.random.default_rng(0)
-    mark = 50
-    frames = torch.zeros(1, 200, 66, 88, 3, dtype=torch.uint8)
-    frames[:, mark] = 255
-    mfcc = torch.zeros(1, 20, 8616)
-    mfcc[:, :, round(mark * 22050 / 512)] = 1
-    roi = torch.zeros(1, 200, 27, 36, dtype=torch.uint8)
-    roi[:, mark] = 1
-    batch = {"frames": frames, "mfcc": mfcc, "text_roi": roi, "seconds": torch.tensor([50.0])}
-    seen = set()
-    for seed in rng.integers(0, 1000, 20).tolist():
-        moved = shift_in_time(batch, 60, clip_generators(seed, 0, [0]))
-        seconds = moved["seconds"].item()
-        place = int(seconds)
-        seen.add(place)
-        assert moved["frames"][0, :, 0, 0, 0].nonzero().squeeze(1).tolist() == [place]
-        assert moved["text_roi"][0, :, 0, 0].nonzero().squeeze(1).tolist() == [place]
-        heard = moved["mfcc"][0, 0].nonzero().item() * 512 / 22050
-        assert heard == pytest.approx(seconds, abs=512 / 22050)
-    assert len(seen) > 10
-    assert batch["seconds"].item() == 50.0 and frames[0, mark].min() == 255   # the batch itself is untouched
-
-
-def test_varying_changes_look_and_sound_but_no_label_no_padding_and_no_order_in_time():
-    batch = {
-        "index": torch.arange(16), "seconds": torch.full((16,), 50.0),
-        "frames": torch.zeros(16, 200, 66, 88, 3, dtype=torch.uint8),
-        "text_roi": torch.zeros(16, 200, 27, 36, dtype=torch.uint8), "mfcc": torch.zeros(16, 20, 8616),
-    }
-    batch["frames"][:, 50, :, :8] = torch.tensor([200, 100, 50], dtype=torch.uint8)   # the left edge, at 50 s
-    batch["text_roi"][:, 50, :, :3] = 1
-    batch["mfcc"][:, :, :8000] = 1
-    before = {name: value.clone() for name, value in batch.items()}
-    varied = vary_look_and_sound(batch, 0.5, clip_generators(0, 0, list(range(16))))
-    assert all(torch.equal(batch[name], before[name]) for name in batch)
-    assert torch.equal(varied["seconds"], before["seconds"])
-    left = varied["frames"][:, 50, 0, 0].amax(1) > 0
-    assert 2 < left.sum() < 14                                         # some are mirrored, and their text with them
-    assert torch.equal(varied["text_roi"][:, 50, 0, 0].bool(), left)
-    assert torch.equal(varied["text_roi"][:, 50, 0, 35].bool(), ~left)
-    assert not varied["frames"][:, :50].any() and not varied["frames"][:, 51:].any()
-    colours = varied["frames"][:, 50].amax((1, 2))
-    assert len(colours.unique(dim=0)) == 16
-    assert not varied["mfcc"][:, :, 8000:].any()
-    offset = varied["mfcc"][:, :, :8000] - 1
-    assert torch.equal(offset.amax(2), offset.amin(2))                 # constant over time
-    assert 15 < offset[:, 0, 0].std() < 60                             # 0.5 x 60, from 16 draws
-
-
-def test_shifts_keep_the_label_within_the_clip():
-    seconds = torch.tensor([0.5, 3.0, 100.0, 197.0, 199.9]).repeat(200)
-    shifts = draw_shifts(seconds, 60, clip_generators(0, 0, list(range(len(seconds)))))
-    moved = seconds + shifts
-    assert (moved >= torch.minimum(seconds, torch.tensor(2.0))).all()
-    assert (moved <= torch.maximum(seconds, torch.tensor(198.0))).all()
-    assert shifts.min() == -60 and shifts.max() == 60
 
 
 def test_mfcc_is_padded_with_zeros_on_the_right(tmp_path):

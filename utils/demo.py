@@ -104,7 +104,7 @@ def main(argv: list[str] | None = None) -> int:
     epochs = ["--max_epoch", args.max_epoch] if args.max_epoch else []
     length = ["--duration", args.duration] if args.duration else []
 
-    steps.run("make clips with exact truth", "datatools/synth.py", "--save_root", raw, "--train", args.train,
+    steps.run("make clips with exact truth", "synth/make.py", "--save_root", raw, "--train", args.train,
               "--test", args.test, "--seed", args.seed, *length)
     steps.run("sound: MFCC", "utils/extract_audio.py", "--data_root", raw, "--save_root", processed)
     steps.run("picture: one frame a second", "utils/extract_video.py", "--data_root", raw, "--save_root", processed)

@@ -3,18 +3,22 @@
 Training clips come each from a series of their own, half of them with a hard case. A test family is a number of seasons
 of a few episodes, each with a start and an end clip; its seasons' themes are short or long in two of five, the last
 episode of every second season has another opening and ending, and single episodes hold the other hard cases. Families
-share no fonts, palettes, instruments, sound textures, cutting rhythm or style of credits (datatools/synth*.py).
+share no fonts, palettes, instruments, sound textures, cutting rhythm or style of credits (synth/).
 """
 
 import json
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
+import imageio_ffmpeg
+
 from datatools.errors import UserError
-from datatools.files import check_writable, save_text
+from datatools.files import check_writable, save_text, write_atomic
 from datatools.stages import run_stage
-from datatools.synth import render_clip
-from datatools.synth_plan import CASES, FAMILIES, ClipPlan, plan_clip
+from synth.plan import CASES, FAMILIES, ClipPlan, plan_clip
+from synth.render import render_clip
 
 TRAIN = "train"
 TRAIN_LABELS = "train/labels.csv"
@@ -148,13 +152,6 @@ def damage_name(name: str, damage: str) -> str:
 
 def damage_clip(source: Path, target: Path, damage: str) -> None:
     """Write `source` once more as a library might hold it. Raises ValueError with ffmpeg's last line."""
-    import subprocess
-
-    import av
-    import imageio_ffmpeg
-
-    from datatools.files import write_atomic
-
     with av.open(str(source)) as container:
         rate = container.streams.audio[0].rate
         bits = container.bit_rate

@@ -33,8 +33,8 @@ from datatools.labels import read_truth, strip_suffix
 from datatools.layout import Clip
 from datatools.stages import number_of_cores
 from datatools.submission import read_submission, write_submission
-from datatools.synth_plan import FAMILIES
 from fuse.stack import MIN_CLIPS
+from synth.plan import FAMILIES
 from utils.evaluate import compare, evaluate, markdown_table
 
 ROOT = Path(__file__).resolve().parents[2]

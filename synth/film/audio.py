@@ -11,8 +11,8 @@ import numpy as np
 from scipy.fft import irfft, next_fast_len
 from scipy.signal import lfilter
 
-from datatools.synth_audio import LEVEL, Studio, add
-from datatools.synth_plan import ClipPlan, Event
+from synth.plan import ClipPlan, Event
+from synth.sound import LEVEL, Song, Studio, add
 
 METERS = {"4/4": (8, (0, 4)), "5/4": (10, (0, 6)), "7/8": (7, (0, 4))}  # eighths in a bar, where it is struck
 SCALES = (
@@ -178,7 +178,6 @@ class FilmStudio(Studio):
         return rows
 
     def song(self, style: str, channels: int) -> "FilmSong":
-        """A new piece of music of this studio's kind."""
         return FilmSong(self, style, channels)
 
     def room_tone(self, seconds: float) -> np.ndarray:
@@ -268,12 +267,12 @@ def _ring(sound: np.ndarray, hertz: float, width: float, rate: int) -> np.ndarra
     )
 
 
-class FilmSong:
-    """A piece of music: metre, tempo, scale, layers. `style`: opening, ending, song, calm, tense or lively."""
+class FilmSong(Song):
+    """A score: metre, tempo, scale, layers. Styles are those of Song."""
 
     def __init__(self, studio: FilmStudio, style: str, channels: int):
-        self.studio, self.style, self.channels = studio, style, channels
-        rng = self.rng = studio.rng
+        super().__init__(studio, style, channels)
+        rng = self.rng
         self.kind = str(rng.choice(("orchestra", "machines", "trip-hop")))
         self.meter = str(rng.choice(list(METERS), p=(0.5, 0.3, 0.2))) if self.kind != "trip-hop" else "4/4"
         self.steps, self.strokes = METERS[self.meter]
@@ -306,24 +305,14 @@ class FilmSong:
         self.pattern = [int(d) for d in rng.choice((0, 2, 4, 7, 9, 1), self.steps)]
         self.beats = rng.random((3, self.steps))
         self.loudness = {"still": rng.uniform(-10, -2), "main": rng.uniform(-5, 0), "peak": 0.0}  # dB
-        self.blocks: dict[tuple[str, int], np.ndarray] = {}
 
     @property
     def bar(self) -> float:
         """Seconds."""
         return self.steps * self.step
 
-    def pitch(self, degree: int) -> int:
-        octave, step = divmod(int(degree), 7)
-        return self.key + 12 * octave + self.scale[step]
-
-    def block(self, part: str, variant: int) -> np.ndarray:
-        """Four bars and their ring, float32 (channels, samples); parts: still, main, peak."""
-        if (part, variant) not in self.blocks:
-            self.blocks[part, variant] = self._make_block(part)
-        return self.blocks[part, variant]
-
     def _make_block(self, part: str) -> np.ndarray:
+        """Four bars and their ring, float32 (channels, samples); parts: still, main, peak."""
         rng, studio = self.rng, self.studio
         track = np.zeros((self.channels, studio.samples(4 * self.bar + 1.5)), np.float32)
         sides = {}

@@ -2,7 +2,7 @@
 
     sound = render_sound(plan, PaperStudio)      # its song() is a PaperSong
 
-Only the machinery is that of synth_audio (a studio that keeps its notes); instruments, voices and rooms are this
+Only the machinery is shared (a studio that keeps its notes); instruments, voices and rooms are this
 family's own.
 """
 
@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
-from datatools.synth_audio import LEVEL, Song, Studio, add, decibel
-from datatools.synth_plan import ClipPlan, Event
+from synth.plan import ClipPlan, Event
+from synth.sound import LEVEL, Song, Studio, add, decibel
 
 STEPS = 6  # eighths a bar: three beats of two, or two beats of three
 PHRASE_BARS = 8
@@ -223,8 +223,8 @@ class PaperSong(Song):
     """A waltz or a jig: key, tempo, phrases of eight bars, instruments. Styles are those of Song."""
 
     def __init__(self, studio: PaperStudio, style: str, channels: int):
-        self.studio, self.channels, self.style = studio, channels, style
-        rng = self.rng = studio.rng
+        super().__init__(studio, style, channels)
+        rng = self.rng
         slow, fast = {
             "opening": (0.82, 1.4),
             "ending": (1.1, 2.3),
@@ -258,7 +258,6 @@ class PaperSong(Song):
             "refrain": 0.0,
             "interlude": rng.uniform(-11, -3),
         }
-        self.blocks: dict[tuple[str, int], np.ndarray] = {}
 
     @property
     def bar(self) -> float:

@@ -1,106 +1,23 @@
-"""Make clips with exact truth: real .mp4 files in the competition's layout, to learn from, to test with, to show.
+"""A dataset of made clips: which there are, what is missing, label files; clips of other settings are refused.
 
-    python datatools/synth.py --save_root data/raw --train 48 --test 16
-
-writes data_A/train and data_B (with their label files), data_C and, where asked for, data_A/test (with truth.csv).
-A start clip holds an opening and asks where it ends; an end clip holds an ending and asks where it begins. Everything
-follows from --seed: the same seed gives the same bytes. A second run makes only what is missing.
+    report = make_dataset(Path("data/raw"), train=48, test=16, seed=0)
 """
 
-import argparse
 import json
-import sys
 from pathlib import Path
 
-if __package__ in (None, ""):
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
-from datatools.errors import UserError, run_command
-from datatools.files import check_writable, save_text, write_atomic
+from datatools.errors import UserError
+from datatools.files import check_writable, save_text
 from datatools.layout import TEST, TEST_B, TRAIN
 from datatools.stages import StageReport, run_stage
-from datatools.synth_plan import FAMILIES, ClipPlan, frame_ticks, plan_clip
-
-__all__ = ["ClipPlan", "make_dataset", "plan_clip", "plan_dataset", "render_clip"]
+from synth.plan import ClipPlan, plan_clip
+from synth.render import render_clip
 
 VERSION = 1  # of the clips' content: clips of two versions are not mixed
 RECORD = "synth.json"  # in the save_root: settings and names of the clips made there
 MIN_HEIGHT = 90  # pixels; below it no letter can be read
 MIN_SECONDS = 10.0  # s; below it no clip has room for two segments
 TEST_INDEX = {TEST_B.folders[0]: 1_000_000, TEST.folders[0]: 2_000_000}  # so that no two folders share a clip
-
-
-def render_clip(plan: ClipPlan, path: Path) -> None:
-    """Paint, play and encode one clip: H.264 and AAC in an .mp4 at `path`; the same plan gives the same bytes."""
-    import av
-    import numpy as np
-
-    rng = np.random.default_rng([plan.seed, 3])
-    picture, sound = paint_and_play(plan)
-    ticks, end_tick, time_base = frame_ticks(plan)
-    exact = {"fflags": "+bitexact"}  # no time of day, no library's version in the file
-    with write_atomic(Path(path)) as temporary, av.open(str(temporary), "w", options=exact) as container:
-        keyint = int(rng.choice((50, 125, 250)))
-        video = container.add_stream("libx264", rate=25 if plan.fps == "vfr" else 1 / time_base)
-        video.width, video.height, video.pix_fmt = plan.width, plan.height, "yuv420p"
-        video.codec_context.time_base = video.time_base = time_base
-        video.codec_context.thread_count = 1
-        video.codec_context.gop_size = keyint
-        video.options = {
-            "preset": "ultrafast",
-            "crf": str(rng.integers(24, 30)),
-            "bf": str(rng.integers(0, 3)),
-            "x264-params": "threads=1:lookahead-threads=1:scenecut=40:b-adapt=0:rc-lookahead=10",
-        }
-        audio = container.add_stream("aac", rate=plan.sample_rate, layout="mono" if plan.channels == 1 else "stereo")
-        audio.bit_rate = 64_000 * plan.channels
-        audio.options = {"aac_coder": "fast"}
-        audio.codec_context.flags |= av.codec.context.Flags.bitexact
-        played, shown = 0, None
-        for tick, following in zip(ticks, [*ticks[1:], end_tick], strict=True):
-            image = picture.frame(float(tick * time_base))
-            if image is not shown:  # a held drawing: the encoder gets the same frame again
-                shown, frame = image, av.VideoFrame.from_ndarray(image, format="yuv420p")
-            frame.pts, frame.time_base, frame.duration = tick, time_base, following - tick
-            container.mux(video.encode(frame))
-            until = round(following * time_base * plan.sample_rate)
-            if until - played > plan.sample_rate or following == end_tick:
-                until = sound.shape[1] if following == end_tick else until
-                played = _encode_sound(container, audio, sound, played, until)
-        container.mux(video.encode())
-        container.mux(audio.encode())
-
-
-def paint_and_play(plan: ClipPlan) -> tuple:
-    """(picture, sound) of a plan, by its family: a `Picture`, and float32 (channels, samples)."""
-    from datatools.synth_audio import render_sound
-
-    if plan.family == "paper":
-        from datatools.synth_paper_audio import PaperStudio
-        from datatools.synth_paper_picture import PaperPicture
-
-        return PaperPicture(plan), render_sound(plan, PaperStudio)
-    if plan.family == "film":
-        from datatools.synth_film_audio import FilmStudio
-        from datatools.synth_film_picture import FilmPicture
-
-        return FilmPicture(plan), render_sound(plan, FilmStudio)
-    from datatools.synth_picture import Picture
-
-    return Picture(plan), render_sound(plan)
-
-
-def _encode_sound(container, stream, sound, start: int, end: int) -> int:
-    """Encode the samples from `start` to `end` of float32 (channels, samples); returns `end`."""
-    import av
-    import numpy as np
-
-    if end > start:
-        samples = np.ascontiguousarray(sound[:, start:end])
-        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=stream.layout.name)
-        frame.sample_rate, frame.pts = stream.rate, start
-        container.mux(stream.encode(frame))
-    return end
 
 
 def plan_dataset(
@@ -146,8 +63,8 @@ def make_dataset(
 
     `train`, `test` (data_C) and `test_a` (data_A/test) count clips; `height` in pixels; `duration` in seconds, None for
     180 to 200 s; `family` the way of painting and playing; `workers` 0 is one process a core. Raises UserError for
-    settings that make no sense, and where clips
-    of other settings are there already: `force` removes those (and only those that this function made).
+    settings that make no sense, and where clips of other settings are there already: `force` removes those (and only
+    those that this function made).
     """
     save_root = Path(save_root)
     _check_settings(train, test, test_a, height, duration, workers)
@@ -237,22 +154,3 @@ def _check_place(save_root: Path, settings: dict, names: dict[str, list[str]], f
                 "Ask for as many or more, choose another --save_root, or --force to replace them."
             )
     return old
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--save_root", type=Path, required=True, help="root of the raw data to write")
-    parser.add_argument("--train", type=int, default=48, help="training clips, a third in data_B (default %(default)s)")
-    parser.add_argument("--test", type=int, default=16, help="test clips in data_C (default %(default)s)")
-    parser.add_argument("--test_a", type=int, default=0, help="test clips in data_A/test (default: none)")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same clips (default %(default)s)")
-    parser.add_argument("--height", type=int, default=180, help="smallest picture height, pixels (default %(default)s)")
-    parser.add_argument("--duration", type=float, help="length of every clip in seconds (default: 180 to 200)")
-    parser.add_argument("--family", choices=FAMILIES, default="drawn", help="how they look and sound (%(default)s)")
-    parser.add_argument("--workers", type=int, default=0, help="processes (default: one per core)")
-    parser.add_argument("--force", action="store_true", help="remove the clips made here with other settings")
-    return make_dataset(**vars(parser.parse_args())).exit_code
-
-
-if __name__ == "__main__":
-    run_command(main)

@@ -1,6 +1,6 @@
 """The picture of a made clip of the family "film": a space and crime series; takes are long and dissolve.
 
-    picture = FilmPicture(plan)                  # picture.frame(12.04): as Picture of synth_picture
+    picture = FilmPicture(plan)                  # picture.frame(12.04): as Picture of synth.scene
 """
 
 import math
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from datatools.synth_film_paint import GRADES, INSIDE, FilmArtist, letter_sprite
-from datatools.synth_paint import Planes, Sprite, even, paste, to_planes
-from datatools.synth_picture import FADE_STEPS, Figure, Overlay, Picture, Shot, show_background
-from datatools.synth_plan import Event, Segment
+from synth.film.paint import GRADES, INSIDE, FilmArtist, letter_sprite
+from synth.plan import Event, Segment
+from synth.scene import FADE_STEPS, Figure, Overlay, Picture, Shot, show_background
+from synth.sprites import Planes, Sprite, even, paste, to_planes
 
 OUTSIDE = ("mountains", "sea", "clouds", "dunes", "skyline", "space")
 ABSTRACT = ("streaks", "bokeh", "plasma", "space", "bars")

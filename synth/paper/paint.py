@@ -1,6 +1,6 @@
 """Paint torn paper, cut-out puppets and letters for made clips of the family "paper".
 
-    artist = PaperArtist(rng, 320, 180)          # as Artist of synth_paint
+    artist = PaperArtist(rng, 320, 180)          # asked as DrawnArtist is
 
 Palettes, letters and shapes are this family's own, so that a network that learned another family meets strangers here.
 """
@@ -9,9 +9,10 @@ import math
 
 import cv2
 import numpy as np
+from PIL import Image, ImageDraw
 
-from datatools.synth_paint import Artist, Colour, Sprite, even, outline_font, shade, to_sprite
-from datatools.synth_paint import words as split_words
+from synth.sprites import Colour, Sprite, even, outline_font, shade, to_sprite
+from synth.sprites import words as split_words
 
 FONTS = ("cmr10", "cmss10", "cmtt10", "cmb10", "cmti10")
 # One line a palette: paper, light, three middle tones, ink, accent.
@@ -34,7 +35,7 @@ FIRMS = "Atelier_Kobold Studio_Slunce Kammer_Neun Papierwerk Radio_Dukla Red_Kit
 BEASTS = ("fox", "owl", "bear", "hare", "crow", "king")
 
 
-class PaperArtist(Artist):
+class PaperArtist:
     """One clip's papers, puppets and letters. `rng` decides on everything; the frame is `width` x `height` pixels."""
 
     def __init__(self, rng: np.random.Generator, width: int, height: int):
@@ -76,8 +77,6 @@ class PaperArtist(Artist):
 
     def cover(self, text: str, size: int, font: str) -> np.ndarray:
         """Cover of one line, uint8 (about 1.4 size, width), in the clip's way of writing."""
-        from PIL import Image, ImageDraw
-
         if self.writing == "small caps":
             runs = [(c.upper(), size if c.isupper() or not c.isalpha() else max(7, round(0.8 * size))) for c in text]
         else:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from datatools.synth_paint import MARGIN, Sprite, even, to_sprite
+from synth.sprites import MARGIN, Sprite, even, to_sprite
 
 Light = tuple[float, float, float]  # RGB, 0 to 1
 

@@ -1,8 +1,8 @@
 """The picture of a made clip of the family "paper": cut-out puppets before torn paper, wiped and turned like pages.
 
-    picture = PaperPicture(plan)                 # picture.frame(12.04): as Picture of synth_picture
+    picture = PaperPicture(plan)                 # picture.frame(12.04): as Picture of synth.scene
 
-Only the machinery is that of synth_picture (shots with held drawings, sprites); cutting and cards are this family's
+Only the machinery is shared (shots with held drawings, sprites); cutting and cards are this family's
 own. Everything follows from the plan's seed.
 """
 
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from datatools.synth_paint import Planes, Sprite, even, paste, to_planes
-from datatools.synth_paper_paint import PaperArtist
-from datatools.synth_picture import FADE_STEPS, Figure, Overlay, Picture, Shot
-from datatools.synth_plan import ClipPlan, Event, Segment
+from synth.paper.paint import PaperArtist
+from synth.plan import ClipPlan, Event, Segment
+from synth.scene import FADE_STEPS, Figure, Overlay, Picture, Shot
+from synth.sprites import Planes, Sprite, even, paste, to_planes
 
 HOLD = 1 / 6  # s a drawing stays: puppets move in jerks
 WIPE_STEPS = 3  # drawings that a wipe takes

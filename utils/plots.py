@@ -32,9 +32,9 @@ def predictions_picture(
         axes = bottom.subplots(2 * rows, 1)
         for i, (name, pictures) in enumerate(frames.items()):
             title = f"{name}: true {truth[name]:.2f} s (green), found {found[name]:.2f} s (red, dashed)"
-            _strip(axes[2 * i], title, pictures, truth[name], found[name], 0, len(pictures), STRIP_STEP)
+            _strip(axes[2 * i], title, pictures, truth[name], found[name], range(0, len(pictures), STRIP_STEP))
             first = int(np.clip(round(truth[name]) - ZOOM_SECONDS, 0, len(pictures) - 2 * ZOOM_SECONDS))
-            _strip(axes[2 * i + 1], None, pictures, truth[name], found[name], first, first + 2 * ZOOM_SECONDS, 1)
+            _strip(axes[2 * i + 1], None, pictures, truth[name], found[name], range(first, first + 2 * ZOOM_SECONDS))
     with write_atomic(path) as temporary:
         figure.savefig(temporary, dpi=110)
 
@@ -102,10 +102,10 @@ def _scatter(figure, truth: dict[str, float], found: dict[str, float]) -> None:
     right.legend(loc="upper left")
 
 
-def _strip(axis, title: str | None, pictures, true: float, found: float, first: int, last: int, step: int) -> None:
-    """Frames first, first + step, ... side by side on an axis in seconds; a frame covers `step` seconds."""
-    strip = np.concatenate([pictures[s] for s in range(first, last, step)], axis=1)
-    end = first + step * len(range(first, last, step))
+def _strip(axis, title: str | None, pictures, true: float, found: float, shown: range) -> None:
+    """The frames of the seconds `shown` side by side on an axis in seconds; a frame covers the range's step."""
+    strip = np.concatenate([pictures[second] for second in shown], axis=1)
+    first, end = shown.start, shown.start + shown.step * len(shown)
     axis.imshow(strip, extent=(first, end, 0, 1), aspect="auto")
     for seconds, colour, style in ((true, TRUE_COLOUR, "-"), (found, FOUND_COLOUR, "--")):
         if first <= seconds <= end:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from datatools.errors import UserError
 from datatools.files import save_text
-from datatools.labels import parse_seconds
+from datatools.labels import parse_seconds, strip_suffix
 from datatools.layout import KINDS, clip_kind
 
 LINES_SHOWN = 20   # of the bad ones that a message counts
@@ -98,6 +98,11 @@ def read_submission(path: Path) -> dict[tuple[str, str], float]:
     if not answers:
         raise UserError(f"{path}: an empty submission. Expected lines of `name.mp4,s|e,seconds`.")
     return answers
+
+
+def read_answers(path: Path) -> dict[str, float]:
+    """{clip name: seconds} of a submission, names without .mp4. Raises UserError as `read_submission`."""
+    return {strip_suffix(name): seconds for (name, _), seconds in read_submission(path).items()}
 
 
 def _first_lines(problems: list[str]) -> str:

@@ -20,9 +20,9 @@ from benchmarks.accuracy import clips, rivals
 from benchmarks.accuracy.clips import Sizes
 from datatools.errors import UserError
 from datatools.files import save_text
-from datatools.labels import read_truth, strip_suffix
+from datatools.labels import read_truth
 from datatools.layout import KINDS, Clip
-from datatools.submission import read_submission, write_submission
+from datatools.submission import read_answers, write_submission
 from fuse.choices import MIN_CLIPS
 from synth.plan import FAMILIES
 from utils.run_folder import read_validation
@@ -113,10 +113,6 @@ def is_trained(prefix: Path) -> bool:
     """Whether a training has ended: its log says so."""
     log = prefix / "log.txt"
     return log.exists() and "done: best score" in log.read_text(encoding="utf-8")
-
-
-def read_answers(path: Path) -> dict[str, float]:
-    return {strip_suffix(name): seconds for (name, _), seconds in read_submission(path).items()}
 
 
 # ---------------------------------------------------------------- one seed

@@ -13,6 +13,7 @@ if __package__ in (None, ""):
 
 from benchmarks.preprocessing import machine
 from datatools.errors import run_command
+from datatools.tables import markdown_table
 from utils import demo
 
 
@@ -29,8 +30,9 @@ def main(argv: list[str] | None = None) -> int:
         reports.append(json.loads((work / "report.json").read_text(encoding="utf-8")))
     print(f"\nMachine: {machine()}. {reports[0]['train']} training clips, {reports[0]['test']} test clips.\n")
     heads = [f"seed {r['seed']}" for r in reports]
-    print(markdown("seconds", heads, {title: [dict(r["seconds"])[title] for r in reports]
-                                      for title, _ in reports[0]["seconds"]}, "{:.0f}"))
+    for what, key in (("seconds", "seconds"), ("CPU seconds", "cpu_seconds")):
+        print(markdown(what, heads, {title: [dict(r[key])[title] for r in reports] for title, _ in reports[0][key]},
+                       "{:.0f}"))
     print(markdown("score, s", heads, {name: [r["scores"]["all"][name]["score"] for r in reports]
                                        for name in reports[0]["scores"]["all"]}, "{:.2f}"))
     ratios = [r["scores"]["all"]["fused"]["score"] / r["scores"]["all"]["best constant"]["score"] for r in reports]
@@ -42,9 +44,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def markdown(title: str, heads: list[str], rows: dict[str, list[float]], form: str) -> str:
-    lines = [f"| {title} | {' | '.join(heads)} |", "| --- |" + " ---: |" * len(heads)]
-    lines += [f"| {name} | {' | '.join(form.format(v) for v in values)} |" for name, values in rows.items()]
-    return "\n".join(lines) + "\n"
+    return markdown_table([title, *heads], [[name, *map(form.format, values)] for name, values in rows.items()]) + "\n"
 
 
 if __name__ == "__main__":

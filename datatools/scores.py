@@ -29,6 +29,11 @@ def clip_errors(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.round(predicted - truth, DECIMALS)
 
 
+def competition_score(predicted: np.ndarray, truth: np.ndarray) -> float:
+    """Mean of max(0, |error| - 1 s) over clips; both in seconds, shape (N,). Raises ValueError as `clip_errors`."""
+    return float(clip_costs(clip_errors(predicted, truth)).mean())
+
+
 def error_table(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """Clips, score, mean and median |error|, and shares of clips within 0.5, 1, 2 and 5 s.
 

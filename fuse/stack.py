@@ -13,10 +13,10 @@ from functools import partial
 import numpy as np
 
 from datatools.layout import KINDS
-from datatools.scores import TOLERANCE, clip_costs, clip_errors
+from datatools.scores import TOLERANCE, competition_score
+from fuse.choices import MIN_CLIPS
 from fuse.vote import weighted_median_vote
 
-MIN_CLIPS = {"weighted": 20, "stacked": 40}   # examples below which a fusion is not learnt; the same for a kind alone
 FOLDS = 5
 MIN_ERROR = 0.1                        # s; inputs with a smaller mean error count as equally good
 FAR = 10.0                             # s; how much further off than this an answer is teaches nothing more
@@ -42,11 +42,6 @@ class Examples:
 
     def without_input(self, index: int) -> "Examples":
         return Examples(self.clips, np.delete(self.seconds, index, axis=1), self.truth)
-
-
-def score(predicted: np.ndarray, truth: np.ndarray) -> float:
-    """The competition's score: mean of max(0, |error| - 1 s); both in seconds, shape (N,)."""
-    return float(clip_costs(clip_errors(predicted, truth)).mean())
 
 
 def fuse_learnt(method: str, clips: list[tuple[str, str]], seconds: np.ndarray, examples: Examples) -> np.ndarray:
@@ -100,7 +95,7 @@ def learn_weights(seconds: np.ndarray, truth: np.ndarray) -> np.ndarray:
     held = weights.copy()
     held[first] = MAX_WEIGHT * (1 - weights[first])
     held /= held.sum()
-    together, alone = (score(weighted_median_vote(seconds, w), truth) for w in (held, weights))
+    together, alone = (competition_score(weighted_median_vote(seconds, w), truth) for w in (held, weights))
     return held if together <= alone else weights
 
 
@@ -124,7 +119,7 @@ def fit_stacked(seconds: np.ndarray, truth: np.ndarray) -> Predictor:
         for i, strength in enumerate(STRENGTHS):
             predict = _fit_correction(seconds[learn], truth[learn], weights, strength)
             answers[i, ~learn] = predict(seconds[~learn])
-    best = min(range(len(STRENGTHS)), key=lambda i: score(answers[i], truth))
+    best = min(range(len(STRENGTHS)), key=lambda i: competition_score(answers[i], truth))
     return _fit_correction(seconds, truth, learn_weights(seconds, truth), STRENGTHS[best])
 
 

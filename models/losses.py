@@ -1,11 +1,10 @@
-"""Losses and the competition's score; the one place that divides seconds by the clip's length."""
+"""The losses; the one place that divides seconds by the clip's length."""
 
 from torch import Tensor
 from torch.nn.functional import l1_loss, smooth_l1_loss
 
 CLIP_SECONDS = 200   # s; the networks answer with a share of this
 CELLS = 20           # AVTNet_YOLT cuts a clip into this many cells
-TOLERANCE = 1.0      # s; an error up to this costs nothing in the competition
 
 
 def cell_of(share: Tensor) -> Tensor:
@@ -32,8 +31,3 @@ def yolt_loss(outputs: dict[str, Tensor], seconds: Tensor) -> Tensor:
         cell_seconds = CLIP_SECONDS / CELLS
         loss = loss + l1_loss(cell_seconds * fine[right], cell_seconds * (CELLS * share - cell)[right])
     return loss
-
-
-def competition_score(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Mean of max(0, |error| - 1 s) over clips; both in seconds, shape (N,)."""
-    return ((predicted - truth).abs() - TOLERANCE).clamp(min=0).mean()

@@ -1,4 +1,4 @@
-"""The whole system on real files: clips, four stages, three trainings, five inferences, fusion, table and picture."""
+"""The whole system on real files: clips, features, three trainings, five inferences, fusion, table and picture."""
 
 import subprocess
 import sys
@@ -12,17 +12,18 @@ from datatools.submission import read_submission
 from fuse.vote import two_means_vote
 
 ROOT = Path(__file__).resolve().parents[1]
+SECONDS = 24    # of a clip
 
 
 def run_demo(work: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "utils.demo", "--work_dir", str(work), "--train", "14", "--test", "4",
-               "--duration", "40", "--max_epoch", "1"]
+    command = [sys.executable, "-m", "utils.demo", "--work_dir", str(work), "--train", "8", "--test", "4",
+               "--duration", str(SECONDS), "--max_epoch", "1"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """A demo of 14 training and 4 test clips of 40 s, one epoch a network: (its folder, what it printed)."""
+    """A demo of 8 training and 4 test clips of 24 s, one epoch a network: (its folder, what it printed)."""
     work = tmp_path_factory.mktemp("demo")
     result = run_demo(work)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -51,7 +52,7 @@ def test_the_demo_reports_a_score_beside_the_best_constant_and_draws_a_picture(d
     for row in ("avt best", "avt_yolt last", "fused", "best constant", "fused score / best constant's score"):
         assert row in report and row in printed
     assert (work / "demo.png").read_bytes().startswith(b"\x89PNG")
-    assert "[12/12," in printed
+    assert "[4/4," in printed
 
 
 @pytest.mark.chain
@@ -62,9 +63,10 @@ def test_features_have_the_references_shapes(demo):
     assert names
     for name in names:
         mfcc = np.load(processed / "data_B" / f"{name}_mfcc.npy")
-        assert mfcc.dtype == np.float32 and mfcc.shape == (20, 1 + 40 * 22_050 // 512)
+        assert mfcc.dtype == np.float32 and mfcc.shape == (20, 1 + SECONDS * 22_050 // 512)
         frames = np.load(processed / "data_B" / f"{name}_frames.npy")
-        assert frames.shape == (200, 66, 88, 3) and frames[:40].any((1, 2, 3)).sum() > 20 and not frames[41:].any()
+        assert frames.shape == (200, 66, 88, 3) and frames[:SECONDS].any((1, 2, 3)).sum() > SECONDS / 2
+        assert not frames[SECONDS + 1:].any()
         roi = np.load(processed / "ROIs" / f"{name}.npy")
         assert roi.shape == (200, 27, 36) and set(np.unique(roi)) <= {0, 1}
 
@@ -75,6 +77,6 @@ def test_a_second_demo_does_nothing_again(demo):
     before = (work / "avt/avnet_last.pth").stat().st_mtime_ns, (work / "submission_fused.csv").read_bytes()
     result = run_demo(work)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "synth: 0 done, 18 already there" in result.stdout
-    assert "text: 0 done, 18 already there" in result.stdout
+    assert "synth: 0 done, 12 already there" in result.stdout
+    assert "preprocess: 0 done, 12 already there" in result.stdout
     assert ((work / "avt/avnet_last.pth").stat().st_mtime_ns, (work / "submission_fused.csv").read_bytes()) == before

@@ -8,22 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from evaluation_helpers import TRUTH, found_with, run, write_files
 
 from datatools.errors import UserError
-from datatools.scores import clip_costs, error_table, score_table
+from datatools.layout import END, START
+from datatools.scores import clip_costs, competition_score, error_table, score_table
 from datatools.submission import write_submission
-from utils.evaluate import (
-    DRAWS_AT_ONCE,
-    as_text,
-    bootstrap_interval,
-    compare,
-    errors_figure,
-    evaluate,
-    evaluate_files,
-    main,
-    markdown_table,
-)
-from utils.plots import END_COLOUR, START_COLOUR
+from datatools.tables import markdown_table, text_table
+from utils.evaluate import main
+from utils.evaluation import DRAWS_AT_ONCE, bootstrap_interval, compare, evaluate
+from utils.evaluation_plots import errors_figure
+from utils.evaluation_report import as_text, evaluate_files
+from utils.plots import LOOKS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -38,6 +34,7 @@ def test_the_figures_are_those_worked_out_by_hand():
         "clips": 6, "score": 11.5 / 6, "mean_error": 16 / 6, "median_error": 1.25,
         "within_0.5s": 2 / 6, "within_1s": 3 / 6, "within_2s": 4 / 6, "within_5s": 5 / 6,
     })
+    assert competition_score(50 + error, np.full(6, 50.0)) == table["score"]
 
 
 def test_the_score_is_the_one_that_the_training_reports():
@@ -104,7 +101,7 @@ def test_resamples_that_do_not_fit_into_the_memory_at_once_are_all_drawn(monkeyp
     values = np.random.default_rng(4).exponential(2, 50)
     whole = bootstrap_interval(values, 1000)
     assert 1000 * len(values) < DRAWS_AT_ONCE
-    monkeypatch.setattr("utils.evaluate.DRAWS_AT_ONCE", 50 * 7)   # 143 pieces, the last one shorter
+    monkeypatch.setattr("utils.evaluation.DRAWS_AT_ONCE", 50 * 7)   # 143 pieces, the last one shorter
     assert bootstrap_interval(values, 1000) == pytest.approx(whole, rel=0.1)
 
 
@@ -174,26 +171,9 @@ def test_equal_submissions_are_told_apart_in_no_more_than_5_percent_of_repetitio
 # ---------------------------------------------------------------- the command
 
 
-TRUTH = {f"c{i:02d}_{kind}": 20.0 + 5 * i + (3 if kind == "end" else 0) for i in range(12) for kind in ("start", "end")}
-FAMILIES = {name: "fade" if i < 5 else "hard | cut" for i, name in enumerate(TRUTH)}
-
-
-def found_with(start: float, end: float) -> dict[str, float]:
-    """Answers that are off by `start` and `end` seconds, and by 40 s more in one clip."""
-    found = {name: seconds + (end if name.endswith("_end") else start) for name, seconds in TRUTH.items()}
-    found["c07_end"] += 40
-    return found
-
-
 @pytest.fixture
 def files(tmp_path) -> dict[str, Path]:
-    paths = {key: tmp_path / name for key, name in (
-        ("truth", "truth.csv"), ("families", "families.csv"), ("a", "a.csv"), ("b", "b.csv"))}
-    paths["truth"].write_text("name,seconds\n" + "".join(f"{n},{s}\n" for n, s in TRUTH.items()))
-    paths["families"].write_text("name,family\n" + "".join(f"{n},{f}\n" for n, f in FAMILIES.items()))
-    write_submission(paths["a"], found_with(0.5, -2))
-    write_submission(paths["b"], found_with(3, -2))
-    return paths
+    return write_files(tmp_path)
 
 
 def test_kinds_and_families_are_scored_apart(files):
@@ -257,6 +237,9 @@ def test_the_text_says_whether_a_difference_may_be_chance(files):
 
 
 def test_every_row_of_a_table_has_as_many_cells_as_its_head():
+    with pytest.raises(ValueError, match="1 cells, expected 2"):
+        markdown_table(["family", "clips"], [["fade"]])
+    assert text_table(["a", ""], [["longer", "12"], ["b", ""]]).splitlines() == ["a", "longer  12", "b"]
     lines = markdown_table(["family", "clips"], [["hard | cut", "7"], ["fade", "12"]]).splitlines()
     assert len({len(line.replace("\\|", "  ")) for line in lines}) == 1   # padded to one width
     assert [line.replace("\\|", "").count("|") for line in lines] == [3] * 4
@@ -265,9 +248,10 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head():
 def test_the_curve_of_each_kind_tells_the_share_of_clips_below_an_error():
     names, truth = list(TRUTH), np.array(list(TRUTH.values()))
     found = np.array(list(found_with(0.5, -2).values()))
+    start, end = (LOOKS[kind][0] for kind in (START, END))
     curves, points = errors_figure(names, truth, {"A": found}).axes
-    for colour, below, share in ((START_COLOUR, 0.4, 0), (START_COLOUR, 0.6, 1), (END_COLOUR, 1.9, 0),
-                                 (END_COLOUR, 2.1, 11 / 12), (END_COLOUR, 39, 1)):
+    for colour, below, share in ((start, 0.4, 0), (start, 0.6, 1), (end, 1.9, 0),
+                                 (end, 2.1, 11 / 12), (end, 39, 1)):
         (line,) = [line for line in curves.lines if line.get_color() == colour]
         x, y = line.get_data()
         assert line.get_drawstyle() == "steps-post"   # a clip counts from its error on, not before it
@@ -283,7 +267,8 @@ def test_a_picture_of_perfect_answers_of_one_kind_and_of_a_file_name_with_signs_
     output = files["a"].parent / "out"
     for name in ("$x^$.csv", "片尾.csv"):
         write_submission(files["a"].with_name(name), ends)
-        result = evaluate_files(files["a"].with_name(name), files["truth"], output=output, resamples=50)
+        run(files, "--submission", files["a"].with_name(name), "--output", output)
+        result = json.loads((output / "evaluation.json").read_text())
         assert list(result["submissions"][0]["kinds"]) == ["all", "end"]
         assert (output / "errors.png").stat().st_size > 5000
 
@@ -297,7 +282,7 @@ def test_all_that_does_not_fit_the_truth_is_told_at_once_and_nothing_is_written(
                           + "c06_start.mp4,e,50\n")
     output = files["a"].parent / "out"
     with pytest.raises(UserError) as caught:
-        evaluate_files(files["a"], files["truth"], output=output)
+        run(files, "--output", output)
     text = str(caught.value)
     assert f"{files['a']}: does not fit {files['truth']}" in text
     assert "missing in the submission: 12 clips (c00_end, c00_start, c01_end" in text and ", ...)" in text

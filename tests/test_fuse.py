@@ -11,7 +11,9 @@ from sklearn.cluster import KMeans
 
 from datatools.errors import UserError
 from datatools.submission import read_submission
-from fuse.fuse import find_submissions, fuse_files, main
+from fuse.fuse import main
+from fuse.fusion import fuse_files, write_fusion
+from fuse.inputs import find_submissions
 from fuse.vote import two_means_vote
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -93,7 +95,7 @@ def test_files_are_joined_by_clip_and_the_output_is_no_input(tmp_path):
     assert all(s == pytest.approx(int(n[1:4]) * 5 + 0.2, abs=5e-4) for (n, _), s in answers.items())
     main(["--inputs", str(tmp_path), "--output", str(output)])   # its own output now lies in the folder
     assert output.read_bytes() == first
-    fuse_files(paths[::-1], output)
+    write_fusion(fuse_files(paths[::-1]), output)
     assert output.read_bytes() == first
 
 
@@ -102,13 +104,14 @@ def test_missing_and_doubled_clips_are_listed_and_nothing_is_written(tmp_path):
     output = tmp_path / "out" / "fused.csv"
     lines = paths[1].read_text().splitlines()
     paths[1].write_text("\n".join(lines[2:]))
+    command = ["--inputs", *map(str, paths), "--output", str(output)]
     with pytest.raises(UserError) as caught:
-        fuse_files(paths, output)
+        main(command)
     assert f"{paths[1]}: lacks 2 of 20 clips" in str(caught.value)
     assert all(line.split(",")[0] in str(caught.value) for line in lines[:2])
     paths[1].write_text("\n".join(lines + lines[:1]))
     with pytest.raises(UserError, match="line 21: .* stands there twice"):
-        fuse_files(paths, output)
+        main(command)
     assert not output.exists()
 
 

@@ -9,10 +9,11 @@ from scipy.optimize import linprog
 from sklearn.linear_model import Ridge
 
 from datatools.errors import UserError
+from datatools.scores import competition_score
 from datatools.submission import read_submission, write_submission
+from fuse.choices import MIN_CLIPS
 from fuse.fuse import main
 from fuse.stack import (
-    MIN_CLIPS,
     REWEIGHTINGS,
     Examples,
     fit_stacked,
@@ -21,7 +22,6 @@ from fuse.stack import (
     huber_ridge,
     learn_weights,
     learnt_together,
-    score,
 )
 from fuse.vote import majority_spread, median_vote, two_means_vote, weighted_median_vote
 
@@ -100,7 +100,7 @@ def test_two_useless_inputs_of_five_are_outvoted_by_weight():
     size, wrong = (0.8,) * 5, (0.03, 0.03, 0.03, 1.0, 1.0)
     predict = fit_weighted(*made_answers(1, 60, size, wrong))
     answers, truth = made_answers(2, 1000, size, wrong)
-    assert score(predict(answers), truth) < 0.7 * score(median_vote(answers), truth)
+    assert competition_score(predict(answers), truth) < 0.7 * competition_score(median_vote(answers), truth)
 
 
 def test_the_best_of_all_weighted_means_loses_to_the_weighted_median():
@@ -116,7 +116,7 @@ def test_the_best_of_all_weighted_means_loses_to_the_weighted_median():
         A_eq=np.r_[np.ones(k), np.zeros(n)][None], b_eq=[1],
     )
     assert solved.success
-    assert score(predict(answers), truth) < 0.6 * solved.fun
+    assert competition_score(predict(answers), truth) < 0.6 * solved.fun
 
 
 def test_an_input_decides_alone_only_where_that_scores_better():
@@ -124,7 +124,7 @@ def test_an_input_decides_alone_only_where_that_scores_better():
     answers, truth = made_answers(5, 300, size, wrong)
     assert learn_weights(answers, truth).argmax() == 0 and learn_weights(answers, truth)[0] < 0.5
     new, true = made_answers(6, 1000, size, wrong)
-    assert score(fit_weighted(answers, truth)(new), true) < 0.8 * score(new[:, 0], true)
+    assert competition_score(fit_weighted(answers, truth)(new), true) < 0.8 * competition_score(new[:, 0], true)
     useless = made_answers(5, 300, (0.2, 5, 5), (0.05, 1.0, 1.0))
     assert learn_weights(*useless)[0] > 0.5
     assert learn_weights(*made_answers(5, 60, (0.3, 3), (0.02, 0.02)))[0] > 0.5   # two inputs: the better one
@@ -141,15 +141,15 @@ def test_stacking_mends_known_biases_on_clips_it_has_not_seen():
     size, wrong = (0.6,) * 3, (0.03,) * 3
     predict = fit_stacked(*made_answers(6, 100, size, wrong, bias))
     answers, truth = made_answers(7, 1000, size, wrong, bias)
-    stacked = score(predict(answers), truth)
-    assert stacked < 0.6 * min(score(answers[:, k], truth) for k in range(3))
-    assert stacked < 0.6 * score(median_vote(answers), truth)
+    stacked = competition_score(predict(answers), truth)
+    assert stacked < 0.6 * min(competition_score(answers[:, k], truth) for k in range(3))
+    assert stacked < 0.6 * competition_score(median_vote(answers), truth)
 
 
 def test_stacking_harms_nothing_where_there_is_no_bias():
     predict = fit_stacked(*made_answers(8, 40))
     answers, truth = made_answers(9, 1000)
-    assert score(predict(answers), truth) < score(median_vote(answers), truth) + 0.1
+    assert competition_score(predict(answers), truth) < competition_score(median_vote(answers), truth) + 0.1
 
 
 def test_stacking_learns_more_than_a_constant_where_the_inputs_tell_more():
@@ -160,8 +160,8 @@ def test_stacking_learns_more_than_a_constant_where_the_inputs_tell_more():
         return np.stack([truth + late, truth + 2 * late], axis=1), truth
 
     new, truth = made_late(17, 200)
-    assert score(fit_stacked(*made_late(16, 40))(new), truth) < 0.01
-    assert score(new[:, 0] - 4.5, truth) > 1
+    assert competition_score(fit_stacked(*made_late(16, 40))(new), truth) < 0.01
+    assert competition_score(new[:, 0] - 4.5, truth) > 1
 
 
 def test_a_far_answer_moves_the_others_no_more_than_one_10_s_off():
@@ -216,10 +216,10 @@ def test_starts_and_ends_are_learnt_apart_where_both_are_enough():
     examples = Examples(clips, answers + bias[:, None], truth)
     new = clips_of(count, first=count)
     assert learnt_together("stacked", examples) == [("s",), ("e",)]
-    assert score(fuse_learnt("stacked", new, examples.seconds, examples), truth) < 0.5
+    assert competition_score(fuse_learnt("stacked", new, examples.seconds, examples), truth) < 0.5
     fewer = Examples(clips[2:], examples.seconds[2:], truth[2:])
     assert learnt_together("stacked", fewer) == [("s", "e")]
-    assert score(fuse_learnt("stacked", new, examples.seconds, fewer), truth) > 2
+    assert competition_score(fuse_learnt("stacked", new, examples.seconds, fewer), truth) > 2
 
 
 # ---------------------------------------------------------------- the command
@@ -286,7 +286,7 @@ def test_every_method_answers_every_clip_and_the_learnt_ones_better(made):
         learning = ["--out_of_fold", made / "oof", "--truth", made / "oof.csv"] * (method in ("weighted", "stacked"))
         fused = run(made, "--method", method, *learning)
         assert fused.keys() == truth.keys()
-        scores[method] = score(np.array([fused[c] for c in truth]), np.array(list(truth.values())))
+        scores[method] = competition_score(np.array([fused[c] for c in truth]), np.array(list(truth.values())))
     assert scores["weighted"] < scores["median"] and scores["stacked"] < 0.5 < 2 < scores["weighted"]
 
 
@@ -470,4 +470,4 @@ def test_inputs_that_are_their_own_examples_are_fused_across_folds(made, capsys)
     lines = [line.split(",") for line in (made / "oof.csv").read_text().splitlines()[1:]]
     kinds = {"start": "s", "end": "e"}
     found = np.array([fused[f"{name}.mp4", kinds[name.split("_")[1]]] for name, _ in lines])
-    assert score(found, np.array([float(s) for _, s in lines])) == pytest.approx(told, abs=2e-3)
+    assert competition_score(found, np.array([float(s) for _, s in lines])) == pytest.approx(told, abs=2e-3)

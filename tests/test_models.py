@@ -8,9 +8,8 @@ from torch import nn
 from models.avtnet import AVTNet, AVTNetNormalized, TimeHead, weigh_steps
 from models.avtnet_yolt import AVTNetYOLT
 from models.layers import FrameInput, SqueezeExcite
-from datatools.scores import competition_score
-from utils.boundary import step_loss
 from models.losses import cell_of, regression_loss, yolt_loss
+from utils.boundary import step_loss
 
 NETWORKS = [AVTNet, AVTNetNormalized, AVTNetYOLT]
 
@@ -99,11 +98,6 @@ def test_regression_loss_is_smooth_l1_in_seconds():
     # Errors 0.5 s and 10 s: 0.5 x 0.25 = 0.125 and 10 - 0.5 = 9.5.
     outputs = {"out": torch.tensor([[0.5025], [0.25]])}
     assert regression_loss(outputs, torch.tensor([100.0, 40.0])).item() == pytest.approx((0.125 + 9.5) / 2, abs=1e-4)
-
-
-def test_score_forgives_one_second():
-    predicted, truth = torch.tensor([10.0, 20.9, 33.0]), torch.tensor([10.0, 20.0, 30.0])
-    assert competition_score(predicted, truth).item() == pytest.approx(2 / 3)
 
 
 def test_step_loss_is_smallest_where_the_evidence_is_a_bell_around_the_boundary():

@@ -12,10 +12,11 @@ import avt_main
 import avt_normal_main
 import avt_yolt_main
 from datatools.errors import UserError
+from datatools.scores import competition_score
 from datatools.submission import read_submission
 from models.avtnet import AVTNet, AVTNetNormalized
 from models.avtnet_yolt import AVTNetYOLT
-from models.losses import competition_score, regression_loss, yolt_loss
+from models.losses import regression_loss, yolt_loss
 from utils.checkpoint import export, load_checkpoint, load_weights
 from utils.reference_names import UNUSED
 
@@ -68,7 +69,7 @@ def test_golden_losses_and_score():
     assert regression_loss({"out": coarse}, seconds).item() == pytest.approx(float(GOLDEN["loss.smooth_l1"]), rel=1e-5)
     loss = yolt_loss({"coarse": coarse, "fine": fine}, seconds).item()
     assert loss == pytest.approx(float(GOLDEN["loss.yolt"]), rel=1e-5)
-    score = competition_score(200 * coarse[:, 0], seconds).item()
+    score = competition_score(200 * coarse[:, 0], seconds)
     assert score == pytest.approx(float(GOLDEN["loss.score"]), rel=1e-5)
 
 

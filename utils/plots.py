@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+from matplotlib import ticker
+from matplotlib.figure import Figure
 
 from datatools.files import write_atomic
+from datatools.layout import END, KINDS, START, clips_of_kind
 
 TRUE_COLOUR, FOUND_COLOUR = "#1a9850", "#d73027"
-START_COLOUR, END_COLOUR = "#4575b4", "#f46d43"
+LOOKS = {START: ("#4575b4", "end of the opening"), END: ("#f46d43", "start of the ending")}   # colour and label
 STRIP_STEP = 8     # s between the frames of an overview strip
 SCORE_TICKS = (0, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200)   # s
 ZOOM_SECONDS = 6   # s on both sides of the true boundary in a close strip
@@ -20,13 +23,8 @@ def predictions_picture(
 
     `truth` and `found` are {clip name: seconds}; `frames` {clip name: uint8 (200, 66, 88, 3), RGB, one a second}.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
     rows = len(frames)
-    figure = plt.figure(figsize=(14, 5.2 + 2.3 * rows), layout="constrained")
+    figure = Figure(figsize=(14, 5.2 + 2.3 * rows), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=[5.2, 2.3 * max(rows, 0.1)])
     figure.suptitle(title, fontsize=13)
     _scatter(top, truth, found)
@@ -34,24 +32,18 @@ def predictions_picture(
         axes = bottom.subplots(2 * rows, 1)
         for i, (name, pictures) in enumerate(frames.items()):
             title = f"{name}: true {truth[name]:.2f} s (green), found {found[name]:.2f} s (red, dashed)"
-            _strip(axes[2 * i], title, pictures, truth[name], found[name], 0, len(pictures), STRIP_STEP)
+            _strip(axes[2 * i], title, pictures, truth[name], found[name], range(0, len(pictures), STRIP_STEP))
             first = int(np.clip(round(truth[name]) - ZOOM_SECONDS, 0, len(pictures) - 2 * ZOOM_SECONDS))
-            _strip(axes[2 * i + 1], None, pictures, truth[name], found[name], first, first + 2 * ZOOM_SECONDS, 1)
+            _strip(axes[2 * i + 1], None, pictures, truth[name], found[name], range(first, first + 2 * ZOOM_SECONDS))
     with write_atomic(path) as temporary:
         figure.savefig(temporary, dpi=110)
-    plt.close(figure)
 
 
 def curves_picture(path: Path, records: list[dict]) -> None:
     """How a training went, from the records of log.jsonl: loss, validation score, shares of clips within limits."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-    from matplotlib import ticker
-
     epochs = [record["epoch"] for record in records]
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(15, 4.2), layout="constrained")
+    figure = Figure(figsize=(15, 4.2), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
     marker = "o" if len(records) < 40 else None
     left.plot(epochs, [record["train_loss"] for record in records], color="0.2", marker=marker, markersize=3)
     left.set(title="training loss", xlabel="epoch", yscale="log")
@@ -62,8 +54,7 @@ def curves_picture(path: Path, records: list[dict]) -> None:
     rates.set_ylabel("learning rate (dotted)", color="0.5")
     rates.set_ylim(bottom=0)
     rates.ticklabel_format(axis="y", scilimits=(0, 0))
-    kinds = (("val_score", "0.2", "all"), ("val_score_start", START_COLOUR, "end of the opening"),
-             ("val_score_end", END_COLOUR, "start of the ending"))
+    kinds = [("val_score", "0.2", "all"), *((f"val_score_{kind.title}", *LOOKS[kind]) for kind in KINDS)]
     for name, colour, label in kinds:
         if any(record[name] is None for record in records):
             continue      # no clips of this kind validate
@@ -89,16 +80,14 @@ def curves_picture(path: Path, records: list[dict]) -> None:
         axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     with write_atomic(path) as temporary:
         figure.savefig(temporary, dpi=110)
-    plt.close(figure)
 
 
 def _scatter(figure, truth: dict[str, float], found: dict[str, float]) -> None:
     left, right = figure.subplots(1, 2)
     left.plot([0, 200], [0, 200], color="0.7", linewidth=1)
     errors = {}
-    kinds = ((False, START_COLOUR, "end of the opening"), (True, END_COLOUR, "start of the ending"))
-    for ending, colour, label in kinds:
-        names = [n for n in truth if n.endswith("_end") == ending]
+    for kind in KINDS:
+        names, (colour, label) = clips_of_kind(truth, kind), LOOKS[kind]
         x, y = [truth[n] for n in names], [found[n] for n in names]
         left.scatter(x, y, s=28, color=colour, alpha=0.8, label=label)
         errors[label] = (np.subtract(y, x), colour)
@@ -113,10 +102,10 @@ def _scatter(figure, truth: dict[str, float], found: dict[str, float]) -> None:
     right.legend(loc="upper left")
 
 
-def _strip(axis, title: str | None, pictures, true: float, found: float, first: int, last: int, step: int) -> None:
-    """Frames first, first + step, ... side by side on an axis in seconds; a frame covers `step` seconds."""
-    strip = np.concatenate([pictures[s] for s in range(first, last, step)], axis=1)
-    end = first + step * len(range(first, last, step))
+def _strip(axis, title: str | None, pictures, true: float, found: float, shown: range) -> None:
+    """The frames of the seconds `shown` side by side on an axis in seconds; a frame covers the range's step."""
+    strip = np.concatenate([pictures[second] for second in shown], axis=1)
+    first, end = shown.start, shown.start + shown.step * len(shown)
     axis.imshow(strip, extent=(first, end, 0, 1), aspect="auto")
     for seconds, colour, style in ((true, TRUE_COLOUR, "-"), (found, FOUND_COLOUR, "--")):
         if first <= seconds <= end:

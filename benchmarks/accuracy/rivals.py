@@ -13,10 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import librosa
 import numpy as np
 
-from datatools.layout import CLIP_SECONDS, Clip
-from datatools.scores import best_constant, clip_costs
+from datatools.layout import CLIP_SECONDS, KINDS, START, Clip
+from datatools.media import read_audio
+from datatools.scores import best_constant, competition_score
 
 MFCC_RATE = 22_050 / 512       # steps a second
 FINGERPRINT_RATE = 5_512       # Hz; its bands lie below 2 kHz
@@ -55,12 +57,12 @@ def read_example(root: Path, clip: Clip, seconds: float | None = None) -> Exampl
 
 
 def cost(answers: list[float], examples: list[Example]) -> float:
-    return float(clip_costs(np.array(answers) - np.array([e.seconds for e in examples])).mean())
+    return competition_score(np.array(answers), np.array([e.seconds for e in examples]))
 
 
 def by_kind(examples: list[Example], tune: Callable) -> Callable[[Example], float]:
     """A rule tuned for start and end clips apart."""
-    rules = {kind: tune([e for e in examples if e.kind == kind]) for kind in "se"}
+    rules = {kind.letter: tune([e for e in examples if e.kind == kind.letter]) for kind in KINDS}
     return lambda example: rules[example.kind](example)
 
 
@@ -125,10 +127,6 @@ def tune_change(examples: list[Example]) -> Callable[[Example], float]:
 
 def fingerprint(video: Path) -> np.ndarray:
     """Which of 33 bands (300 to 2000 Hz) grow against their neighbour from window to window, (T,) uint32."""
-    import librosa
-
-    from datatools.media import read_audio
-
     sound = read_audio(video, FINGERPRINT_RATE)
     spectrum = np.abs(librosa.stft(sound, n_fft=FINGERPRINT_WINDOW, hop_length=FINGERPRINT_HOP)) ** 2
     hertz = librosa.fft_frequencies(sr=FINGERPRINT_RATE, n_fft=FINGERPRINT_WINDOW)
@@ -190,6 +188,6 @@ def fingerprint_answers(
     for name, (bits, kind, season) in clips.items():
         found = [shared_stretch(bits, other, most_different) for sibling, (other, its_kind, its_season) in clips.items()
                  if sibling != name and its_kind == kind and its_season == season]
-        edges = [stretch[kind == "s"] for stretch in found if stretch]
+        edges = [stretch[kind == START.letter] for stretch in found if stretch]
         answers[name] = float(np.median(edges)) if edges else constant(kind)
     return answers

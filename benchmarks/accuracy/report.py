@@ -1,0 +1,175 @@
+"""What the accuracy benchmark found, as Markdown: scores by family and case, rivals, missing modalities, damages."""
+
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.accuracy import clips
+from benchmarks.accuracy.clips import CLIP_CASES, SEASON_CASES
+from benchmarks.accuracy.seed import ABLATIONS, NETWORKS, NEW, WITHOUT, Seed
+from benchmarks.preprocessing import machine
+from datatools.scores import competition_score
+from datatools.submission import read_answers, read_predictions
+from datatools.tables import markdown_table
+from utils.evaluation import compare, evaluate
+from utils.run_folder import read_records
+
+SHARES = (0.5, 0.7, 0.8, 0.9, 1.0)     # of the clips that are answered, the surest first
+
+
+def joined(
+    seeds: list[Seed], title: str, families: list[str], variant: str | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(answers, truth) of some families' test clips of all seeds, (N,) each, in seconds."""
+    parts = [seed.arrays(title, families, variant) for seed in seeds]
+    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+
+def interval_text(value: float, interval: tuple[float, float] | None) -> str:
+    return f"{value:.2f}" if interval is None else f"{value:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
+
+
+def score_table(seeds: list[Seed], titles: list[str], groups: dict[str, list[str]]) -> str:
+    """How near each title comes, by group of families: score, with those of the single seeds, and shares of clips."""
+    rows = []
+    for name, families in groups.items():
+        for title in titles:
+            table = evaluate(*joined(seeds, title, families))
+            each = [evaluate(*seed.arrays(title, families))["score"] for seed in seeds]
+            rows.append([title, name, interval_text(table["score"], table["score_interval"]),
+                         ", ".join(f"{score:.2f}" for score in each), f"{table['mean_error']:.2f}",
+                         f"{table['median_error']:.2f}",
+                         *(f"{table[f'within_{limit}s']:.0%}" for limit in ("0.5", "1", "5"))])
+    heads = ["", "families", "score, s", "by seed", "mean error", "median", "in 0.5 s", "in 1 s", "in 5 s"]
+    return markdown_table(heads, rows)
+
+
+def comparison_table(seeds: list[Seed], others: list[str], groups: dict[str, list[str]]) -> str:
+    rows = []
+    for title in others:
+        row = [title]
+        for families in groups.values():
+            ours, truth = joined(seeds, NEW, families)
+            theirs, _ = joined(seeds, title, families)
+            table = compare(theirs, ours, truth)
+            ratio = table["score_against"] / table["score"] if table["score"] else float("nan")
+            row += [interval_text(table["difference"], table["difference_interval"]), f"{ratio:.2f}"]
+        rows.append(row)
+    heads = ["another's score less AVTDist's"]
+    for name in groups:
+        heads += [name, "AVTDist's share of it"]
+    return markdown_table(heads, rows)
+
+
+def case_table(seeds: list[Seed], titles: list[str], groups: dict[str, list[str]]) -> str:
+    """Score by hard case, of all clips of a case together."""
+    rows = []
+    for case in ("", *SEASON_CASES, *CLIP_CASES):
+        row = [case.replace("_", " ") or "usual"]
+        for families in groups.values():
+            names = [(seed, clips.folder_of(family), name) for seed in seeds for family in families
+                     for name in seed.truth[clips.folder_of(family)] if seed.facts[name]["case"] == case]
+            row.append(str(len(names)))
+            for title in titles:
+                found = [seed.answer(title, folder, name) for seed, folder, name in names]
+                truth = [seed.truth[folder][name] for seed, folder, name in names]
+                row.append(f"{competition_score(found, truth):.2f}" if names else "-")
+        if set(row[1:]) != {"0", "-"}:
+            rows.append(row)
+    return markdown_table(["score, s, by case", *(f"{name}: {head}" for name in groups for head in ("clips", *titles))],
+                          rows)
+
+
+def missing_table(seeds: list[Seed], groups: dict[str, list[str]]) -> str:
+    rows = []
+    for variant in (None, *WITHOUT):
+        row = [variant or "all three"]
+        for families in groups.values():
+            table = evaluate(*joined(seeds, NEW, families, variant))
+            row += [interval_text(table["score"], table["score_interval"]), f"{table['within_1s']:.0%}"]
+        rows.append(row)
+    heads = ["AVTDist, modality missing in the test"]
+    for name in groups:
+        heads += [f"{name}: score, s", "in 1 s"]
+    return markdown_table(heads, rows)
+
+
+def damage_table(seeds: list[Seed]) -> str:
+    rows = []
+    clean: list[list[float]] = [[], []]
+    for damage in clips.DAMAGES:
+        folder = clips.damage_folder(damage)
+        found, truth, clean_found, clean_truth = [], [], [], []
+        for seed in seeds:
+            answers = read_answers(seed.path(NEW, folder))
+            source = clips.folder_of(seed.damaged_family)
+            originals = read_answers(seed.path(NEW, source))
+            by_copy = {clips.damage_name(name, damage): name for name in seed.truth[source]}
+            for copy, seconds in seed.truth[folder].items():
+                found.append(answers[copy])
+                truth.append(seconds)
+                clean_found.append(originals[by_copy[copy]])
+                clean_truth.append(seed.truth[source][by_copy[copy]])
+        table = evaluate(np.array(found), np.array(truth))
+        clean = [clean_found, clean_truth]
+        rows.append([damage, str(len(found)), interval_text(table["score"], table["score_interval"]),
+                     f"{table['mean_error']:.2f}", f"{table['within_1s']:.0%}"])
+    table = evaluate(np.array(clean[0]), np.array(clean[1]))
+    rows.insert(0, ["the same clips, clean", str(len(clean[0])), interval_text(table["score"], table["score_interval"]),
+                    f"{table['mean_error']:.2f}", f"{table['within_1s']:.0%}"])
+    return markdown_table([f"{NEW}, damaged clips of {seeds[0].damaged_family}", "clips", "score, s", "mean error",
+                           "in 1 s"], rows)
+
+
+def predictions_path(seed: Seed, folder: str) -> Path:
+    path = seed.path(NEW, folder)
+    return path.with_name(f"{path.stem}_predictions.csv")
+
+
+def sureness_tables(seeds: list[Seed], groups: dict[str, list[str]]) -> str:
+    """How often the 90% intervals hold the truth, and the score of the surest clips."""
+    coverage, curve = [], []
+    for title, families in groups.items():
+        rows = [(row, seed.truth[folder][name]) for seed in seeds for folder in map(clips.folder_of, families)
+                for name, row in read_predictions(predictions_path(seed, folder)).items()]
+        inside = np.mean([row["low"] <= truth <= row["high"] for row, truth in rows])
+        width = np.median([row["high"] - row["low"] for row, _ in rows])
+        coverage.append([title, str(len(rows)), f"{inside:.1%}", f"{width:.2f}"])
+        rows.sort(key=lambda item: -item[0]["confidence"])
+        cells = []
+        for share in SHARES:
+            kept = rows[:max(1, round(share * len(rows)))]
+            score = competition_score([row["seconds"] for row, _ in kept], [truth for _, truth in kept])
+            cells.append(f"{score:.2f} (from {kept[-1][0]['confidence']:.2f})")
+        curve.append([title, *cells])
+    return (markdown_table(["90% intervals", "clips", "hold the truth", "median width, s"], coverage) + "\n\n"
+            + markdown_table(["score of the surest (least confidence)", *(f"{share:.0%}" for share in SHARES)], curve))
+
+
+def report(seeds: list[Seed], ablations: list[str]) -> str:
+    trained = list(seeds[0].families)
+    groups = {f"seen ({', '.join(trained)})": trained}
+    if seeds[0].unseen:
+        groups[f"unseen ({', '.join(seeds[0].unseen)})"] = seeds[0].unseen
+    titles = ["constant", "black and silence", "change of MFCC", "fingerprint", *(n for n in NETWORKS if n != NEW),
+              *seeds[0].fusions, NEW]
+    texts = [f"Machine: {machine()}. {seeds[0].sizes.train} training clips of each family seen, "
+             f"{seeds[0].sizes.seasons * clips.EPISODES * 2} test clips of each family; "
+             f"{len(seeds)} seeds of clips and trainings. Intervals: 95%, bootstrap over clips.",
+             score_table(seeds, titles, groups), case_table(seeds, ["reference, fused", NEW], groups),
+             comparison_table(seeds, titles[:-1], groups),
+             missing_table(seeds, groups), damage_table(seeds), sureness_tables(seeds, groups)]
+    if ablations:
+        shown = [title for name in (NEW, "AVTNet") for title in (name, *ablations)
+                 if title == name or ABLATIONS.get(title, [""])[0] == name]
+        texts.append(f"Seed {seeds[0].seed}, each trained anew:\n\n" + score_table(seeds[:1], shown, groups))
+    for seed in seeds:
+        took = {name: read_seconds(seed.prefix(name)) for name in NETWORKS}
+        texts.append(f"Seed {seed.seed}, minutes: " + ", ".join(f"{t} {s / 60:.1f}" for t, s in seed.seconds.items())
+                     + "; each training by itself: " + ", ".join(f"{n} {s / 60:.1f}" for n, s in took.items()) + ".")
+    return "\n\n".join(texts) + "\n"
+
+
+def read_seconds(prefix: Path) -> float:
+    """How long the epochs of a training took together, s."""
+    return sum(record["seconds"] for record in read_records(prefix))

@@ -1,0 +1,82 @@
+"""How far a network's own statement of its certainty can be believed.
+
+    predictions = read_certainty(Path("a_predictions.csv"), inputs)
+    result["calibration"] = calibrate(predictions, inputs.truth)
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sklearn.calibration import calibration_curve
+from sklearn.isotonic import IsotonicRegression
+
+from datatools.errors import UserError
+from datatools.scores import TOLERANCE, clip_errors
+from datatools.submission import read_predictions
+from utils.evaluation import bootstrap_interval
+from utils.evaluation_inputs import Inputs, listed
+
+COLUMNS = ("seconds", "low", "high", "confidence")
+MADE_FOR = 0.9            # share of the truths that AVTDist makes its intervals for
+MOST_BINS = 10
+CLIPS_A_BIN = 10          # at least, but for ties and a set of fewer clips
+ROUNDING = 0.0015         # s; submissions and predictions hold three decimals
+
+
+@dataclass(frozen=True)
+class Certainty:
+    """What a network says of its answers: intervals in seconds and a confidence from 0 to 1, shapes (N,)."""
+
+    path: Path
+    seconds: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    confidence: np.ndarray
+
+
+def read_certainty(path: Path, inputs: Inputs) -> Certainty:
+    """The predictions that belong to the first submission of `inputs`, in the order of its clips. Raises UserError."""
+    rows = read_predictions(path, COLUMNS)
+    submission, found = next(iter(inputs.found.items()))
+    if missing := [name for name in inputs.names if name not in rows]:
+        raise UserError(f"{path}: misses {listed(missing)} of {inputs.truth_path}. Name the predictions that were "
+                        f"written beside {submission}.")
+    table = {column: np.array([rows[name][column] for name in inputs.names]) for column in COLUMNS}
+    if holes := [name for i, name in enumerate(inputs.names) if not all(np.isfinite(table[c][i]) for c in COLUMNS)]:
+        raise UserError(f"{path}: no figure for {listed(holes)} in one of {', '.join(COLUMNS)}. Infer again.")
+    if beyond := [n for n, c in zip(inputs.names, table["confidence"], strict=True) if not 0 <= c <= 1]:
+        raise UserError(f"{path}: a confidence outside 0 to 1 for {listed(beyond)}. Infer again.")
+    others = np.abs(table["seconds"] - found) > ROUNDING
+    if others.any():
+        raise UserError(f"{path}: answers {listed([n for n, o in zip(inputs.names, others, strict=True) if o])} "
+                        f"otherwise than {submission}. Name the predictions that were written beside it.")
+    return Certainty(path, **table)
+
+
+def calibrate(certainty: Certainty, truth: np.ndarray, resamples: int = 10_000, seed: int = 0) -> dict:
+    """How many intervals hold the truth, (N,) s, and how many clips are right to 1 s at what confidence.
+
+    `bins` hold about as many clips each, the least sure first: their mean confidence, the share answered within 1 s,
+    and that share by isotonic regression over all clips, whose corners are `curve`. `gap` is the mean distance of
+    confidence and share over the clips (expected calibration error: Guo et al., On Calibration of Modern Neural
+    Networks, 2017).
+    """
+    inside = (certainty.low <= truth) & (truth <= certainty.high)
+    right = (np.abs(clip_errors(certainty.seconds, truth)) <= TOLERANCE).astype(float)
+    confidence = certainty.confidence
+    num_bins = int(np.clip(len(truth) // CLIPS_A_BIN, 1, MOST_BINS))
+    share, told = calibration_curve(right, confidence, n_bins=num_bins, strategy="quantile", pos_label=1)
+    edges = np.percentile(confidence, np.linspace(0, 100, num_bins + 1))[1:-1]   # as calibration_curve takes them
+    counts = np.bincount(np.searchsorted(edges, confidence), minlength=num_bins)
+    counts = counts[counts > 0]
+    fit = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(confidence, right)
+    return {
+        "file": str(certainty.path), "clips": len(truth), "made_for": MADE_FOR, "inside": float(inside.mean()),
+        "inside_interval": bootstrap_interval(inside, resamples, seed),
+        "median_width": float(np.median(certainty.high - certainty.low)),
+        "gap": float(np.average(np.abs(share - told), weights=counts)),
+        "bins": [{"confidence": float(c), "clips": int(n), "within_1s": float(s), "fitted": float(f)}
+                 for c, n, s, f in zip(told, counts, share, fit.predict(told), strict=True)],
+        "curve": {"confidence": fit.X_thresholds_.tolist(), "within_1s": fit.y_thresholds_.tolist()},
+    }

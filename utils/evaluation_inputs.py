@@ -1,0 +1,134 @@
+"""What an evaluation reads: the truth, submissions that answer it, and the families of its clips.
+
+    inputs = read_inputs([Path("submission.csv")], Path("truth.csv"))
+"""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from datatools.errors import UserError
+from datatools.labels import read_truth, strip_suffix
+from datatools.layout import kind_of
+from datatools.submission import read_submission
+
+NAMES_SHOWN = 10                # of the clips that an error message counts
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Clips by name with their truth (N,) and the answers (N,) of one or two submissions, all in seconds."""
+
+    names: list[str]
+    truth: np.ndarray
+    found: dict[Path, np.ndarray]
+    truth_path: Path
+    families: dict[str, str] | None = None     # {clip: family}
+    families_path: Path | None = None
+    families_beyond: int = 0                   # clips of the family file that the truth does not hold
+
+
+def read_inputs(submissions: list[Path], truth_path: Path, families_path: Path | None = None) -> Inputs:
+    """Read the files. Raises UserError where one is bad, or a submission does not answer the truth's clips."""
+    if len(submissions) == 2 and submissions[0].resolve() == submissions[1].resolve():
+        raise UserError(f"{submissions[1]}: is --submission too. Name another one with --against.")
+    truth = read_truth_file(truth_path)
+    found = {path: np.array(list(read_answers(path, truth, truth_path).values())) for path in submissions}
+    families, beyond = read_families(families_path, truth, truth_path) if families_path else (None, 0)
+    return Inputs(list(truth), np.array(list(truth.values())), found, truth_path, families, families_path, beyond)
+
+
+def read_truth_file(path: Path) -> dict[str, float]:
+    """{clip: seconds}, sorted by name. Raises UserError, also for names that are neither start nor end."""
+    if not path.exists():
+        raise UserError(f"{path}: no such truth. Expected a CSV `name,seconds` or text lines `<name> <seconds>`.")
+    if path.is_file() and path.stat().st_size == 0:
+        raise UserError(f"{path}: an empty file, so no truth. Expected a CSV `name,seconds` or text lines "
+                        "`<name> <seconds>`. Name another file with --truth.")
+    truth = read_truth(path)
+    if nameless := sorted(name for name in truth if kind_of(name) is None):
+        raise UserError(f"{path}: {listed(nameless)} not named as start or end clips. Expected names that end in "
+                        "_start or _end. Rename them.")
+    return dict(sorted(truth.items()))
+
+
+def read_answers(path: Path, truth: dict[str, float], truth_path: Path) -> dict[str, float]:
+    """{clip: seconds} of a submission in the truth's order.
+
+    Raises one UserError that tells all that does not fit the truth: missing, unknown and doubled clips, wrong letters.
+    """
+    answers: dict[str, float] = {}
+    doubled, wrong = [], []
+    for (file_name, letter), seconds in read_submission(path).items():
+        name = strip_suffix(file_name)
+        if (kind := kind_of(name)) and letter != kind.letter:
+            wrong.append(f"{name} ({letter})")
+        elif name in answers:
+            doubled.append(name)
+        answers[name] = seconds
+    problems = [f"{text}: {listed(clips)}" for text, clips in (
+        ("missing in the submission", sorted(truth.keys() - answers.keys())),
+        ("unknown to the truth", sorted(answers.keys() - truth.keys())),
+        ("with the other kind's letter", sorted(wrong)),
+        ("standing there twice", sorted(doubled)),
+    ) if clips]
+    if problems:
+        raise UserError(f"{path}: does not fit {truth_path}.\n  " + "\n  ".join(problems) + "\nExpected one answer for "
+                        f"each of the truth's {len(truth)} clips and no other. Infer the same clips again, or name the "
+                        "--truth that belongs to this submission.")
+    return {name: answers[name] for name in truth}
+
+
+def read_families(path: Path, truth: dict[str, float], truth_path: Path) -> tuple[dict[str, str], int]:
+    """({clip of the truth: family}, number of the file's other clips) of a CSV with the columns name and family.
+
+    Clips that the truth does not hold are allowed, because one such file may serve several sets of clips.
+    Raises UserError that lists every bad line, or the clips that the file misses.
+    """
+    rows = _family_rows(path)
+    families: dict[str, str] = {}
+    problems = []
+    for number, row in rows:
+        name, family = strip_suffix((row["name"] or "").strip()), " ".join((row["family"] or "").split())
+        if not name or not family or None in row:
+            problems.append(f"line {number}: found {list(row.values())}, expected a name and a family")
+        elif name in families:
+            problems.append(f"line {number}: {name} stands there twice")
+        else:
+            families[name] = family
+    if problems:
+        raise UserError(f"{path}: {len(problems)} bad lines.\n  " + "\n  ".join(problems[:NAMES_SHOWN])
+                        + (f"\n  and {len(problems) - NAMES_SHOWN} more" if len(problems) > NAMES_SHOWN else ""))
+    if missing := [name for name in truth if name not in families]:
+        raise UserError(f"{path}: misses {listed(missing)} of {truth_path}. Expected a family for each of its "
+                        f"{len(truth)} clips. Add them, or leave out --families.")
+    return {name: families[name] for name in truth}, len(families.keys() - truth.keys())
+
+
+def _family_rows(path: Path) -> list[tuple[int, dict]]:
+    """(line number, row) of a CSV with the columns name and family. Raises UserError."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such family file. Expected a CSV `name,family`.") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8 text. Expected a CSV `name,family`; save it as UTF-8.") from None
+    # Strict: a quote that is never closed would otherwise swallow the lines behind it.
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise UserError(f"{path}: line {reader.line_num} is no CSV ({error}). Expected `name,family`.") from None
+    if not {"name", "family"} <= set(reader.fieldnames or ()):
+        raise UserError(f"{path}: found the header {','.join(reader.fieldnames or ())!r}, expected one with name and "
+                        "family. Put it into the first line.")
+    return rows
+
+
+def listed(names: list[str]) -> str:
+    """`12 clips (a, b, ...)` with the first few names."""
+    shown = ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
+    return f"{len(names)} clip{'s' if len(names) > 1 else ''} ({shown})"

@@ -26,7 +26,7 @@ if __package__ in (None, ""):
 
 from benchmarks.accuracy import clips, rivals
 from benchmarks.accuracy.clips import CLIP_CASES, SEASON_CASES, Sizes
-from benchmarks.preprocessing import machine
+from benchmarks.machine import machine
 from datatools.errors import UserError, run_command
 from datatools.files import save_text
 from datatools.labels import read_truth, strip_suffix

@@ -11,7 +11,6 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.preprocessing import machine
 from datatools.errors import run_command
 from datatools.tables import markdown_table
 from utils import demo
@@ -22,6 +21,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--work_dir", type=Path, default=demo.ROOT / "work_dir", help="default: %(default)s")
     args = parser.parse_args(argv)
+
+    from benchmarks.machine import machine
+
     reports = []
     for seed in args.seeds:
         work = args.work_dir / f"demo_seed{seed}"

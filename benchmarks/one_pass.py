@@ -19,7 +19,6 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.preprocessing import machine
 from datatools.errors import run_command
 from datatools.stages import number_of_cores
 from datatools.text_detector import MAX_AREA, MAX_SIDE, BoxFinder, _as_quad, load_detector
@@ -217,6 +216,7 @@ def main(argv: list[str] | None = None) -> int:
     import cv2
     import numpy as np
 
+    from benchmarks.machine import machine
     from datatools.features import mfcc
 
     cv2.setNumThreads(1)

@@ -8,7 +8,6 @@ One process, one thread a library, as in a run over many clips with one process 
 
 import argparse
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -18,20 +17,7 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from datatools.errors import run_command
-from datatools.stages import number_of_cores
 from datatools.text_detector import DETECTORS, load_detector
-
-
-def machine() -> str:
-    """Cores, processor, memory and instruction set of this machine in one line."""
-    from utils.devices import instruction_set
-
-    cpu_info = Path("/proc/cpuinfo")
-    lines = cpu_info.read_text().splitlines() if cpu_info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    processor = names[0] if names else platform.processor() or platform.machine()
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{number_of_cores()} cores, {processor}, {memory:.0f} GiB, {instruction_set()}"
 
 
 def measure(function, *arguments):
@@ -83,6 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--ocr", choices=DETECTORS, default="rapidocr", help="text detector (default: %(default)s)")
     arguments = parser.parse_args(argv)
 
+    from benchmarks.machine import machine
     from datatools.media import probe
 
     with tempfile.TemporaryDirectory() as folder:

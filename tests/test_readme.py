@@ -109,12 +109,12 @@ def test_every_command_of_the_readme_runs(house):
     assert "fused 3 submissions" in printed[fuse]
     mine, fused = ((house / "work_dir" / name).read_text().splitlines()
                    for name in ("Level/submission.csv", "submission_with_level.csv"))
-    assert len(mine) == len(fused) == 4 and sorted(l.split(",")[0] for l in mine) == [l.split(",")[0] for l in fused]
+    assert len(mine) == 4 and {line.split(",")[0] for line in mine} == {line.split(",")[0] for line in fused}
 
 
 @pytest.mark.chain
 def test_the_entry_scripts_own_first_commands_are_whole(house):
-    """Those of the docstrings: AVTDist's, which no preset helps, is run; the others say the same flags as the README."""
+    """Those of the docstrings. AVTDist's, which no preset helps, are run; the others' networks are of full size."""
     for script in sorted(ROOT.glob("*_main.py")):
         train, infer = commands_of(script.read_text(encoding="utf-8").split('"""')[1].replace("\\\\\n", "\\\n"))
         assert script.name in train and "--weights" in infer and "--preset" not in train

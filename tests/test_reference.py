@@ -7,6 +7,7 @@ import pytest
 import torch
 from recipe import recipe_batch, reference_weights
 from test_training import flags
+from utils.reference_names import UNUSED
 
 import avt_main
 import avt_normal_main
@@ -18,7 +19,6 @@ from models.avtnet import AVTNet, AVTNetNormalized
 from models.avtnet_yolt import AVTNetYOLT
 from models.losses import regression_loss, yolt_loss
 from utils.checkpoint import export, load_checkpoint, load_weights
-from utils.reference_names import UNUSED
 
 GOLDEN = np.load(Path(__file__).with_name("golden_avtnet.npz"))
 # reference's name: (our network, its loss, {golden array: our output}, its script)

@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.accuracy import clips
 from benchmarks.accuracy.clips import CLIP_CASES, SEASON_CASES
 from benchmarks.accuracy.seed import ABLATIONS, NETWORKS, NEW, WITHOUT, Seed
-from benchmarks.preprocessing import machine
+from benchmarks.machine import machine
 from datatools.scores import competition_score
 from datatools.submission import read_answers, read_predictions
 from datatools.tables import markdown_table

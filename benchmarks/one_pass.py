@@ -19,9 +19,29 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+# Read by the libraries when they are imported, which is below.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import cv2
+import imageio
+import imageio_ffmpeg
+import joblib
+import librosa
+import numpy as np
+from moviepy import AudioFileClip
+from rapidocr import RapidOCR
+
+from benchmarks.machine import machine
 from datatools.errors import run_command
+from datatools.extract import extract_all
+from datatools.features import mfcc
+from datatools.media import read_frames
 from datatools.stages import number_of_cores
 from datatools.text_detector import MAX_AREA, MAX_SIDE, BoxFinder, _as_quad, load_detector
+from datatools.text_roi import paint_boxes
+from synth.plan import plan_clip
+from synth.render import render_clip
 
 ROOT = Path(__file__).resolve().parents[1]
 HOURS_LONG = 2
@@ -50,7 +70,6 @@ def best_cost(function, times: int) -> tuple[float, float]:
 
 
 def decode_alone(clip: Path) -> None:
-    import imageio_ffmpeg
 
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-threads", "1", "-i", clip, "-map", "0:v:0", "-vf",
                "fps=1", "-f", "null", "-", "-map", "0:a:0", "-f", "null", "-"]
@@ -58,12 +77,6 @@ def decode_alone(clip: Path) -> None:
 
 
 def baseline(clip: Path, folder: Path) -> None:
-    import cv2
-    import imageio
-    import librosa
-    import numpy as np
-    from moviepy import AudioFileClip
-
     with AudioFileClip(str(clip)) as sound:
         sound.write_audiofile(str(folder / "sound.wav"), logger=None)
     samples, rate = librosa.load(folder / "sound.wav")
@@ -75,8 +88,6 @@ def baseline(clip: Path, folder: Path) -> None:
 
 
 def ours(clip: Path, folder: Path) -> None:
-    from datatools.extract import extract_all
-
     extract_all(clip, {"audio": folder / "mfcc.npy", "frames": folder / "frames.npy"})
 
 
@@ -95,7 +106,6 @@ def peak_memory(clip: Path, folder: Path) -> float:
 
 def lengthen(clip: Path, folder: Path, seconds: float) -> Path:
     """The clip again and again, without encoding it anew."""
-    import imageio_ffmpeg
 
     long = folder / "long.mp4"
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-stream_loop", "-1", "-i", clip, "-t", seconds,
@@ -106,8 +116,6 @@ def lengthen(clip: Path, folder: Path, seconds: float) -> Path:
 
 def text_of(clip: Path, side: int) -> tuple[float, dict, int]:
     """(seconds, boxes as in the JSON, pictures searched) of one clip, on one thread; decoding does not count."""
-    from datatools.media import read_frames
-
     detector = load_detector("rapidocr", max_side=side, threads=1)
     images = list(read_frames(clip, range(200)))
     searched = []
@@ -121,12 +129,6 @@ def text_of(clip: Path, side: int) -> tuple[float, dict, int]:
 
 def reference_boxes(clip: Path, params: dict, readable: list | None = None) -> tuple[float, dict]:
     """(seconds, boxes) of RapidOCR on every picture, all cores; `readable` gets what it reads, where it reads."""
-    import cv2
-    import numpy as np
-    from rapidocr import RapidOCR
-
-    from datatools.media import read_frames
-
     engine = RapidOCR(params={"Global.log_level": "error"} | params)
     images = list(read_frames(clip, range(200)))
     started = time.perf_counter()
@@ -150,10 +152,6 @@ def reference_boxes(clip: Path, params: dict, readable: list | None = None) -> t
 
 def text_table(clip: Path) -> None:
     """Cells that each way marks, beside detection on every picture in its own size, and beside what is readable."""
-    import joblib
-    import numpy as np
-
-    from datatools.text_roi import paint_boxes
 
     alone = {"Global.use_rec": False, "Global.use_cls": False}
     readable: list[dict] = []
@@ -205,28 +203,17 @@ def busy_share(clip: Path, folder: Path) -> tuple[float, float]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip", type=Path, nargs="?", help="a video file (default: a clip is made)")
     parser.add_argument("--text", type=Path, nargs="+", default=[], metavar="CLIP", help="more clips, for text alone")
     parser.add_argument("--skip_text", action="store_true", help="leave out the table of text detection, the longest")
     arguments = parser.parse_args(argv)
 
-    import cv2
-    import numpy as np
-
-    from benchmarks.machine import machine
-    from datatools.features import mfcc
-
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         clip = arguments.clip
         if clip is None:
-            from synth.plan import plan_clip
-            from synth.render import render_clip
-
             clip = folder / "made.mp4"
             render_clip(plan_clip(0, 0, "s", height=360, duration=200), clip)
         mfcc(np.zeros(22_050, np.float32))        # librosa compiles at its first use

@@ -16,8 +16,21 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+# Read by the libraries when they are imported, which is below.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import cv2
+import numpy as np
+
+from benchmarks.machine import machine
 from datatools.errors import run_command
+from datatools.extract import extract_clip, extract_roi
+from datatools.features import extract_text_boxes, mfcc
+from datatools.media import probe
 from datatools.text_detector import DETECTORS, load_detector
+from synth.plan import plan_clip
+from synth.render import render_clip
 
 
 def measure(function, *arguments):
@@ -29,12 +42,6 @@ def measure(function, *arguments):
 
 def measure_stages(clip: Path, ocr: str, folder: Path) -> list[tuple[str, float, float]]:
     """(stage, wall seconds, CPU seconds) for one clip; results go to `folder`."""
-    import cv2
-    import numpy as np
-
-    from datatools.extract import extract_clip, extract_roi
-    from datatools.features import extract_text_boxes, mfcc
-
     cv2.setNumThreads(1)
     rows = []
 
@@ -62,22 +69,15 @@ def measure_stages(clip: Path, ocr: str, folder: Path) -> list[tuple[str, float,
 
 
 def main(argv: list[str] | None = None) -> int:
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-        os.environ.setdefault(name, "1")      # read when the libraries are imported, which is below
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip", type=Path, nargs="?", help="a video file (default: a clip is made)")
     parser.add_argument("--ocr", choices=DETECTORS, default="rapidocr", help="text detector (default: %(default)s)")
     arguments = parser.parse_args(argv)
 
-    from benchmarks.machine import machine
-    from datatools.media import probe
 
     with tempfile.TemporaryDirectory() as folder:
         clip = arguments.clip
         if clip is None:
-            from synth.plan import plan_clip
-            from synth.render import render_clip
-
             clip = Path(folder) / "made.mp4"
             render_clip(plan_clip(0, 0, "s", duration=200), clip)
         info = probe(clip)

@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 import torch
 
-from utils.reference_names import to_reference
+from models.avtnet_reference import to_reference
 
 
 def recipe_tensor(name: str, shape: tuple[int, ...], seed: int) -> torch.Tensor:

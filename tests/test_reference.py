@@ -7,7 +7,7 @@ import pytest
 import torch
 from recipe import recipe_batch, reference_weights
 from test_training import flags
-from utils.reference_names import UNUSED
+from models.avtnet_reference import UNUSED
 
 import avt_main
 import avt_normal_main
@@ -110,7 +110,7 @@ def test_the_reference_epoch_files_with_their_schedule_object_are_read(tmp_path)
     after = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 58)
     with torch.device("meta"):
         weights = {n: torch.zeros(v.shape, dtype=v.dtype) for n, v in AVTNet(hidden=4).state_dict().items()}
-    from utils.reference_names import to_reference
+    from models.avtnet_reference import to_reference
 
     content = {"model": to_reference("AVTNet", weights), "epoch": 63, "optimizer": optimizer.state_dict(),
                "scheduler": {"multiplier": 10, "after_scheduler": after, "last_epoch": 63}}
@@ -126,7 +126,7 @@ def test_the_reference_epoch_files_with_their_schedule_object_are_read(tmp_path)
     (lambda w: w.pop("conv.0.weight"), "no head of theirs"),
 ])
 def test_missing_unexpected_and_misshapen_tensors_are_named(tmp_path, change, message):
-    from utils.reference_names import to_reference
+    from models.avtnet_reference import to_reference
 
     net = AVTNet(hidden=4)
     weights = to_reference("AVTNet", net.state_dict())
@@ -196,7 +196,7 @@ def test_the_checkpoints_of_a_whole_training(tmp_path):
 
 
 def test_error_txt_names_clips_off_by_more_than_ten_seconds():
-    from utils.run_folder import wrong_clips
+    from utils.boundary import wrong_clips
 
     truth = {"a_start": 50.0, "b_end": 100.0, "c_end": 120.0}
     found = {"a_start": 60.0, "b_end": 111.5, "c_end": 60.25}

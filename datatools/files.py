@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import io
 import os
 import platform
 import uuid
@@ -57,8 +58,6 @@ def write_atomic(path: Path) -> Iterator[Path]:
 
 def save_array(path: Path, array) -> None:
     """Write `array` as .npy under a temporary name, then rename."""
-    import io
-
     import numpy as np
 
     # Through memory: np.save into a file reports a full disk without an error number, so that nobody knows what it was.

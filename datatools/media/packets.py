@@ -82,14 +82,14 @@ def mark_needless(
     and the next, only the last is needed; a frame that starts after all times counts as needed too.
 
     Packets are stored in the order of decoding, which is not the order of showing: a later packet may hold an earlier
-    frame. But no frame is shown before it is decoded. So a packet is held back only until the decoding has passed the
-    first time at which its frame could be shown: no later packet can hold a frame that takes its place there.
+    frame. But no frame is shown before it is decoded. So a packet is held back until the decoding times have passed the
+    first of `times` at which its frame could be shown. No frame that is found later can replace it there.
 
     Where time stamps are missing or contradict each other, every packet from there on counts as needed.
     """
     base = float(stream.time_base)
     limits = [time + TIME_TOLERANCE for time in times]      # s; a frame that starts by then is shown at that time
-    last_start = [-math.inf] * len(times)      # s; start of the last frame found so far that is shown at each time
+    last_start = [-math.inf] * len(times)      # s; where the last frame between the time before and this one starts
     beyond = len(times)     # the index of what starts after all times, has no known start, or is of another stream
     # (packet, start of its frame (s), index of the first time at which that frame could be shown)
     held: deque[tuple[av.Packet, float, int]] = deque()
@@ -138,8 +138,8 @@ def decode(
     """
     decoding = _Decoding(path, container, stream, salvage)
     packets = read_packets(container, stream, first, decoding.alone)
-    # H.264 says of each picture whether any other is built from it. Without those that none is built from, the rest
-    # stays the same to the bit. (HEVC's mark means less: a picture of a higher temporal layer may be built on one.)
+    # H.264 marks the pictures from which no other is built. Without decoding those, the rest stays the same to the bit.
+    # (HEVC's mark means less: pictures of a higher temporal layer may still be built from a marked one.)
     if times and stream.codec_context.name == "h264":
         marked = mark_needless(packets, stream, decoding.zero, times)
     else:
@@ -189,7 +189,7 @@ class _Decoding:
             self._follow(packet)
             if packet.stream_index != index:
                 continue
-            needless = needless and self.end is not None     # the first frame is shown at all times before it, too
+            needless = needless and self.end is not None     # the first frame is also shown at all times before it
             if needless is not leaving_out:
                 codec.skip_frame = "NONREF" if needless else "DEFAULT"
                 leaving_out = needless

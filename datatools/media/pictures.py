@@ -25,10 +25,11 @@ def read_frames(
     """The picture shown at each of `times` (ascending seconds from time zero), one at a time.
 
     That is the last frame that starts at or before the time; before the first frame, the first; after the end of the
-    last one, None. uint8 (height, width, 3), RGB, turned as the file asks for, through `transform` where given.
-    One picture may be yielded several times: copy it before changing it. Decoding begins at the last key frame before
-    the first of the times, and stops after the last. Raises MediaError; with a list `salvage`, the video ends at a
-    damaged place as if it were its end, and the message is appended there.
+    last one, None. uint8 (height, width, 3), RGB, turned upright as the file says, then passed through `transform`.
+    One picture may be yielded several times: copy it before changing it. Decoding begins at a key frame before the
+    first of the times, and stops after the last.
+    Raises MediaError. With a list `salvage`, the video ends at a damaged place instead, and the message is appended to
+    the list.
     """
     times = list(times)
     assert times == sorted(times), "times must ascend"
@@ -73,7 +74,7 @@ class _Frame:
 
 
 def _frames(decoded: Iterable[tuple[float, float, av.VideoFrame]], salvage: list[str] | None) -> Iterator[_Frame]:
-    """The decoded frames. With a list `salvage`, they end at a damage behind the first one, and it gets the message."""
+    """The decoded frames. With a list `salvage`, damage after the first one ends them; the list gets the message."""
     any_frame = False
     try:
         for start, lasts, frame in decoded:

@@ -28,18 +28,19 @@ def read_audio(
 ) -> np.ndarray:
     """The file's sound as mono, float32 (n,), from time zero; silence before a late start and in gaps.
 
-    `start` and `duration` (s) give that span alone, at the cost of that span: what lies before is not decoded. Its
-    place is as exact as the file's time stamps (Matroska: 1 ms); it is shorter where the sound ends within. Channels
-    beyond two are mixed down to stereo by libswresample; mono is the mean of the two, and soxr resamples at its high
-    quality: what librosa.load does. Raises MediaError; with a list `salvage`, what was decoded before a damaged place
-    is given back instead, and the message is appended there.
+    `start` and `duration` (s) ask for a span. What lies before it is not decoded. Its place is as exact as the file's
+    time stamps (Matroska: 1 ms), and it is shorter where the sound ends within it.
+    Mono is the mean of two channels; libswresample mixes more than two down to stereo first. Resampling is soxr's high
+    quality ("HQ"), as in librosa.load.
+    Raises MediaError. With a list `salvage`, it gives back what was decoded before a damaged place instead, and appends
+    the message to the list.
     """
     with open_media(path) as container:
         stream = audio_stream(container)
         if stream is None:
             raise MediaError(f"{path}: no sound in it (no audio stream). Give a file with sound, or remove it.")
         stream.codec_context.thread_count = 1
-        # Only MP4 says where the sound itself ends, behind which the encoder filled its last packet up.
+        # The encoder fills its last packet up with silence. Only MP4 says where the sound itself ends.
         sound_end = promised_end(container, stream) if has_format(container, "mp4") else None
         file_end = max(container.duration or 0, 0) / av.time_base
         first = start - RESAMPLE_MARGIN
@@ -74,14 +75,14 @@ def _resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
 
 
 class _Span:
-    """The sound between two times (s), gathered frame by frame; each goes where its time stamp says.
+    """The sound between the times `first` and `last` (s), gathered frame by frame; each goes where its time stamp says.
 
-    `chunks` are mono pieces, float32, one right behind the other, at the `rate` (Hz) of the first frame. `origin` is
-    the position of the first sample, counted in samples from time zero.
+    `chunks` are mono pieces, float32, that follow each other without a hole, at the `rate` (Hz) of the first frame.
+    Positions count samples from time zero; `origin` is that of the first sample.
     """
 
     def __init__(self, path: Path, first: float, last: float, file_end: float, sample_rate: int):
-        """`file_end` (s, 0 where unknown): where the file ends. `sample_rate` (Hz): what is resampled to afterwards."""
+        """`file_end`: s, 0 where unknown. `sample_rate`: Hz, the rate to which the chunks are resampled afterwards."""
         self.path, self.first, self.last = path, first, last
         self.file_end, self.sample_rate = file_end, sample_rate
         self.rate = self.origin = 0             # unknown until the first frame

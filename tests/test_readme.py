@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = ("avt_main.py", "avt_normal_main.py", "avt_yolt_main.py", "avt_dist_main.py", "models", "datatools", "utils",
-         "fuse", "configs")
+         "fuse", "synth", "configs")
 # What is appended so that a command runs on small data and without a GPU or a download.
 SMALL = {
     "synth/make.py": ["--train", "8", "--test", "4", "--duration", "30"],

@@ -4,6 +4,7 @@
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from datatools.errors import UserError
@@ -29,6 +30,7 @@ def plan_dataset(
     height: int = 180,
     duration: float | None = None,
     family: str = "drawn",
+    fps: int | None = None,
 ) -> dict[str, list[ClipPlan]]:
     """The plans of a dataset by folder. Kinds take turns; every third pair of training clips goes to data_B."""
     train_folder, more_folder = TRAIN.folders
@@ -36,7 +38,7 @@ def plan_dataset(
 
     def put(folder: str, index: int, i: int) -> None:
         plan = plan_clip(seed, index, "se"[i % 2], height=height, duration=duration, family=family)
-        plans.setdefault(folder, []).append(plan)
+        plans.setdefault(folder, []).append(plan if fps is None else replace(plan, fps=str(fps)))
 
     for i in range(train):
         put(more_folder if i // 2 % 3 == 2 else train_folder, i, i)
@@ -56,20 +58,24 @@ def make_dataset(
     height: int = 180,
     duration: float | None = None,
     family: str = "drawn",
+    fps: int | None = None,
     workers: int = 0,
     force: bool = False,
 ) -> StageReport:
     """Make what is missing of a dataset below `save_root`; label files name the clips that are there.
 
     `train`, `test` (data_C) and `test_a` (data_A/test) count clips; `height` in pixels; `duration` in seconds, None for
-    180 to 200 s; `family` the way of painting and playing; `workers` 0 is one process a core. Raises UserError for
-    settings that make no sense, and where clips of other settings are there already: `force` removes those (and only
+    180 to 200 s; `family` the way of painting and playing; `fps` frames a second, None for usual ones (features take
+    one a second, so few cost less and change little); `workers` 0 is one process a core. Raises UserError for settings
+    that make no sense, and where clips of other settings are there already: `force` removes those (and only
     those that this function made).
     """
     save_root = Path(save_root)
-    _check_settings(train, test, test_a, height, duration, workers)
+    _check_settings(train, test, test_a, height, duration, fps, workers)
     settings = {"version": VERSION, "seed": seed, "height": height, "duration": duration, "family": family}
-    plans = plan_dataset(train, test, test_a, seed=seed, height=height, duration=duration, family=family)
+    if fps is not None:
+        settings["fps"] = fps
+    plans = plan_dataset(train, test, test_a, seed=seed, height=height, duration=duration, family=family, fps=fps)
     names = {folder: [p.name for p in clips] for folder, clips in plans.items()}
     old = _check_place(save_root, settings, names, force)
     check_writable(save_root)
@@ -107,7 +113,9 @@ def _labels(folder: str, plans: list[ClipPlan]) -> str:
     return "name,seconds\n" + "".join(f"{p.name},{p.boundary!r}\n" for p in plans)
 
 
-def _check_settings(train: int, test: int, test_a: int, height: int, duration: float | None, workers: int) -> None:
+def _check_settings(
+    train: int, test: int, test_a: int, height: int, duration: float | None, fps: int | None, workers: int
+) -> None:
     for flag, value in (("--train", train), ("--test", test), ("--test_a", test_a), ("--workers", workers)):
         if value < 0:
             raise UserError(f"{flag} {value}: expected 0 or more.")
@@ -117,6 +125,8 @@ def _check_settings(train: int, test: int, test_a: int, height: int, duration: f
         raise UserError(f"--height {height}: expected an even number of pixels, {MIN_HEIGHT} or more.")
     if duration is not None and not MIN_SECONDS <= duration <= 200:
         raise UserError(f"--duration {duration:g}: expected {MIN_SECONDS:g} to 200 s.")
+    if fps is not None and not 1 <= fps <= 60:
+        raise UserError(f"--fps {fps}: expected 1 to 60.")
 
 
 def _check_place(save_root: Path, settings: dict, names: dict[str, list[str]], force: bool) -> dict[str, list[str]]:
@@ -141,7 +151,8 @@ def _check_place(save_root: Path, settings: dict, names: dict[str, list[str]], f
         ) from error
     if force:
         return old
-    other = [f"{k} {before.get(k)} (asked for: {settings[k]})" for k in settings if before.get(k) != settings[k]]
+    other = [f"{k} {before.get(k)} (asked for: {settings.get(k)})" for k in {**settings, **before}
+             if before.get(k) != settings.get(k)]
     if other:
         raise UserError(
             f"{save_root} holds clips made with {', '.join(other)}. Choose another --save_root, or --force to replace "

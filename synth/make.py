@@ -27,6 +27,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same clips (default %(default)s)")
     parser.add_argument("--height", type=int, default=180, help="smallest picture height, pixels (default %(default)s)")
     parser.add_argument("--duration", type=float, help="length of every clip in seconds (default: 180 to 200)")
+    parser.add_argument("--fps", type=int, help="frames a second of every clip (default: as usual in videos)")
     parser.add_argument("--family", choices=FAMILIES, default="drawn", help="how they look and sound (%(default)s)")
     parser.add_argument("--workers", type=int, default=0, help="processes (default: one per core)")
     parser.add_argument("--force", action="store_true", help="remove the clips made here with other settings")

@@ -3,10 +3,15 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from datatools.errors import UserError
-from utils.demo_steps import Steps
+from datatools.features import extract_frames, extract_mfcc
+from datatools.layout import TEST_B
+from datatools.media import probe
+from synth.dataset import make_dataset
+from utils.demo_steps import FPS, Steps
 from utils.in_turn import run_in_turn
 
 
@@ -50,3 +55,21 @@ def test_a_step_that_fails_is_named(script):
     with pytest.raises(UserError, match="several: right failed"):
         steps.run_together("several", {"left": [[script, "b"]], "right": [[script, "--code", 1], [script, "d"]]})
     assert steps.costs == [] and Path(script).exists()
+
+
+def test_clips_of_few_frames_a_second_give_the_features_of_usual_ones(tmp_path):
+    usual, few = (make_dataset(tmp_path / str(fps), train=0, test=1, height=90, duration=12, fps=fps, workers=1)
+                  for fps in (None, FPS))
+    (name,) = usual.done
+    assert few.done == [name]
+    paths = [tmp_path / str(fps) / TEST_B.folders[0] for fps in (None, FPS)]
+    videos = [path / f"{name}.mp4" for path in paths]
+    assert (paths[0] / "truth.csv").read_bytes() == (paths[1] / "truth.csv").read_bytes()
+    assert np.array_equal(*map(extract_mfcc, videos))
+    frames = [extract_frames(video).astype(int) for video in videos]
+    assert np.abs(frames[0] - frames[1]).mean((1, 2, 3)).max() < 5 < frames[0][:12].std()
+    assert probe(videos[1]).video.rate == FPS
+    with pytest.raises(UserError, match=r"made with fps 5 \(asked for: None\)"):
+        make_dataset(tmp_path / str(FPS), train=0, test=1, height=90, duration=12)
+    with pytest.raises(UserError, match="--fps 0: expected 1 to 60"):
+        make_dataset(tmp_path / "none", train=0, test=1, fps=0)

@@ -22,6 +22,7 @@ TRAININGS = {   # name: (entry script, preset, the checkpoints that infer: best 
     "avt_normal": ("avt_normal_main.py", "configs/demo_avt_normal.yaml", ("best", "last")),
     "avt_yolt": ("avt_yolt_main.py", "configs/demo_avt_yolt.yaml", ("best", "last")),
 }
+FPS = 5      # of the clips: features take one frame a second, and encoding 25 would cost a third of the making
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def run_demo(
     steps = Steps(4)
     length = ["--duration", duration] if duration else []
     steps.run("make clips with exact truth", "synth/make.py", "--save_root", raw, "--train", train, "--test", test,
-              "--seed", seed, *length)
+              "--seed", seed, "--fps", FPS, *length)
     steps.run("sound, picture and text to features", "datatools/preprocess.py", "--data_root", raw, "--save_root",
               processed, "--ocr", "rapidocr")
     more = ["--seed", 10 + seed, *(["--max_epoch", max_epoch] if max_epoch else [])]

@@ -7,7 +7,6 @@ import pytest
 import torch
 from recipe import recipe_batch, reference_weights
 from test_training import flags
-from models.avtnet_reference import UNUSED
 
 import avt_main
 import avt_normal_main
@@ -16,6 +15,7 @@ from datatools.errors import UserError
 from datatools.scores import competition_score
 from datatools.submission import read_submission
 from models.avtnet import AVTNet, AVTNetNormalized
+from models.avtnet_reference import UNUSED
 from models.avtnet_yolt import AVTNetYOLT
 from models.losses import regression_loss, yolt_loss
 from utils.checkpoint import export, load_checkpoint, load_weights

@@ -21,7 +21,7 @@ if __package__ in (None, ""):
 
 from datatools.errors import UserError, run_command
 from datatools.files import check_writable
-from utils.cli import not_negative, positive
+from utils.settings import not_negative, positive
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -5,7 +5,7 @@ import contextlib
 import torch
 from torch import Tensor, nn
 
-from models.gru import bidirectional_gru_bf16
+from models.gru import bidirectional_gru
 
 STEPS = 200   # time steps of every feature, one a second of the clip
 
@@ -33,20 +33,27 @@ class SqueezeExcite(nn.Module):
 
 
 class BiGRU(nn.GRU):
-    """A two-layer GRU that reads both ways, then averages to STEPS steps. (B, T, C) -> (B, 2 * hidden, STEPS)."""
+    """A two-layer GRU that reads both ways, then averages to STEPS steps. (B, T, C) -> (B, 2 * hidden, STEPS).
+
+    On a CPU under autocast it is computed by models/gru.py, and with `fast_on_cpu` in a float32 training too: then
+    the sums are added in another order than torch's, and the numbers are the same up to rounding.
+    """
 
     def __init__(self, channels: int, hidden: int, dropout: float = 0.3):
         super().__init__(channels, hidden, num_layers=2, batch_first=True, bidirectional=True, dropout=dropout)
+        self.fast_on_cpu = False
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
-            with torch.autocast("cpu", enabled=False):
-                # torch.compile would unroll every step of our own loop.
-                compiling = torch.compiler.is_compiling()
-                x = super().forward(x.float())[0] if compiling else bidirectional_gru_bf16(x, self)
-        else:
-            self.flatten_parameters()
-            x = super().forward(x)[0]
+        on_cpu = x.device.type == "cpu"
+        mixed = on_cpu and torch.is_autocast_enabled("cpu")
+        # torch.compile would unroll every step of our own loop.
+        own = on_cpu and (mixed or (self.fast_on_cpu and self.training)) and not torch.compiler.is_compiling()
+        with torch.autocast("cpu", enabled=False) if mixed else contextlib.nullcontext():
+            if own:
+                x = bidirectional_gru(x.float(), self, torch.bfloat16 if mixed else torch.float32)
+            else:
+                self.flatten_parameters()
+                x = super().forward(x.float() if mixed else x)[0]
         x = x.transpose(1, 2)   # (B, 2 * hidden, T)
         return nn.functional.adaptive_avg_pool1d(x, STEPS)
 

@@ -5,9 +5,11 @@ import torch
 from conftest import TINY
 from torch import nn
 
+from models import layers
 from models.avtnet import AVTNet, AVTNetNormalized, TimeHead, weigh_steps
 from models.avtnet_yolt import AVTNetYOLT
-from models.layers import FrameInput, SqueezeExcite
+from models.gru import bidirectional_gru
+from models.layers import BiGRU, FrameInput, SqueezeExcite
 from models.losses import cell_of, regression_loss, yolt_loss
 from utils.boundary import step_loss
 
@@ -178,23 +180,34 @@ def test_feature_dropout_takes_a_feature_from_the_whole_clip_in_training_alone()
 
 
 @pytest.mark.parametrize("precision, tolerance", [(torch.float32, 1e-6), (torch.bfloat16, 0.01)])
-def test_the_fast_gru_is_torchs_gru_outputs_and_gradients_alike(monkeypatch, precision, tolerance):
-    from models import gru
-    from models.layers import BiGRU
-
+def test_the_fast_gru_is_torchs_gru_outputs_and_gradients_alike(precision, tolerance):
     torch.manual_seed(0)
     net = BiGRU(12, 16, dropout=0.0)
     x, weight = torch.randn(3, 23, 12, requires_grad=True), torch.randn(3, 23, 32)
     results = []
-    for forward in (lambda: torch.nn.GRU.forward(net, x)[0], lambda: gru.bidirectional_gru_bf16(x, net)):
+    for forward in (lambda: torch.nn.GRU.forward(net, x)[0], lambda: bidirectional_gru(x, net, precision)):
         net.zero_grad()
         x.grad = None
         out = forward()
         (out * weight).sum().backward()
         results.append([out.detach(), x.grad.clone(), *(p.grad.clone() for p in net.parameters())])
-        monkeypatch.setattr(gru.torch, "bfloat16", precision)
     for expected, found in zip(*results, strict=True):
         assert (found - expected).norm() <= tolerance * expected.norm()
+
+
+def test_a_float32_training_takes_the_fast_gru_only_where_it_is_asked_for(monkeypatch):
+    calls = []
+    monkeypatch.setattr(layers, "bidirectional_gru", lambda *given: calls.append(given[2]) or bidirectional_gru(*given))
+    net, x = BiGRU(4, 3), torch.randn(2, 5, 4)
+    net.train()(x)
+    assert not calls
+    net.fast_on_cpu = True
+    net.train()(x)
+    net.eval()(x)
+    assert calls == [torch.float32]
+    with torch.autocast("cpu", torch.bfloat16):
+        net.eval()(x)
+    assert calls == [torch.float32, torch.bfloat16]
 
 
 @pytest.mark.parametrize("switch, gone", [("recurrent", nn.GRU), ("squeeze_excite", SqueezeExcite)])

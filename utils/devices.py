@@ -58,6 +58,16 @@ def autocast(device: torch.device, mixed: bool) -> torch.autocast:
     return torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None)
 
 
+def prefer_speed(net: nn.Module, mixed: bool) -> None:
+    """Where mixed precision is asked for, let layers that have a faster way on a CPU (`fast_on_cpu`) take it.
+
+    It rounds otherwise than torch's own, as mixed precision does; in float32 too, where that is what the CPU computes.
+    """
+    for module in net.modules():
+        if hasattr(module, "fast_on_cpu"):
+            module.fast_on_cpu = mixed
+
+
 def instruction_set() -> str:
     """What a CPU training computes with, in words."""
     kind = torch.backends.cpu.get_cpu_capability()

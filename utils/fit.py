@@ -24,7 +24,7 @@ from datatools.stages import number_of_cores
 from utils import distributed, run_folder
 from utils.batches import Batches
 from utils.checkpoint import check_network, is_whole, load_checkpoint, load_weights
-from utils.devices import choose_devices, dtype_name, instruction_set, on_devices, precision
+from utils.devices import choose_devices, dtype_name, instruction_set, on_devices, precision, prefer_speed
 from utils.log import Log
 from utils.memory import memory_in_use
 from utils.networks import frame_network
@@ -196,6 +196,7 @@ def new_training(
 ) -> Training:
     """The network on its devices, with optimiser, schedule, loss scaling and average, before the first step."""
     net = net.to(devices[0])
+    prefer_speed(net, settings.use_amp)
     frame_net = frame_network(net)
     if settings.channels_last and frame_net is not None:
         frame_net.to(memory_format=torch.channels_last)

@@ -52,13 +52,21 @@ def shared_processed(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_preset(tmp_path_factory) -> Path:
-    """A preset that trains in a second a network."""
+    """A preset that trains in a second a network: small, and without its GRUs, whose steps take most of the time."""
     path = tmp_path_factory.mktemp("preset") / "tiny.yaml"
     path.write_text(
         "pretrained: none\ngpus: cpu\nmax_epoch: 2\nbatch_size: 4\nnum_workers: 0\n"
         "train_folders: [data_A/train]\nlabel_files: [data_A/train/必选数据.txt]\n"
         "network:\n  hidden: 8\n  frame_channels: [4, 8]\n  text_channels: [4, 8]\n"
-        "  audio_channels: [16, 16, 16, 16]\n",
+        "  audio_channels: [16, 16, 16, 16]\n  recurrent: false\n",
         encoding="utf-8",
     )
     return path
+
+
+@pytest.fixture(scope="module")
+def no_pictures():
+    """Pictures of a training cost more than a training of a second; one test of test_engine.py looks at them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("utils.boundary.draw", lambda *_: None)
+        yield

@@ -16,6 +16,8 @@ from models.avt_dist import AVTDist, FrameSteps, bell, distribution_loss, expect
 from models.clip_facts import inside, layout, novelty, relative, returns, rhythm, scenes
 from utils.boundary import calibrate
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 SMALL = {"channels": 16, "frame_channels": (4, 8), "text_channels": (4, 8), "sound_channels": 8, "dilations": (1, 2)}
 
 

@@ -15,7 +15,7 @@ from synth.render import render_clip
 from utils.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
-EPOCHS = 6
+EPOCHS = 4
 
 
 def run(*words, kill_after: float | None = None) -> int:
@@ -48,11 +48,11 @@ def check_training(processed, preset, folder: Path, kills: int, seed: int) -> No
     assert {p.name for p in (folder / "whole").iterdir()} == {p.name for p in (folder / "killed").iterdir()}
 
 
-def check_preprocessing(folder: Path, kills: int, seed: int) -> None:
+def check_preprocessing(folder: Path, kills: int, seed: int, clips: int = 3, seconds: float = 25) -> None:
     raw = folder / "raw"
     (raw / "data_C").mkdir(parents=True)
-    for index in range(3):
-        render_clip(plan_clip(seed, index, "se"[index % 2], duration=25), raw / f"data_C/clip{index}_start.mp4")
+    for index in range(clips):
+        render_clip(plan_clip(seed, index, "se"[index % 2], duration=seconds), raw / f"data_C/clip{index}_start.mp4")
     results = []
     for name in ("whole", "killed"):
         root = folder / name
@@ -70,13 +70,13 @@ def check_preprocessing(folder: Path, kills: int, seed: int) -> None:
 
 
 @pytest.mark.chain
-def test_a_training_killed_twice_ends_with_the_same_weights(shared_processed, tiny_preset, tmp_path):
-    check_training(shared_processed, tiny_preset, tmp_path, kills=2, seed=0)
+def test_a_training_killed_at_a_random_moment_ends_with_the_same_weights(shared_processed, tiny_preset, tmp_path):
+    check_training(shared_processed, tiny_preset, tmp_path, kills=1, seed=0)
 
 
 @pytest.mark.chain
 def test_preprocessing_killed_in_each_stage_ends_with_the_same_bytes(tmp_path):
-    check_preprocessing(tmp_path, kills=1, seed=0)
+    check_preprocessing(tmp_path, kills=1, seed=0, clips=2, seconds=12)
 
 
 @pytest.mark.soak

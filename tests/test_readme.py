@@ -16,12 +16,12 @@ FILES = ("avt_main.py", "avt_normal_main.py", "avt_yolt_main.py", "avt_dist_main
 # What is appended so that a command runs on few and short clips, for one epoch, and without a GPU. A network of the
 # reference gets small sizes, too; nothing else that the text leaves out.
 SMALL = {
-    "synth/make.py": "--train 8 --test 4 --duration 30",
+    "synth/make.py": "--train 8 --test 4 --duration 12",
     "_main.py": "--gpus cpu --max_epoch 1",
     "level_main.py": "--gpus cpu --max_epoch 2",
 }
 SIZES = ("network:\n  hidden: 8\n  frame_channels: [4, 8]\n  text_channels: [4, 8]\n"
-         "  audio_channels: [16, 16, 16, 16]\n")
+         "  audio_channels: [16, 16, 16, 16]\n  recurrent: false\n")
 REFERENCE = ("avt_main.py", "avt_normal_main.py", "avt_yolt_main.py")
 
 
@@ -77,36 +77,48 @@ def house(tmp_path_factory):
     return house
 
 
-def run_in(house: Path, command: str) -> str:
+def run_in(house: Path, commands: list[str]) -> str:
+    """What the commands print, run in their order in one process, so that torch is imported once."""
+    words = [word for command in commands for word in ("--then", *shlex.split(
+        small(command, house.parent / "sizes.yaml").removeprefix("python "), comments=True))][1:]
+    result = subprocess.run([sys.executable, "-m", "utils.in_turn", *words], cwd=house, text=True, capture_output=True)
+    assert result.returncode == 0, f"{result.stdout}{result.stderr}"
+    return result.stdout
+
+
+def run_as_typed(house: Path, command: str) -> str:
     # `python` is the interpreter that runs the tests.
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
-    result = subprocess.run(["bash", "-c", small(command, house.parent / "sizes.yaml")], cwd=house, env=environment,
-                            text=True, capture_output=True)
+    result = subprocess.run(["bash", "-c", command], cwd=house, env=environment, text=True, capture_output=True)
     assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
     return result.stdout
 
 
 @pytest.mark.chain
 def test_every_command_of_the_readme_runs(house):
-    printed = {}
-    for command in commands_of(readme()):
-        if "python fuse.py" in command:   # the user puts five submissions there; one under five names will do
-            (house / "fuse/submission_B_3").mkdir()
-            for i in range(5):
-                shutil.copy(house / "work_dir/AVTNet_smooth/submission.csv", house / f"fuse/submission_B_3/{i}.csv")
-        if "evaluate.py" in command:   # two submissions that differ
-            answers = (house / "work_dir/AVTNet_smooth/submission.csv").read_text()
-            (house / "work_dir/submission_a.csv").write_text(answers)
-            (house / "work_dir/submission_b.csv").write_text(re.sub(r"[\d.]+$", "100.0", answers, flags=re.MULTILINE))
-        printed[command] = run_in(house, command)
+    commands = commands_of(readme())
+    # Before these, the user puts files there that the README tells of.
+    evaluates, fuses = (next(i for i, command in enumerate(commands) if name in command)
+                        for name in ("evaluate.py", "python fuse.py"))
+    assert evaluates < fuses
+    run_in(house, commands[:evaluates])
+    answers = (house / "work_dir/AVTNet_smooth/submission.csv").read_text()
+    (house / "work_dir/submission_a.csv").write_text(answers)      # two submissions that differ
+    (house / "work_dir/submission_b.csv").write_text(re.sub(r"[\d.]+$", "100.0", answers, flags=re.MULTILINE))
+    run_in(house, commands[evaluates:fuses])
+    (house / "fuse/submission_B_3").mkdir()
+    for i in range(5):      # five submissions; one under five names will do
+        shutil.copy(house / "work_dir/AVTNet_smooth/submission.csv", house / f"fuse/submission_B_3/{i}.csv")
+    run_as_typed(house, commands[fuses])
     assert (house / "fuse/submission_fused.csv").exists()
 
     # The network of "Add a network" was trained, resumed, asked and fused like any other.
-    train, resume, infer, fuse = [command for command in printed if "evel" in command]
-    assert "Level 0." in printed[train] and "epoch  1 | train" in printed[train]
-    assert "resumed work_dir/Level/avnet_last.pth after epoch 1" in printed[resume]
-    assert "4 clips: work_dir/Level/submission.csv" in printed[infer]
-    assert "fused 3 submissions" in printed[fuse]
+    train, resume, infer, fuse = commands[fuses + 1:]
+    assert "--resume" in resume and "--weights" in infer and "fuse.py" in fuse
+    printed = run_in(house, [train, resume, infer, fuse])
+    for said in ("Level 0.", "epoch  1 | train", "resumed work_dir/Level/avnet_last.pth after epoch 1",
+                 "4 clips: work_dir/Level/submission.csv", "fused 3 submissions"):
+        assert said in printed, said
     mine, fused = ((house / "work_dir" / name).read_text().splitlines()
                    for name in ("Level/submission.csv", "submission_with_level.csv"))
     assert len(mine) == 4 and {line.split(",")[0] for line in mine} == {line.split(",")[0] for line in fused}
@@ -119,5 +131,12 @@ def test_the_entry_scripts_own_first_commands_are_whole(house):
         train, infer = commands_of(script.read_text(encoding="utf-8").split('"""')[1].replace("\\\\\n", "\\\n"))
         assert script.name in train and "--weights" in infer and "--preset" not in train
         if script.name == "avt_dist_main.py":
-            for command in (train, infer):
-                run_in(house, command)
+            run_in(house, [train, infer])
+
+
+@pytest.mark.chain
+def test_the_readmes_python_answers_a_window_of_a_video(house):
+    code, = [code for code in re.findall(r"```python\n(.*?)```", readme(), flags=re.DOTALL) if "Predictor(" in code]
+    video = next((house / "data/raw/data_C").glob("*.mp4"))
+    printed = run_as_typed(house, f"python -c {shlex.quote(code.replace('episode.mkv', str(video)))}")
+    assert re.fullmatch(r"tensor\(\[[\d.]+\]\)\n", printed)

@@ -20,6 +20,8 @@ from models.avtnet_yolt import AVTNetYOLT
 from models.losses import regression_loss, yolt_loss
 from utils.checkpoint import export, load_checkpoint, load_weights
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 GOLDEN = np.load(Path(__file__).with_name("golden_avtnet.npz"))
 # reference's name: (our network, its loss, {golden array: our output}, its script)
 NETWORKS = {

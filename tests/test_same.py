@@ -10,6 +10,8 @@ import avt_main
 from utils.checkpoint import load_checkpoint
 from utils.run_folder import read_records
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 SAME = Path(__file__).parent / "same"
 SCRIPTS = {"avt": avt_main, "avt_dist": avt_dist_main}
 

@@ -24,6 +24,8 @@ from utils.checkpoint import load_checkpoint, load_pretrained
 from utils.devices import autocast_dtype
 from utils.task import learning_rate_factor
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = {"avt": avt_main, "avt_normal": avt_normal_main, "avt_yolt": avt_yolt_main}
 

@@ -23,7 +23,7 @@ from utils.batches import Batches
 from utils.boundary import Loss, boundary_data, boundary_task, inputs_read, read_validation
 from utils.cli import BoundaryCommand
 from utils.devices import choose_devices
-from utils.distributed import run_torchrun, started_by_torchrun, told_once
+from utils.distributed import join, run_torchrun, started_by_torchrun, told_once
 from utils.fit import fit
 from utils.predict import Predictor
 from utils.run_folder import LAST
@@ -48,6 +48,7 @@ def run(network: type, loss: Loss, command: BoundaryCommand) -> int:
         if launch.processes:
             raise UserError(f"--processes {launch.processes}: --strategy {launch.strategy} is one process. Give "
                             "--strategy ddp too, or start the script by torchrun.")
+    join(choose_devices(fit_settings.gpus))      # first, so that a mistake is told once and not by every process
     with told_once():
         return train_folds(network, loss, command) if command.boundary.folds else train(network, loss, command)
 

@@ -1,6 +1,6 @@
-"""One training step: the gradients of a group of batches, checked, and the weights moved by them.
+"""One training step: accumulate the gradients of a group of batches, check them, and update the weights.
 
-    done = train_step(training, recipe, batches, stop_asked)
+    done = train_step(training, recipe, group, batches, stop_asked, name_of)
 """
 
 import contextlib
@@ -55,7 +55,7 @@ class Training:
     step: int = 0
     loss_sum: float = 0.0                            # over this epoch's samples so far
     num_clips: int = 0
-    pieces: int = 1                                  # a batch is split into these to fit into memory
+    pieces: int = 1                                  # number of parts that a batch is split into to fit into memory
     score: float | None = None                       # of the last validation
     best: dict = field(default_factory=dict)         # {"score": ..., "epoch": ...}
     bad: list[str] = field(default_factory=list)     # a description of each of the latest bad steps in a row

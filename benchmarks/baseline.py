@@ -1,6 +1,6 @@
-"""The straightforward training that this project's is compared with: all work in Python and float32, a plain loop.
+"""The baseline that this project's training is compared with: a plain loop, all work in Python and float32.
 
-Of every clip it decodes the 1 fps video, and it resizes and standardises every picture on the CPU.
+For every sample it decodes the 1 fps video, and resizes and standardises every picture on the CPU.
 """
 
 import functools
@@ -25,9 +25,9 @@ from models.layers import IMAGENET_MEAN, IMAGENET_STD, FrameInput
 from utils.networks import build_network
 from utils.task import Batch
 
-LOADER_STEPS = 400       # most batches of the DataLoader
-READY_BATCHES = 3        # of each of its processes, in shared memory: PyTorch holds two ready
-CLIP_BYTES = 16_000_000  # of a clip's float32 tensors
+LOADER_STEPS = 400       # most batches that the DataLoader gives
+READY_BATCHES = 3        # batches of each worker process in shared memory: PyTorch prefetches two
+CLIP_BYTES = 16_000_000  # size of a clip's float32 tensors
 Decode = Callable[[Path], Iterator[np.ndarray]]
 
 
@@ -35,7 +35,7 @@ Decode = Callable[[Path], Iterator[np.ndarray]]
 
 
 def decode_with_opencv(video: Path) -> Iterator[np.ndarray]:
-    """The pictures of a video one by one, RGB; on one thread."""
+    """The pictures of a video one by one, RGB, decoded on one thread."""
     capture = cv2.VideoCapture(str(video), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     while True:
         there, image = capture.read()
@@ -46,7 +46,7 @@ def decode_with_opencv(video: Path) -> Iterator[np.ndarray]:
 
 
 def decode_with_imageio(video: Path) -> Iterator[np.ndarray]:
-    """The same; its ffmpeg is a process of its own, on one thread too."""
+    """The pictures of a video one by one, RGB, decoded by imageio's ffmpeg process on one thread."""
     with imageio.get_reader(str(video), "ffmpeg", input_params=["-threads", "1"]) as reader:
         yield from reader
 
@@ -70,7 +70,7 @@ def baseline_batch(root: Path, clips: list[Clip], decode: Decode = decode_with_o
 
 
 def as_baseline(batch: Batch, standardise: bool = True) -> Batch:
-    """A batch of this project, on the CPU, as the baseline holds it: the same pictures, so that answers compare."""
+    """A batch of this project, on the CPU, in the baseline's form: equal pictures make the answers comparable."""
     frames = FrameInput(standardise)(batch["frames"].flatten(0, 1)).unflatten(0, batch["frames"].shape[:2])
     return {"frames": frames.contiguous(), "mfcc": batch["mfcc"], "text_roi": batch["text_roi"].float()}
 
@@ -79,7 +79,7 @@ def as_baseline(batch: Batch, standardise: bool = True) -> Batch:
 
 
 def baseline_network(sizes: dict, device: torch.device) -> AVTNet:
-    """AVTNet that takes its pictures as float32 NCHW, at the network's scale already."""
+    """AVTNet that takes its pictures as float32 NCHW, already scaled."""
     net = build_network(AVTNet, sizes).to(device)
     net.video_net.input = nn.Identity()
     return net
@@ -90,7 +90,7 @@ def baseline_optimizer(net: nn.Module) -> torch.optim.Optimizer:
 
 
 def baseline_step(net: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, seconds: Tensor) -> float:
-    """One step; its loss."""
+    """Make one step; returns its loss."""
     device = seconds.device
     optimizer.zero_grad()
     found = net(**{name: value.to(device) for name, value in batch.items()})["out"].squeeze(1) * 200
@@ -119,11 +119,11 @@ def baseline_epoch(
 def baseline_speed(
     net: nn.Module, root: Path, clip_set: ClipSet, batch_size: int, workers: int, most_seconds: float
 ) -> tuple[float, float]:
-    """(clips/s, share of waiting) of the plain loop, its batches by torch's DataLoader with so many processes."""
+    """(clips/s, share of waiting) of the plain loop, with torch's DataLoader and so many worker processes."""
     device = next(net.parameters()).device
     optimizer = baseline_optimizer(net.train())
     order = [index for group in rotating(len(clip_set), batch_size, LOADER_STEPS) for index in group]
-    # The clip goes along with its label, so that no class is needed: collating reads the files.
+    # The samples are (clip, label) pairs and collate_fn reads the files, so no Dataset class is needed.
     samples = [(clip_set.clips[i], clip_set.seconds[i]) for i in order]
     loader = torch.utils.data.DataLoader(samples, batch_size, num_workers=workers, pin_memory=device.type == "cuda",
                                          collate_fn=functools.partial(collate_baseline, root))
@@ -148,6 +148,6 @@ def collate_baseline(root: Path, samples: list) -> tuple[Batch, Tensor]:
 
 
 def loader_processes(batch_size: int) -> int:
-    """As many as cores, and as their finished batches fit into shared memory."""
+    """Worker processes: one a core, or fewer if their prefetched batches would not fit into shared memory."""
     free = shutil.disk_usage("/dev/shm").free if Path("/dev/shm").is_dir() else 0
     return min(number_of_cores(), free // (READY_BATCHES * batch_size * CLIP_BYTES))

@@ -27,15 +27,15 @@ from models.avtnet import AVTNet
 from utils.devices import dtype_name, precision
 from utils.settings import FitSettings
 
-EPOCH_STEPS = 2_000      # of an epoch that is read from files
-MOST_SECONDS = 330.0     # no further row is begun after so long; torch.compile's takes up to two minutes
+EPOCH_STEPS = 2_000      # steps of an epoch that is read from files
+MOST_SECONDS = 330.0     # no row is begun after this; the row of torch.compile takes up to two minutes
 WARM_STEPS = 3
 Measure = Callable[[int], tuple[float, float]]      # batch size -> (clips/s, share of waiting)
 
 
 @dataclass(frozen=True)
 class Size:
-    """Batch sizes that are tried, the one where the ways are compared, and seconds of each row after its warm-up."""
+    """Batch sizes to try, the batch size at which the ways are compared, and seconds of each row after its warm-up."""
 
     batch_sizes: tuple[int, ...] = (4, 16, 32, 64)
     compared: int = 16
@@ -46,7 +46,7 @@ SMALL = Size((2, 4), 4, 1.0)      # of a dry run
 
 
 def gpu_table(root: Path, clip_set: ClipSet, device: torch.device, sizes: dict, size: Size) -> None:
-    """Clips a second in training end to end, and the share of the card's measured rate that they are."""
+    """Clips a second in training end to end, and the share of the GPU's measured peak rate that they reach."""
     sizes, mixed = {**sizes, "standardise": True}, precision(device, True)
     operations, rate = step_operations(sizes), matrix_rate(device, mixed)
     rows, first, started = [], None, time.perf_counter()
@@ -60,7 +60,7 @@ def gpu_table(root: Path, clip_set: ClipSet, device: torch.device, sizes: dict, 
             torch.cuda.reset_peak_memory_stats(device)
         try:
             speed, waiting = way(batch_size)
-        except (RuntimeError, UserError) as error:      # one way that fails, or does not fit, must not cost the others
+        except (RuntimeError, UserError) as error:      # a way that fails or does not fit must not stop the others
             rows.append([title, str(batch_size), *["failed"] * 5])
             print(f"\n{title}, batch {batch_size}: {type(error).__name__}: {error}", flush=True)
             continue
@@ -92,7 +92,7 @@ def ways_to_train(
         return lambda batch_size: our_speed(dataset, settings_on(device, batch_size=batch_size, **changes), sizes,
                                             size.seconds)
 
-    # On a CPU torch.compile would follow bfloat16's recurrent layers step by step, for many minutes.
+    # On a CPU torch.compile would unroll bfloat16's recurrent layers step by step, for many minutes.
     traced = device.type == "cuda"
     best, name = "this project, --use_amp --channels_last --data_in_memory", "this project, --use_amp"
     ways = [("baseline, float32, plain loop", size.compared, baseline(0))]
@@ -113,7 +113,7 @@ def ways_to_train(
 def our_speed(dataset: ClipDataset, settings: FitSettings, sizes: dict, most_seconds: float) -> tuple[float, float]:
     """(clips/s, share of waiting) of this project."""
     batch_size = settings.batch_size
-    # In memory lie as few clips as make whole batches; the epochs are short, then.
+    # With the data in memory there are few clips, so the epochs are short.
     steps = math.ceil(len(dataset) / batch_size) if settings.data_in_memory else EPOCH_STEPS
     run, training = begin_on(full_task(sizes), settings, dataset, steps * batch_size)
     found = timed_steps(run, training, warm=WARM_STEPS, most_seconds=most_seconds)

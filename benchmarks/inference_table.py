@@ -1,4 +1,4 @@
-"""The table of inference of benchmarks/training.py, and the network that answers in it."""
+"""The inference table of benchmarks/training.py, and the network that it measures."""
 
 import statistics
 import time
@@ -31,7 +31,7 @@ from utils.devices import autocast
 from utils.predict import Predictor
 from utils.task import Dataset, Task, Validation
 
-HEAD_STEPS = 300      # on the trunk's features, after --train_steps of the whole network
+HEAD_STEPS = 300      # steps of the head alone on the trunk's features, after --train_steps of the whole network
 HEAD_LR = 1e-3
 WAYS = {              # title: (mixed precision, channels last)
     "this project, float32": (False, False),
@@ -43,7 +43,7 @@ EXACT = "this project, float32"
 
 
 class Head(nn.Module):
-    """AVTNet behind its trunk: features (B, channels, 200) -> {"out": (B, 1)}. Shares its weights."""
+    """AVTNet after its trunk: features (B, channels, 200) -> {"out": (B, 1)}. Shares AVTNet's weights."""
 
     def __init__(self, net: AVTNet):
         super().__init__()
@@ -64,7 +64,7 @@ def train_a_little(dataset: Dataset, device: torch.device, sizes: dict, steps: i
         net = task.build(sizes)
         for module in net.modules():
             if isinstance(module, _BatchNorm):
-                module.momentum = None      # the mean of all steps: few steps are too short for a moving average
+                module.momentum = None      # cumulative mean: a moving average needs more steps
         return net
 
     settings = settings_on(device, use_amp=True, schedule="one_cycle", max_epoch=1)
@@ -82,7 +82,7 @@ def train_a_little(dataset: Dataset, device: torch.device, sizes: dict, steps: i
 
 @torch.no_grad()
 def trunk_features(net: AVTNet, dataset: Dataset, device: torch.device) -> ArrayDataset:
-    """What the head sees of every clip, and the truth."""
+    """The head's input for every clip, and the truth."""
     count = len(dataset)
     lists = [list(range(first, min(first + BATCH_SIZE, count))) for first in range(0, count, BATCH_SIZE)]
     features, truths = [], []
@@ -96,7 +96,7 @@ def trunk_features(net: AVTNet, dataset: Dataset, device: torch.device) -> Array
 def trained_checkpoint(
     folder: Path, root: Path, clip_set: ClipSet, device: torch.device, sizes: dict, train_steps: int
 ) -> tuple[Path, str]:
-    """(checkpoint of a network that was trained a little, what it is in words)."""
+    """(checkpoint of a network that was trained a little, its description)."""
     sizes = {**sizes, "standardise": True}
     net = train_a_little(ClipDataset(root, clip_set, AVTNet.inputs), device, sizes, train_steps)
     path = folder / "trained_a_little.pth"
@@ -105,7 +105,7 @@ def trained_checkpoint(
 
 
 def infer_table(root: Path, clip_set: ClipSet, device: torch.device, checkpoint: Path, used: str) -> None:
-    """Seconds a clip of inference by a checkpoint, and how far the answers are from float32's."""
+    """Seconds a clip of inference with a checkpoint, and the difference of the answers from float32's."""
     predictors = {title: Predictor(checkpoint, AVTNet, gpus=gpus_of(device), mixed=mixed, channels_last=channels_last,
                                    sizes={"standardise": True}) for title, (mixed, channels_last) in WAYS.items()}
     exact_net = predictors[EXACT].net
@@ -144,7 +144,7 @@ def print_answers(
     took: dict[str, list[float]], answers: dict[str, dict[int, float]], clip_set: ClipSet, device: torch.device,
     used: str,
 ) -> None:
-    """The table of seconds a clip and of answers, {way: {clip: s}}, and what the network is like."""
+    """Print the table of seconds a clip and of answers, {way: {clip: s}}, and a description of the network."""
     exact, first = answers[EXACT], next(iter(took.values()))
     rows = []
     for title, seconds in took.items():

@@ -1,4 +1,4 @@
-"""What figures were measured on."""
+"""The machine on which figures are measured."""
 
 import os
 import platform

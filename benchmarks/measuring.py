@@ -1,10 +1,10 @@
-"""Clocks, and trainings whose single steps are timed.
+"""Clocks, and trainings whose steps are timed one by one.
 
     run, training = begin_on(full_task({}), settings_on(device, use_amp=True), dataset, length=400)
     for seconds, waited in timed_steps(run, training, steps=20):
         ...
 
-The trainings are those of `fit`: they begin by its `begin` and make their steps by its `train_epoch`.
+The trainings use the functions of utils/fit.py: `begin` to start, `train_epoch` for the steps.
 """
 
 import contextlib
@@ -30,36 +30,36 @@ from utils.step import Training
 from utils.stop import Stop
 from utils.task import Batch, Dataset, FitData, Task
 
-BATCH_SIZE = 4                            # clips, of all tables but the GPU's
+BATCH_SIZE = 4                            # clips, in all tables but the GPU's
 LR = 3e-4
-MATRIX = {"cpu": 2048, "cuda": 8192}      # side of the matrices whose product is the machine's measured rate
+MATRIX = {"cpu": 2048, "cuda": 8192}      # side of the matrices whose product measures the machine's rate
 
 
 # ---------------------------------------------------------------- words and clocks
 
 
 def print_table(heads: list[str], rows: list[list[str]]) -> None:
-    """A Markdown table; the first column is text, the others are numbers."""
+    """Print a Markdown table; the first column is text, the others are numbers."""
     print(f"\n{markdown_table(heads, rows)}", flush=True)
 
 
 def say(text: str) -> None:
-    """Progress, apart from the tables."""
+    """Print progress, apart from the tables."""
     print(text, file=sys.stderr, flush=True)
 
 
 def log_aside() -> contextlib.AbstractContextManager:
-    """Within it a training's log is progress: it goes to stderr, so that stdout holds tables alone."""
+    """A context that sends a training's log to stderr, so that stdout holds the tables alone."""
     return contextlib.redirect_stdout(sys.stderr)
 
 
 def times_faster(base: list[float], other: list[float]) -> str:
-    """How many times as fast as the baseline: the median over turns, since other work on the machine comes and goes."""
+    """Speed-up over the baseline: the median over turns, since other work on the machine comes and goes."""
     return f"{statistics.median(b / o for b, o in zip(base, other, strict=True)):.2f}"
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was told."""
+    """Wait until the device has finished all queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -80,7 +80,7 @@ def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
 
 def step_operations(sizes: dict) -> float:
     """Floating point operations of one clip's forward and backward pass, counted without computing them."""
-    with torch.device("meta"):      # there the recurrent layers are the single products that the counter knows
+    with torch.device("meta"):      # on meta, recurrent layers become matrix products that the counter knows
         net = AVTNet(**sizes)
         batch = {name: torch.empty(2, *shape, dtype=torch.float32 if name == "mfcc" else torch.uint8)
                  for name, shape in SHAPES.items()}
@@ -93,7 +93,7 @@ def step_operations(sizes: dict) -> float:
 
 
 class Repeated:
-    """A data set of any length out of a smaller one, whose samples come round and round."""
+    """A data set of any length that repeats the samples of a smaller one."""
 
     def __init__(self, dataset: Dataset, length: int):
         self.dataset, self.length = dataset, length
@@ -125,13 +125,13 @@ def settings_on(device: torch.device, **changes) -> FitSettings:
 
 
 def begin_on(task: Task, settings: FitSettings, dataset: Dataset, length: int) -> tuple[Run, Training]:
-    """A training before its first step, whose epoch is `length` samples long and goes round the data set."""
+    """A training before its first step; an epoch is `length` samples long and repeats the data set."""
     with log_aside():
         return begin(task, settings, FitData(Repeated(dataset, length), Repeated(dataset, 0)))
 
 
 def train_once(run: Run, training: Training, stop: Stop | None = None) -> Epoch:
-    """Train for one epoch, and stand before the next. Raises UserError where a step was left out: it tells no time."""
+    """Train for one epoch and move to the next. Raises UserError where a step was left out: its time does not count."""
     with log_aside():
         done = train_epoch(run, training, stop or Stop())
     if done.skipped:
@@ -141,9 +141,9 @@ def train_once(run: Run, training: Training, stop: Stop | None = None) -> Epoch:
 
 
 class StepClock(Stop):
-    """Notes the time of each step, and asks for the end after so many steps or seconds, the first `warm` not counted.
+    """Notes the time of each step, and stops the training after so many steps or seconds, after `warm` warm-up steps.
 
-    A training asks once a step, when the step's gradient is computed. From one time to the next is one step.
+    A training calls `asked` once a step, when the step's gradient is computed; two calls are one step apart.
     """
 
     def __init__(self, batches: Batches, warm: int, steps: float, most_seconds: float):
@@ -168,7 +168,7 @@ class StepClock(Stop):
 def timed_steps(
     run: Run, training: Training, *, warm: int = 1, steps: float = math.inf, most_seconds: float = math.inf
 ) -> list[tuple[float, float]]:
-    """(seconds, of which waiting for data) of each step after the first `warm`; epochs follow until these are done."""
+    """(seconds, of which waiting for data) of each step after the first `warm`, over as many epochs as needed."""
     clock = StepClock(run.train, warm, steps, most_seconds)
     while not clock.done:
         train_once(run, training, clock)

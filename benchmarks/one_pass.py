@@ -19,7 +19,7 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-# Read by the libraries when they are imported, which is below.
+# Set before the imports below, because the libraries read these when they are imported.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
@@ -45,7 +45,7 @@ from synth.render import render_clip
 
 ROOT = Path(__file__).resolve().parents[1]
 HOURS_LONG = 2
-REPEATS = 5      # the least of so many counts
+REPEATS = 5      # measurements; the least counts
 COMMANDS = ("utils/extract_audio.py", "utils/extract_video.py", "utils/extract_textROI.py", "datatools/text_extract.py",
             "datatools/preprocess.py", "synth/make.py", "avt_main.py", "avt_normal_main.py", "avt_yolt_main.py",
             "fuse/fuse.py")
@@ -54,7 +54,7 @@ READABLE = (3, 0.8)      # letters, and RapidOCR's confidence
 
 
 def cost(function) -> tuple[float, float]:
-    """(wall, CPU) seconds of a call, its child processes' CPU time too."""
+    """(wall, CPU) seconds of a call, with its child processes' CPU time."""
     def cpu() -> float:
         return sum(u.ru_utime + u.ru_stime for u in map(resource.getrusage, (resource.RUSAGE_SELF,
                                                                              resource.RUSAGE_CHILDREN)))
@@ -64,7 +64,7 @@ def cost(function) -> tuple[float, float]:
 
 
 def best_cost(function, times: int) -> tuple[float, float]:
-    """The least (wall, CPU) seconds of several calls: what other work on the machine adds is left out."""
+    """The least (wall, CPU) seconds of several calls, which excludes most of what other work on the machine adds."""
     walls, cpus = zip(*(cost(function) for _ in range(times)), strict=True)
     return min(walls), min(cpus)
 
@@ -92,7 +92,7 @@ def ours(clip: Path, folder: Path) -> None:
 
 
 def peak_memory(clip: Path, folder: Path) -> float:
-    """MiB of a fresh process that does all stages of one clip."""
+    """Peak memory in MiB of a fresh process that runs all stages of one clip."""
     code = ("import sys; from pathlib import Path; from datatools.extract import extract_all\n"
             "clip, folder = map(Path, sys.argv[1:])\n"
             "outputs = {s: folder / f'{s}.npy' for s in ('audio', 'frames', 'roi')} | {'text': folder / 'text.json'}\n"
@@ -105,7 +105,7 @@ def peak_memory(clip: Path, folder: Path) -> float:
 
 
 def lengthen(clip: Path, folder: Path, seconds: float) -> Path:
-    """The clip again and again, without encoding it anew."""
+    """Repeat the clip up to `seconds`, without encoding it anew."""
 
     long = folder / "long.mp4"
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-stream_loop", "-1", "-i", clip, "-t", seconds,
@@ -128,7 +128,7 @@ def text_of(clip: Path, side: int) -> tuple[float, dict, int]:
 
 
 def reference_boxes(clip: Path, params: dict, readable: list | None = None) -> tuple[float, dict]:
-    """(seconds, boxes) of RapidOCR on every picture, all cores; `readable` gets what it reads, where it reads."""
+    """(seconds, boxes) of RapidOCR on every picture, on all cores; the list `readable` gets the texts that it reads."""
     engine = RapidOCR(params={"Global.log_level": "error"} | params)
     images = list(read_frames(clip, range(200)))
     started = time.perf_counter()
@@ -138,7 +138,7 @@ def reference_boxes(clip: Path, params: dict, readable: list | None = None) -> t
     for second, (image, result) in enumerate(zip(images, results, strict=True)):
         rows = []
         for index, quad in enumerate([] if result is None or result.boxes is None else result.boxes):
-            # Very large boxes are none of a text, whoever finds them.
+            # Very large boxes are never text, whichever detector finds them.
             if cv2.contourArea(quad.astype("float32")) <= MAX_AREA * image.shape[0] * image.shape[1]:
                 text = ("", 0.0) if readable is None else (result.txts[index].strip(), float(result.scores[index]))
                 rows.append([_as_quad(quad), list(image.shape[:2]), *text])
@@ -151,7 +151,7 @@ def reference_boxes(clip: Path, params: dict, readable: list | None = None) -> t
 
 
 def text_table(clip: Path) -> None:
-    """Cells that each way marks, beside detection on every picture in its own size, and beside what is readable."""
+    """Cells that each way marks, compared with detection on every picture in its own size and with readable text."""
 
     alone = {"Global.use_rec": False, "Global.use_cls": False}
     readable: list[dict] = []
@@ -169,7 +169,7 @@ def text_table(clip: Path) -> None:
     print(f"\n| text boxes, RapidOCR: {clip.name} | s a clip | pictures searched | of own size: found | extra | "
           "of readable text: found | cells a picture without text |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
-    there = sorted(map(int, readable[0]))      # black pictures and those after the end are not searched
+    there = sorted(map(int, readable[0]))      # the searched pictures: not black, and before the end
     textless = [second for second in there if not read[second].any()]
 
     def row(title, took, searched, cells):
@@ -182,7 +182,7 @@ def text_table(clip: Path) -> None:
     row(f"own size, at most {side} px, every picture", own_took, len(there), own)
     cores = number_of_cores()
     for tried in SIDES:
-        # One clip a core, one thread a clip, as the commands do it.
+        # One clip a core, one thread a clip, as in the commands.
         done = joblib.Parallel(cores)(joblib.delayed(text_of)(clip, tried) for _ in range(cores))
         took, boxes, searched = done[0]
         chosen = ", the choice" if tried == side else ""
@@ -191,7 +191,7 @@ def text_table(clip: Path) -> None:
 
 
 def busy_share(clip: Path, folder: Path) -> tuple[float, float]:
-    """(share of all cores busy, seconds) of the command over eight copies of the clip."""
+    """(share of all cores' time in use, seconds) of the command over eight copies of the clip."""
     raw = folder / "raw/data_C"
     raw.mkdir(parents=True)
     for index in range(4 * number_of_cores()):
@@ -216,7 +216,7 @@ def main(argv: list[str] | None = None) -> int:
         if clip is None:
             clip = folder / "made.mp4"
             render_clip(plan_clip(0, 0, "s", height=360, duration=200), clip)
-        mfcc(np.zeros(22_050, np.float32))        # librosa compiles at its first use
+        mfcc(np.zeros(22_050, np.float32))        # first call: librosa compiles
         print(f"{clip.name}; {machine()}\n")
         decoding_wall, decoding = best_cost(lambda: decode_alone(clip), REPEATS)
         ours_wall, ours_cpu = best_cost(lambda: ours(clip, folder), REPEATS)

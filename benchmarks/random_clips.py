@@ -1,4 +1,4 @@
-"""Random but plausible clips in the processed layout, with labels; and the first labelled clips of a processed root.
+"""Random but plausible clips in the processed layout, with labels; or the first labelled clips of a processed root.
 
     make_clips(root, 16)
     clip_set = first_clips(root, 16)
@@ -19,7 +19,7 @@ from datatools.stages import number_of_cores
 from models.avtnet import AVTNet
 
 PICTURE = (360, 640)     # pixels of the 1 fps videos, height and width
-MFCC_STEPS = 8614        # of a clip of 200 s, as librosa counts them
+MFCC_STEPS = 8614        # that librosa makes of 200 s
 
 
 def make_clips(root: Path, count: int) -> None:
@@ -51,7 +51,7 @@ def make_clip(root: Path, clip: Clip, seconds: float, seed: int) -> None:
 def random_pictures(rng: np.random.Generator, seconds: float) -> tuple[list[np.ndarray], np.ndarray]:
     """A picture a second, uint8 (360, 640, 3), and the text masks, uint8 (200, 27, 36)."""
     height, width = PICTURE
-    # Soft grain: about 5 MB a video, 24 kB a picture; libx264 gives white noise many times that.
+    # Soft grain: about 5 MB a video, 24 kB a picture; white noise would take many times that in H.264.
     grain = cv2.GaussianBlur(rng.normal(0, 4, (height + 64, width + 64)).astype(np.float32), (0, 0), 1.5)[..., None]
     boxes = np.zeros((CLIP_SECONDS, 27, 36), np.uint8)
     pictures, scene, left = [], None, 0
@@ -71,7 +71,7 @@ def random_pictures(rng: np.random.Generator, seconds: float) -> tuple[list[np.n
 
 
 def random_mfcc(rng: np.random.Generator, seconds: float) -> np.ndarray:
-    """float32 (20, 8614), of sizes as in real sound: the first coefficient is loudness, the others fall off."""
+    """float32 (20, 8614) in the range of real sound: the first coefficient is loudness, the others get smaller."""
     scale = np.r_[80, 60 / np.sqrt(np.arange(1, 20))][:, None]
     slow = np.repeat(rng.standard_normal((20, MFCC_STEPS // 43 + 1)), 43, 1)[:, :MFCC_STEPS]      # one value a second
     mfcc = scale * (0.7 * slow + 0.5 * rng.standard_normal((20, MFCC_STEPS)))
@@ -81,13 +81,13 @@ def random_mfcc(rng: np.random.Generator, seconds: float) -> np.ndarray:
 
 
 def labelled_folders(root: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(folders, label files) of those of the competition's labelled folders that are there."""
+    """(folders, label files) of the competition's labelled folders that exist."""
     there = [i for i, folder in enumerate(TRAIN.folders) if (root / folder).is_dir()]
     return tuple(TRAIN.folders[i] for i in there), tuple(TRAIN.label_files[i] for i in there)
 
 
 def first_clips(root: Path, count: int) -> ClipSet:
-    """Up to `count` labelled clips. Raises UserError where one has no 1 fps video: the baseline reads it."""
+    """Up to `count` labelled clips. Raises UserError where one has no 1 fps video, which the baseline reads."""
     parts = labelled_clips(root, *labelled_folders(root), 0, AVTNet.inputs).values()
     clips = [clip for part in parts for clip in part.clips][:count]
     for clip in clips:
@@ -97,5 +97,5 @@ def first_clips(root: Path, count: int) -> ClipSet:
 
 
 def rotating(num_clips: int, batch_size: int, steps: int) -> list[list[int]]:
-    """`steps` batches of equal size that go round and round the clips."""
+    """`steps` batches of equal size that cycle through the clips."""
     return [[(step * batch_size + i) % num_clips for i in range(batch_size)] for step in range(steps)]

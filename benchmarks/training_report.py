@@ -1,4 +1,4 @@
-"""What benchmarks/training.py prints: the machine, then one table after the other."""
+"""The output of benchmarks/training.py: the machine, then one table after the other."""
 
 import argparse
 import os
@@ -23,7 +23,7 @@ TINY = {"hidden": 8, "frame_channels": (4, 8), "text_channels": (4, 8), "audio_c
 
 
 def print_report(tables: Iterable[str], args: argparse.Namespace) -> None:
-    """Print these tables, as the command's flags say. Raises UserError."""
+    """Print these tables with the command's flags. Raises UserError."""
     device = choose_devices(args.device)[0]
     if args.gpu and device.type != "cuda" and args.device != "cpu":
         raise UserError("--gpu: no GPU is there. --gpu --device cpu --tiny tries the table on a CPU.")
@@ -45,7 +45,7 @@ def print_report(tables: Iterable[str], args: argparse.Namespace) -> None:
 
 
 def show_table(table: str, args: argparse.Namespace, root: Path, clip_set: ClipSet, device: torch.device) -> None:
-    """Print one table, or why it is left out."""
+    """Print one table, or the reason why it is left out."""
     sizes = TINY if args.tiny else {}
     if table == "loading":
         loading_table(root, clip_set)

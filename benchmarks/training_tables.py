@@ -49,14 +49,14 @@ from utils.task import Task
 
 PRESET = "configs/demo_avt.yaml"
 ROOT = Path(__file__).resolve().parents[1]
-LOADING_ROUNDS = 7       # over all clips, one after the other way; the median counts
-BASELINE_ROUNDS = 2      # of the baseline: it is slow, so its figure is steady
-SMALL_ROUNDS = 3         # of the small network, of SMALL_STEPS each
+LOADING_ROUNDS = 7       # rounds over all clips, in which the ways take turns; the median counts
+BASELINE_ROUNDS = 2      # rounds of the baseline: it is slow, so its figure varies little
+SMALL_ROUNDS = 3         # rounds of the small network, SMALL_STEPS each
 SMALL_STEPS = 8
 
 
 def demo_preset() -> BoundaryCommand:
-    """The small preset, as avt_main.py reads it."""
+    """The small preset, read as avt_main.py reads it."""
     return boundary_command("", ["--preset", str(ROOT / PRESET)], batch_size=16, if_normal=False)
 
 
@@ -64,7 +64,7 @@ def demo_preset() -> BoundaryCommand:
 
 
 def loading_table(root: Path, clip_set: ClipSet) -> None:
-    """Clips a second of one worker."""
+    """Print the clips a second that one worker loads."""
     lists = rotating(len(clip_set), BATCH_SIZE, max(1, len(clip_set) // BATCH_SIZE))
     dataset, scale = ClipDataset(root, clip_set, AVTNet.inputs), FrameInput(standardise=True)
 
@@ -93,7 +93,7 @@ def loading_table(root: Path, clip_set: ClipSet) -> None:
                 continue
             started = time.perf_counter()
             way()
-            if turn:      # the first brings the files into the page cache
+            if turn:      # the first turn fills the page cache
                 took[title].append((time.perf_counter() - started) / (len(lists) * BATCH_SIZE))
     torch.set_num_threads(threads)
     first = statistics.median(took["baseline, OpenCV"])
@@ -116,7 +116,7 @@ def step_table(root: Path, clip_set: ClipSet, device: torch.device, sizes: dict,
     truths = [torch.from_numpy(clip_set.seconds[indices]).to(device) for indices in lists]
     net = baseline_network(sizes, device).train()
     optimizer = baseline_optimizer(net)
-    # An epoch is one step. Both precisions train the same network, so that memory holds two of them, not four.
+    # An epoch is one step. Both precisions train the same network, so memory holds two networks, not four.
     trainings = {last: begin_on(full_task(sizes), settings_on(device, channels_last=last), dataset, BATCH_SIZE)
                  for last in (False, True)}
 
@@ -149,7 +149,7 @@ def step_table(root: Path, clip_set: ClipSet, device: torch.device, sizes: dict,
 
 
 def take_turns(ways: dict, steps: int, device: torch.device) -> dict[str, list[float]]:
-    """Seconds a clip of each step of each way, which is called with the number of the turn; the first warms up."""
+    """Seconds a clip of each way's steps. A way is called with the number of its turn; the first turn is a warm-up."""
     took = {title: [] for title in ways}
     for turn in range(1 + steps):
         for title, way in ways.items():
@@ -167,7 +167,7 @@ def take_turns(ways: dict, steps: int, device: torch.device) -> dict[str, list[f
 
 
 def waiting_table(root: Path, clip_set: ClipSet, device: torch.device, sizes: dict, steps: int) -> None:
-    """Share of an epoch that waits for data, and its clips a second, end to end."""
+    """Print the share of an epoch spent on waiting for data, and its clips a second, end to end."""
     preset = demo_preset()
     small = boundary_task(AVTNet, regression_loss, preset.boundary, preset.sizes)
     small_settings = replace(preset.fit, gpus=gpus_of(device), batch_size=BATCH_SIZE)
@@ -190,7 +190,7 @@ def waiting_table(root: Path, clip_set: ClipSet, device: torch.device, sizes: di
 def seconds_end_to_end(
     root: Path, clip_set: ClipSet, task: Task, settings: FitSettings, rounds: int, steps: int
 ) -> dict[str, list[tuple[float, float]]]:
-    """(seconds, of which waiting) of each of `rounds` times `steps` steps, by the way; the ways take turns."""
+    """{way: (seconds, of which waiting) of each of `rounds` rounds of `steps` steps}; the ways take turns."""
     dataset = ClipDataset(root, clip_set, AVTNet.inputs)
     lists = rotating(len(clip_set), BATCH_SIZE, 1 + steps)
     trainings = {workers: begin_on(task, replace(settings, num_workers=workers), dataset, BATCH_SIZE * (1 + steps))
@@ -211,7 +211,7 @@ def seconds_end_to_end(
 
 
 def curves_table(root: Path, device: torch.device, epochs: int, seeds: list[int]) -> None:
-    """Training loss of the small preset, epoch by epoch, in float32 and in mixed precision."""
+    """Print the small preset's training loss by epoch, in float32 and in mixed precision."""
     preset = demo_preset()
     folders, label_files = labelled_folders(root)
     boundary = replace(preset.boundary, data_root=root, train_folders=folders, label_files=label_files)
@@ -238,7 +238,7 @@ def print_curves(
     curves: dict[tuple[bool, int], list[float]], scores: dict[tuple[bool, int], float], seeds: list[int],
     num_clips: int, mixed_name: str,
 ) -> None:
-    """The table of curves and scores by (mixed precision, seed), and how far the two precisions are apart."""
+    """Print curves and scores by (mixed precision, seed), and the difference between the two precisions."""
 
     def spread(values: list[float]) -> str:
         return f"{statistics.mean(values):.2f} ({min(values):.2f} to {max(values):.2f})"

@@ -3,10 +3,10 @@
     generators = clip_generators(seed, epoch, batch["index"].tolist())
     batch = shift_in_time(batch, max_seconds=60, generators=generators)
     batch = vary_look_and_sound(batch, strength=0.5, generators=generators)
-    batch = damage(batch, share=0.3, generators=generators)      # what libraries do to clips
+    batch = damage(batch, share=0.3, generators=generators)      # degraded like re-encoded copies
 
-Every clip has its own generator, so what happens to it does not hang on which clips share its batch: not on where a
-training was interrupted, nor on how many processes divide the batch.
+Each clip has its own generator, so its augmentation does not depend on the other clips of its batch, on where a
+training was interrupted, or on how many processes divide the batch.
 """
 
 import math
@@ -20,14 +20,14 @@ from datatools.layout import CLIP_SECONDS
 
 MARGIN = 2   # s; a label is never moved nearer than this to either end of the clip
 MOST_GAIN = 0.8   # at strength 1 a colour channel is multiplied by 1 +- this
-# Standard deviation of what is added to each MFCC at strength 1. A constant added to a coefficient is another
-# loudness (the first) or another equaliser (the others); the sizes are about a third of the spread between clips.
+# Standard deviation of the constant added to each MFCC at strength 1. It changes the loudness (first coefficient) or
+# the equalisation (the others); the sizes are about a third of the standard deviation between clips.
 MFCC_OFFSETS = (60.0, *(20.0,) * 3, *(10.0,) * 16)
-MOST_MOVED = 60.0       # s; what a clip borrows from another is moved by at most this
-BANDS = 32              # that MFCC are turned back into, of librosa's 128: 20 coefficients hold no finer shape
-DECIBEL = math.log(10) / 10     # of a power, as a natural logarithm
-LOUDEST_RANGE = 80.0    # dB below a clip's loudest band, where librosa's power_to_db cuts
-MOST_SPEED = 0.05       # a clip is played faster or slower by up to this share
+MOST_MOVED = 60.0       # s; borrowed frames and masks are shifted by at most this
+BANDS = 32              # bands that MFCC are turned back into; 20 coefficients cannot resolve librosa's 128
+DECIBEL = math.log(10) / 10     # one decibel of power, as a natural logarithm
+LOUDEST_RANGE = 80.0    # dB below a clip's loudest band, at which librosa's power_to_db clips
+MOST_SPEED = 0.05       # a clip's speed changes by up to this share
 
 
 def clip_generators(seed: int, epoch: int, indices: list[int]) -> list[np.random.Generator]:
@@ -36,9 +36,9 @@ def clip_generators(seed: int, epoch: int, indices: list[int]) -> list[np.random
 
 
 def draw_shifts(seconds: Tensor, max_seconds: int, generators: list[np.random.Generator]) -> Tensor:
-    """Whole seconds to shift each clip by, uniform in what keeps its label within the clip. (B,) -> (B,) int64.
+    """Whole seconds to shift each clip by, uniform over shifts that keep its label within the clip. (B,) -> (B,) int64.
 
-    A label that lies nearer to an end than MARGIN already may stay there, but moves no nearer.
+    A label that is already nearer to an end than MARGIN may stay there, but moves no nearer.
     """
     low = torch.maximum(torch.full_like(seconds, -max_seconds), (MARGIN - seconds).clamp(max=0)).ceil()
     high = torch.minimum(torch.full_like(seconds, max_seconds), (CLIP_SECONDS - MARGIN - seconds).clamp(min=0)).floor()
@@ -49,9 +49,9 @@ def draw_shifts(seconds: Tensor, max_seconds: int, generators: list[np.random.Ge
 def shift_in_time(
     batch: dict[str, Tensor], max_seconds: int, generators: list[np.random.Generator]
 ) -> dict[str, Tensor]:
-    """Shift every clip of a batch by its own number of seconds; what comes in from outside is black and silent.
+    """Shift every clip of a batch by its own number of seconds; padding is black and silent.
 
-    Takes and gives the tensors of ClipDataset, on any device.
+    Takes and returns the tensors of ClipDataset, on any device.
     """
     shifts = draw_shifts(batch["seconds"], max_seconds, generators)
     shifted = dict(batch)
@@ -65,7 +65,7 @@ def shift_in_time(
 
 
 def _shift(x: Tensor, steps: Tensor, dimension: int) -> Tensor:
-    """Move each sample along one of its dimensions by its own number of steps, zeros coming in. (B, ...), (B,)."""
+    """Shift each sample along one of its dimensions by its own number of steps, with zero padding. (B, ...), (B,)."""
     moved = torch.zeros_like(x)
     length = x.shape[dimension + 1]
     for row, step in enumerate(steps.tolist()):
@@ -79,16 +79,16 @@ def _shift(x: Tensor, steps: Tensor, dimension: int) -> Tensor:
 def vary_look_and_sound(
     batch: dict[str, Tensor], strength: float, generators: list[np.random.Generator]
 ) -> dict[str, Tensor]:
-    """Give every clip other colours, perhaps its mirror image (text masks too), and another loudness and timbre.
+    """Change every clip's colours, loudness and timbre, and mirror half of the clips (text masks too).
 
-    What a boundary is does not hang on any of these. `strength` 0 to 1; silence added for padding stays zero.
+    None of these changes where the boundary is. `strength` 0 to 1; silence added for padding stays zero.
     """
     varied = dict(batch)
     mirrored = [generator.random() < 0.5 for generator in generators]
     channels = [generator.permutation(3).tolist() for generator in generators]
     gains = [(1 + strength * MOST_GAIN * generator.uniform(-1, 1, 3)).tolist() for generator in generators]
     if "frames" in batch:
-        # Clip by clip and channel by channel: a gather over all clips needs an index of eight bytes for every byte.
+        # Clip by clip and channel by channel: a gather over all clips needs an 8-byte index for each byte of frames.
         varied["frames"] = torch.empty_like(batch["frames"])
         for i, frames in enumerate(batch["frames"]):
             frames = frames.flip(2) if mirrored[i] else frames
@@ -106,10 +106,10 @@ def vary_look_and_sound(
 
 
 def borrow(batch: dict[str, Tensor], share: float, generators: list[np.random.Generator]) -> dict[str, Tensor]:
-    """Give a `share` of the clips the frames, the text masks or both of another clip of the batch and kind.
+    """Give a `share` of the clips the frames, the text masks or both of another clip of the batch and of their kind.
 
-    They are moved by whole seconds so that the boundaries meet. Nothing is cut; but what is heard no longer tells what
-    is seen, so each must find the boundary by itself, and few clips make many.
+    They are shifted by whole seconds so that the boundaries coincide. Nothing is cut. Sound and picture then belong to
+    different clips, so each modality must find the boundary by itself, and few clips make many combinations.
     """
     borrowed = dict(batch)
     for name in ("frames", "text_roi"):
@@ -134,7 +134,7 @@ def borrow(batch: dict[str, Tensor], share: float, generators: list[np.random.Ge
 
 
 def _cosines(device) -> Tensor:
-    """Rows of the DCT that librosa's MFCC are, for BANDS bands; times itself transposed and by 128 / BANDS: 1."""
+    """The DCT matrix C of librosa's MFCC, for BANDS bands, (20, BANDS); C C^T * 128 / BANDS is the identity."""
     k, m = torch.arange(len(MFCC_OFFSETS), device=device)[:, None], torch.arange(BANDS, device=device)
     rows = torch.cos(torch.pi * k * (2 * m + 1) / (2 * BANDS)) * (2 / 128) ** 0.5          # (20, BANDS)
     rows[0] /= 2 ** 0.5
@@ -142,11 +142,11 @@ def _cosines(device) -> Tensor:
 
 
 def damage(batch: dict[str, Tensor], share: float, generators: list[np.random.Generator]) -> dict[str, Tensor]:
-    """Do to clips what libraries do: each of these to a `share` of them, apart from each other.
+    """Degrade clips like old or re-encoded copies: each kind of damage hits a `share` of them, drawn independently.
 
-    Another speed (the label moves with it), high tones cut off, noise under the sound with its loud and soft parts
-    brought nearer to each other, its bands moved, a blurred picture, a mark in its corner, text boxes that were not
-    found, another gamma or a negative. Takes and gives the tensors of ClipDataset, on any device.
+    Another speed (the label moves with it), a low-pass filter, noise with a changed dynamic range, frequency bands
+    moved, a blurred picture, a mark in its corner, missing text boxes, another gamma or a negative. Takes and returns
+    the tensors of ClipDataset, on any device.
     """
     damaged = {name: value.clone() if name in ("seconds", "mfcc", "frames", "text_roi") else value
                for name, value in batch.items()}
@@ -171,7 +171,7 @@ def damage(batch: dict[str, Tensor], share: float, generators: list[np.random.Ge
 def _change_speed(batch: dict[str, Tensor], i: int, generator: np.random.Generator) -> None:
     seconds = float(batch["seconds"][i])
     factor = max(1 + MOST_SPEED * generator.uniform(-1, 1), seconds / (CLIP_SECONDS - MARGIN))
-    if factor > 1 + MOST_SPEED:     # its label lies beyond the clip already
+    if factor > 1 + MOST_SPEED:     # its label is already beyond the clip
         return
     batch["seconds"][i] = seconds / factor
     for name, dimension in (("mfcc", 1), ("frames", 0), ("text_roi", 0)):
@@ -180,7 +180,7 @@ def _change_speed(batch: dict[str, Tensor], i: int, generator: np.random.Generat
             length = x.shape[dimension]
             place = torch.arange(length, device=x.device) * factor
             source = (place + factor / 2).floor().long()
-            if dimension == 0:     # one a second: the nearest one, but of the boundary's own side
+            if dimension == 0:     # one a second: the nearest one on the same side of the boundary
                 source = torch.where(place < seconds, source.clamp(max=math.ceil(seconds) - 1),
                                      source.clamp(min=math.ceil(seconds)))
             played = x.index_select(dimension, source.clamp(max=length - 1))
@@ -192,12 +192,12 @@ def _change_speed(batch: dict[str, Tensor], i: int, generator: np.random.Generat
 def _damage_sound(
     mfcc: Tensor, low_pass: bool, soften: bool, warp: bool, generator: np.random.Generator
 ) -> Tensor:
-    """(20, T) -> (20, T); steps of zeros stay so."""
+    """Damage the MFCC of one clip, (20, T) -> (20, T); steps of zeros (padding) stay zero."""
     rows = _cosines(mfcc.device).to(mfcc.dtype)
     played = (mfcc != 0).any(0)
-    before = rows.T @ mfcc                                                    # (BANDS, T), dB, smooth
+    before = rows.T @ mfcc                                                    # (BANDS, T), dB, smoothed
     bands = before
-    if warp:        # another size of the throat, another tuning: the bands move along
+    if warp:        # bands move as with another voice or tuning
         source = torch.arange(BANDS, device=mfcc.device) * generator.uniform(0.85, 1.15)
         low = source.floor().long().clamp(max=BANDS - 1)
         part = (source - low).clamp(0, 1).to(bands.dtype)[:, None]
@@ -215,7 +215,7 @@ def _damage_sound(
 
 
 def _recolour(frames: Tensor, generator: np.random.Generator) -> Tensor:
-    """(200, 66, 88, 3) uint8 with another gamma; one in three as a negative."""
+    """Frames (200, 66, 88, 3) uint8 with another gamma; one clip in three as a negative."""
     table = 255 * (torch.arange(256) / 255) ** float(generator.uniform(0.5, 2))
     if generator.random() < 1 / 3:
         table = table.flip(0)
@@ -223,7 +223,7 @@ def _recolour(frames: Tensor, generator: np.random.Generator) -> Tensor:
 
 
 def _blur(frames: Tensor, factor: int) -> Tensor:
-    """(200, 66, 88, 3) uint8, made smaller by `factor` and larger again."""
+    """Frames (200, 66, 88, 3) uint8, downscaled by `factor` and upscaled again."""
     x = frames.permute(0, 3, 1, 2).float()
     small = torch.nn.functional.avg_pool2d(x, factor, ceil_mode=True)
     back = torch.nn.functional.interpolate(small, x.shape[2:], mode="bilinear", align_corners=False)
@@ -231,7 +231,7 @@ def _blur(frames: Tensor, factor: int) -> Tensor:
 
 
 def _lose_text(masks: Tensor, generator: np.random.Generator) -> None:
-    """Empty the masks of single seconds, or of a stretch: of letters that the detector does not know. In place."""
+    """Empty the masks of single seconds or of a stretch, as for a script that the detector does not know. In place."""
     share = generator.uniform(0.1, 0.6)
     seconds = np.arange(len(masks))
     lost = generator.random(len(masks)) < share

@@ -1,4 +1,4 @@
-"""Which processed clips there are, what is known of them, and whether their features are well.
+"""The processed clips of a data set, their labels, and checks of their feature files.
 
     clip_set = labelled_clips(root, folders, label_files, data_seed=0)["train"]
 """
@@ -36,7 +36,7 @@ class ClipSet:
 
 
 def find_processed(root: Path, folder: str) -> list[Clip]:
-    """Clips of which anything processed lies in `root/folder`, sorted by name. Raises UserError where none does."""
+    """Clips with any processed file in `root/folder`, sorted by name. Raises UserError where there is none."""
     where = root / folder
     if not where.is_dir():
         raise UserError(f"{where}: no such folder. Run the preprocessing commands with --save_root {root}, or name "
@@ -53,7 +53,7 @@ def find_processed(root: Path, folder: str) -> list[Clip]:
 
 
 def unlabelled_clips(root: Path, folder: str) -> ClipSet:
-    """All clips of one folder, for inference. Raises UserError where a name tells neither start nor end."""
+    """All clips of one folder, for inference. Raises UserError for a name that is neither start nor end."""
     clips = find_processed(root, folder)
     for clip in clips:
         _ = clip.kind   # raises before any work is done
@@ -61,7 +61,7 @@ def unlabelled_clips(root: Path, folder: str) -> ClipSet:
 
 
 def resolve_label_file(root: Path, path: str) -> Path:
-    """A label file as given: below the processed root, or a path of its own."""
+    """The path of a label file, given relative to the processed root or as a path of its own."""
     below = root / path
     return below if below.exists() or not Path(path).exists() else Path(path)
 
@@ -69,10 +69,10 @@ def resolve_label_file(root: Path, path: str) -> Path:
 def labelled_clips(
     root: Path, folders: list[str], label_files: list[str], data_seed: int, inputs: tuple[str, ...] = ()
 ) -> dict[str, ClipSet]:
-    """{"train": ..., "val": ...} of the clips that the label files name, split as the reference splits.
+    """{"train": ..., "val": ...} of the clips that the label files name, split by the reference's rule.
 
-    Raises UserError that tells everything that does not fit at once: bad label lines, labels without a clip, clips
-    without a label or with two, labels beyond the clip, and of the `inputs` every missing or damaged file.
+    Raises one UserError that lists all problems: bad label lines, labels without a clip, clips without a label or with
+    two, labels beyond the clip, and every missing or damaged file of the `inputs`.
     """
     problems: list[str] = []
     labels: list[Label] = []
@@ -89,7 +89,7 @@ def labelled_clips(
                  for lab in labels if lab.name not in by_name]
     problems += [f"{lab.place}: {lab.name} is labelled {lab.seconds:g} s, beyond the {CLIP_SECONDS} s of a clip"
                  for lab in labels if lab.seconds > CLIP_SECONDS]
-    if labels:   # else every clip would be told as unlabelled, behind the one real cause
+    if labels:   # without labels, a message for each clip would hide the real cause
         known = {label.name for label in labels}
         problems += [f"{clip.folder}/{clip.name}: no label in {', '.join(label_files)}"
                      for clip in clips if clip.name not in known]
@@ -112,14 +112,14 @@ def raise_problems(title: str, problems: list[str]) -> None:
 
 
 def check_features(root: Path, clip_set: ClipSet, inputs: tuple[str, ...]) -> None:
-    """Raise UserError that lists every missing, unreadable or misshapen feature file that a network wants."""
+    """Raise UserError that lists every feature file of `inputs` that is missing, unreadable or of a wrong shape."""
     raise_problems(f"{root}: features are missing or damaged", feature_problems(root, clip_set.clips, inputs))
 
 
 def feature_problems(
     root: Path, clips: list[Clip], inputs: tuple[str, ...], labels: list[Label] | None = None
 ) -> list[str]:
-    """One line for every feature file whose header is not as expected, and for every label beyond its clip's sound."""
+    """A line for each feature file whose header is not as expected, and for each label beyond its clip's sound."""
     problems = []
     for i, clip in enumerate(clips):
         for name in inputs:
@@ -159,7 +159,7 @@ def _check_one(root: Path, clip: Clip, name: str) -> str | None:
 
 
 def decode_missing_frames(root: Path, clips: list[Clip]) -> int:
-    """Write _frames.npy for the clips that have a 1 fps video alone, so that no epoch decodes it; returns how many.
+    """Write _frames.npy for clips that only have a 1 fps video, so that no epoch decodes it; returns how many.
 
     Raises UserError where a video cannot be decoded, OSError where the folder cannot be written.
     """

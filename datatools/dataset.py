@@ -1,4 +1,4 @@
-"""Processed clips as batches: tensors of several clips, read from memory-mapped files.
+"""Processed clips as batches of tensors, read from memory-mapped files.
 
     batch = ClipDataset(root, clip_set, inputs=("mfcc", "frames", "text_roi")).batch([0, 5, 2])
 """
@@ -15,7 +15,7 @@ from datatools.layout import Clip, kind_number
 
 
 def _open(path: Path, remedy: str) -> np.ndarray:
-    """A .npy file, memory-mapped. Raises UserError where it cannot be read (any more)."""
+    """A .npy file, memory-mapped. Raises UserError where it cannot be read."""
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
@@ -23,33 +23,33 @@ def _open(path: Path, remedy: str) -> np.ndarray:
 
 
 def put_mfcc(target: np.ndarray, mfcc: np.ndarray) -> None:
-    """An MFCC (20, T) into `target`, float32 (20, 8616): zeros on the right, what is over 200 s left out."""
+    """Copy an MFCC (20, T) into `target`, float32 (20, 8616), with zero padding on the right or cut at 200 s."""
     mfcc = mfcc[:, :MFCC_STEPS]
     np.copyto(target[:, :mfcc.shape[1]], mfcc, casting="unsafe")
     target[:, mfcc.shape[1]:] = 0
 
 
 def fill_mfcc(target: np.ndarray, path: Path) -> None:
-    """A clip's MFCC file into `target`, as `put_mfcc`. Raises UserError."""
+    """Copy a clip's MFCC file into `target`, as `put_mfcc`. Raises UserError."""
     put_mfcc(target, _open(path, REMEDIES["mfcc"]))
 
 
 def fill_frames(target: np.ndarray, root: Path, clip: Clip) -> None:
-    """A clip's frames into `target`, uint8 (200, 66, 88, 3), RGB; from the 1 fps video where there is no .npy."""
+    """Copy a clip's frames into `target`, uint8 (200, 66, 88, 3), RGB; from the 1 fps video where there is no .npy."""
     path = clip.frames(root)
     np.copyto(target, _open(path, REMEDIES["frames"]) if path.exists() else extract_frames(clip.video(root)),
               casting="unsafe")
 
 
 def fill_text_roi(target: np.ndarray, path: Path) -> None:
-    """A clip's text masks into `target`, uint8 (200, 27, 36), 1 inside a box; the reference's float64 files too."""
+    """Copy a clip's text masks into `target`, uint8 (200, 27, 36), 1 inside a box; reads the reference's float64."""
     np.greater(_open(path, REMEDIES["text_roi"]), 0, out=target.view(bool))
 
 
 def input_tensors(
     count: int, inputs: tuple[str, ...], without: tuple[str, ...] = (), pinned: bool = False
 ) -> dict[str, torch.Tensor]:
-    """Room for the inputs of `count` clips: {input: (count, ...)}; zeros for those in `without`, the others not set."""
+    """Tensors for the inputs of `count` clips, {input: (count, ...)}; zeros for those in `without`, others not set."""
     batch = {}
     for name in inputs:
         if name in SHAPES:
@@ -60,10 +60,10 @@ def input_tensors(
 
 
 class ClipDataset:
-    """Clips as batches: a dict of tensors, the inputs asked for, `index`, and `seconds` where the truth is known.
+    """Clips as batches: a dict of tensors with the inputs asked for, `index`, and `seconds` where the truth is known.
 
-    index     (B,) int64, places in the clip set
-    kind      (B,) int64, what is asked for: 1 the opening's end, 2 the ending's start, 0 where the name does not tell
+    index     (B,) int64, indices into the clip set
+    kind      (B,) int64, what is asked for: 1 the opening's end, 2 the ending's start, 0 where the name is neither
     seconds   (B,) float32
     mfcc      (B, 20, 8616) float32
     frames    (B, 200, 66, 88, 3) uint8, RGB
@@ -80,11 +80,11 @@ class ClipDataset:
         return len(self.clip_set)
 
     def name_of(self, index: int) -> str:
-        """The clip at a place of the set."""
+        """The name of the clip at an index."""
         return self.clip_set.clips[index].name
 
     def batch(self, indices: list[int], pinned: bool = False) -> dict[str, torch.Tensor]:
-        """The clips at these places; `pinned` memory is copied to a GPU while it computes. Raises UserError."""
+        """The batch of these clips; `pinned` memory can be copied to a GPU while it computes. Raises UserError."""
         clips = [self.clip_set.clips[index] for index in indices]
         kinds = [0 if "kind" in self.without else kind_number(clip.name) for clip in clips]
         batch = {"index": torch.tensor(indices), "kind": torch.tensor(kinds)}
@@ -104,7 +104,7 @@ class ClipDataset:
             except UserError:
                 raise
             except ValueError as error:
-                # Replaced since it was checked: tell it as that check would.
+                # The file was replaced after the check: report it in the check's words.
                 problems = feature_problems(self.root, [clip], tuple(read))
                 raise_problems(f"{self.root}: features have changed", problems)
                 raise UserError(f"{clip.folder}/{clip.name}: its features cannot be read ({error}).") from error

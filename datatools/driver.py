@@ -1,10 +1,10 @@
-"""Preprocessing of whole datasets: which stages of which clips are to be done, and doing them.
+"""Preprocessing of whole datasets: decide which stages of which clips are due, and run them.
 
     extract_audio(Path("data/raw"), Path("data/processed"))                                # one stage
     preprocess(Options(Path("data/raw"), Path("data/processed"), ocr="rapidocr"))          # all of them in one pass
 
-A stage alone fails a damaged clip. It goes by the dates and the forms of what is there, and several may run at the
-same time. The one pass takes what a damaged clip holds, and goes by its manifest. `Plan` alone decides what is done.
+A stage run alone fails on a damaged clip, and takes what is done from the dates and shapes of existing files; several
+may run at once. The one pass takes what a damaged clip holds, and what is done from its manifest. `Plan` decides both.
 """
 
 from collections import Counter
@@ -41,13 +41,13 @@ from datatools.stages import StageReport, number_of_cores, run_stage
 from datatools.text_boxes import SplitBoxes, claim_boxes, digest_of_boxes, open_splits, read_boxes
 from datatools.text_detector import detector_identity, load_detector
 
-STAGES = (AUDIO, FRAMES, TEXT, ROI)         # of the one pass; VIDEO where asked for
-STATUSES = {OK: 8, PARTIAL: 9, FAILED: 8, "to do": 8}       # of the summary, and how wide their columns are
+STAGES = (AUDIO, FRAMES, TEXT, ROI)         # of the one pass; VIDEO only on request
+STATUSES = {OK: 8, PARTIAL: 9, FAILED: 8, "to do": 8}       # in the summary, and the widths of their columns
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the one pass is told; each is a flag of datatools/preprocess.py."""
+    """The options of the one pass; each is a flag of datatools/preprocess.py."""
 
     data_root: Path
     save_root: Path
@@ -68,12 +68,12 @@ class Options:
 
 
 def is_whole(path: Path, stage: str) -> bool:
-    """Whether a stage's output has the form that it must have; of an array, its header alone is read."""
+    """Whether a stage's output has the expected type and shape; reads only the header of an array."""
     if stage == VIDEO:
         try:
             video = probe(path).video
         except MediaError:
-            return False       # cut or overwritten: made again
+            return False       # truncated or overwritten: to be made again
         return video is not None and video.rate == 1 and video.duration == CLIP_SECONDS
     forms = {AUDIO: ("float32", (NUM_MFCC, None)), FRAMES: ("uint8", SHAPES["frames"]),
              ROI: ("uint8", SHAPES["text_roi"])}
@@ -82,13 +82,13 @@ def is_whole(path: Path, stage: str) -> bool:
 
 @dataclass
 class Plan:
-    """What a run has to do: which of `stages` of which clips. Here alone is decided what counts as done.
+    """What a run has to do: which of `stages` of which clips. Only this class decides what counts as done.
 
     clips         {clip: the file that it is made from}
-    root          where outputs lie
+    root          folder of the outputs
     splits        {name: the text boxes of a split}, where text is among the stages
-    manifest      of the one pass; without one, dates and forms of the outputs tell what is done
-    settings      {stage: what decides its output}, to compare with the manifest's
+    manifest      of the one pass; without one, dates and shapes of the outputs tell what is done
+    settings      {stage: settings that determine its output}, to compare with the manifest's
     force         nothing counts as done
     retry_failed  what has failed does not count as done
     """
@@ -103,10 +103,10 @@ class Plan:
     retry_failed: bool = False
 
     def is_done(self, clip: Clip, stage: str) -> bool:
-        """Whether nothing is to be done, by the best evidence that there is.
+        """Whether a clip's stage is done.
 
-        The one pass: its manifest tells of this stage with these settings and this file, and the output is there. Text
-        alone: its JSON tells of this video. Any other stage alone: the output is whole and not older than the clip.
+        In the one pass: the manifest has this stage with these settings and this file, and the output exists. Text
+        alone: the JSON has boxes of this video. Any other stage alone: the output is whole and not older than the clip.
         """
         if self.force:
             return False
@@ -123,7 +123,7 @@ class Plan:
         return is_current(output, self.clips[clip]) and is_whole(output, stage)
 
     def output(self, clip: Clip, stage: str) -> Path:
-        """Where a stage writes; text waits there for its split's JSON."""
+        """The file that a stage writes; for text, the part that is later merged into its split's JSON."""
         if stage == TEXT:
             return self.boxes_of(clip).parts / f"{clip.name}.json"
         return {AUDIO: clip.mfcc, FRAMES: clip.frames, ROI: clip.text_roi, VIDEO: clip.video}[stage](self.root)
@@ -143,7 +143,7 @@ class Plan:
         return {clip: {s: self.output(clip, s) for s in stages} for clip, stages in wanted.items() if stages}
 
     def kept(self, to_do: dict[Clip, dict[str, Path]]) -> list[str]:
-        """Names of the clips of which nothing is to be done."""
+        """Names of the clips that have nothing to do."""
         return [clip.name for clip in self.clips if clip not in to_do]
 
     def merge_boxes(self) -> None:
@@ -172,7 +172,7 @@ class Plan:
                    for clip in self.clips for stage in self.stages)
 
     def damaged(self) -> list[str]:
-        """Outputs that are not what the manifest says, each with what to do."""
+        """Outputs that differ from the manifest, each with the remedy."""
         lines = []
         for clip in self.clips:
             for stage in self.stages:
@@ -213,7 +213,7 @@ def extract_video(
 
 
 def _run_alone(title: str, plan: Plan, workers: int) -> StageReport:
-    """Run a plan without a manifest: a clip of which anything is missing is done again as a whole."""
+    """Run a plan without a manifest: a clip with anything missing is done again as a whole."""
     to_do = plan.to_do()
     jobs = [(clip.name, (plan.clips[clip], {stage: plan.output(clip, stage) for stage in plan.stages}))
             for clip in to_do]
@@ -248,12 +248,12 @@ def extract_text(
 
 
 def _detector_arguments(ocr: str, ocr_weights: Path | None, recognize: bool, alone: bool) -> tuple:
-    """What load_detector takes. EasyOCR takes a GPU where there is one; `alone`: one clip at a time has all cores."""
+    """Arguments of load_detector. EasyOCR uses a GPU if there is one; `alone`: one clip at a time, on all cores."""
     return ocr, ocr_weights, recognize, ocr == "easyocr", None, 0 if alone else 1
 
 
 def _claim_boxes(plan: Plan, detector_arguments: tuple, other_detector: bool, identity: dict) -> None:
-    # Loaded here first: missing weights are one message then and not one a clip, and no box is thrown away for them.
+    # Load it here first: missing weights then give one message, not one a clip, and before any box is removed.
     load_detector(*detector_arguments)
     plan.splits = claim_boxes(plan.root, plan.splits, other_detector, identity)
 
@@ -329,7 +329,7 @@ def preprocess(options: Options) -> int:
 
 
 def _entries(plan: Plan, clip: Clip, result: tuple, versions: dict[str, dict[str, str]]) -> list[Entry]:
-    """What the manifest keeps of a clip; `result` is extract_all's."""
+    """The manifest's entries for a clip; `result` is extract_all's."""
     source, found = result
     entries = []
     for stage, (status, reason, digest) in found.items():
@@ -344,7 +344,7 @@ def _entries(plan: Plan, clip: Clip, result: tuple, versions: dict[str, dict[str
 
 
 def inspect(options: Options, verify: bool) -> int:
-    """Print what is done and what not; with `verify`, read every output again. Changes nothing. Returns the exit code.
+    """Print what is done and what is not; with `verify`, check every output. Changes nothing. Returns the exit code.
 
     Raises UserError.
     """

@@ -1,4 +1,4 @@
-"""Errors that speak to the user, and a command's way out.
+"""Errors for the user, and how a command exits.
 
     if __name__ == "__main__":
         run_command(main)
@@ -9,12 +9,12 @@ import os
 import sys
 from collections.abc import Callable
 
-# Set where threads of a library would abort the process in Python's own shutdown.
+# Set where a library's threads would abort the process while Python shuts down.
 leave_at_once = False
 
 
 class UserError(ValueError):
-    """Something that a user can put right: names the file, what was found, what was expected, the remedy."""
+    """An error that a user can fix: names the file, what was found, what was expected, and the remedy."""
 
 
 def describe_os_error(error: OSError) -> str:
@@ -30,7 +30,7 @@ def describe_os_error(error: OSError) -> str:
 
 
 def run_command(main: Callable[[], int | None]) -> None:
-    """Run `main`, turn what a user can cause into one message on stderr, and exit.
+    """Run `main`, print errors that a user can cause as one message on stderr, and exit.
 
     Exit codes: what `main` returns (None is 0), 2 for a UserError or an OSError, 130 for Ctrl-C.
     """

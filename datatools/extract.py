@@ -1,4 +1,4 @@
-"""The preprocessing stages of one clip, from the file to the files: each clip is decoded once for all of them.
+"""The preprocessing stages of one clip, from its file to feature files; the clip is decoded once for all stages.
 
     extract_clip(source, {"audio": mfcc_path, "frames": frames_path})       # a damaged clip is an error
     extract_all(source, {"audio": mfcc_path, "frames": frames_path})        # takes what a damaged clip holds
@@ -6,7 +6,7 @@
 `outputs` is {stage: where it writes}. The stages:
 
     audio   the MFCC of the sound           frames  one small picture a second
-    text    the text boxes, as JSON         roi     the same as masks
+    text    the text boxes, as JSON         roi     the text boxes, as masks
     video   a video of 1 fps
 """
 
@@ -36,13 +36,13 @@ from datatools.text_roi import paint_boxes
 AUDIO, FRAMES, TEXT, ROI, VIDEO = "audio", "frames", "text", "roi", "video"
 PACKAGES = {AUDIO: ("av", "soxr", "librosa"), FRAMES: ("av", "opencv-python-headless"), TEXT: ("av",),
             ROI: ("numpy",), VIDEO: ("av",)}
-SHORT_SECONDS = 1.5         # s; a stream that ends this much before its file is partial
+SHORT_SECONDS = 1.5         # s; a stream that ends this much before its file counts as partial
 
 Outcome = tuple[str, str, str]      # status, reason, SHA-256 of the output
 
 
 def stage_settings(identity: dict) -> dict[str, dict]:
-    """{stage: what decides its output}; `identity` is the text detector's."""
+    """{stage: settings that determine its output}; `identity` is the text detector's."""
     detector = {key: identity[key] for key in ("name", "models", "settings")}
     return {
         AUDIO: {"sample_rate": SAMPLE_RATE, "hop": HOP, "n_mfcc": NUM_MFCC},
@@ -63,8 +63,8 @@ def stage_versions(identity: dict) -> dict[str, dict[str, str]]:
 def extract_clip(source: Path, outputs: dict[str, Path], detector_arguments: tuple = ()) -> None:
     """Run the stages named in `outputs` on one clip, decoding it once.
 
-    Raises MediaError where anything of the clip is damaged, UserError where the detector cannot be loaded, OSError
-    where nothing can be written; an output is whole or not there.
+    Raises MediaError where any part of the clip is damaged, UserError where the detector cannot be loaded, OSError
+    where an output cannot be written. An output is whole or does not exist.
     """
     if AUDIO in outputs:
         save_array(outputs[AUDIO], extract_mfcc(source))
@@ -84,9 +84,9 @@ def write_pictures(
     identity: list | None = None,
     salvage: list[str] | None = None,
 ) -> tuple[int, dict[str, list]]:
-    """Run all stages but the sound's; returns for how many seconds there was a picture, and the text boxes.
+    """Run all stages but the sound's; returns the number of seconds with a picture, and the text boxes.
 
-    `identity`: the clip's fingerprint, where it is known. Raises as `extract_clip`; `salvage` as for read_frames.
+    `identity`: the clip's fingerprint, if known. Raises as `extract_clip`; `salvage` as for read_frames.
     """
     detector = shared_detector(*detector_arguments) if {TEXT, ROI} & outputs.keys() else None
     if TEXT in outputs and identity is None:
@@ -108,8 +108,8 @@ def extract_all(
 ) -> tuple[list, dict[str, Outcome]]:
     """Run the stages named in `outputs` on one clip, decoding it once, and take what a damaged clip holds.
 
-    Returns the clip's fingerprint and {stage: (status, reason, SHA-256 of its output)}. What is wrong with the clip is
-    no exception but a status. Raises OSError where nothing can be written.
+    Returns the clip's fingerprint and {stage: (status, reason, SHA-256 of its output)}. Damage in the clip gives a
+    status, not an exception. Raises OSError where an output cannot be written.
     """
     identity = fingerprint(source)
     try:
@@ -149,7 +149,7 @@ def _salvage_pictures(
 
 
 def _how_much(what: str, seconds: float, duration: float | None, most: float, damage: list[str]) -> tuple[str, str]:
-    """(status, reason) of a stream of which `seconds` could be read, in a file of `duration` (None: not told)."""
+    """(status, reason) of a stream of which `seconds` could be read, in a file of `duration` s (None: unknown)."""
     if damage:
         return PARTIAL, f"{seconds:.0f} s of {what}: {damage[0]}"
     if duration is not None and seconds < min(duration, most) - SHORT_SECONDS:

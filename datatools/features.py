@@ -1,10 +1,10 @@
-"""What the networks read of a clip, or of any span of a file: the MFCC of its sound, and one small picture a second.
+"""The networks' inputs from a clip, or from any span of a file: the MFCC of its sound, and one small frame a second.
 
     extract_mfcc("clip.mp4")                                    # float32 (20, T)
     extract_frames("clip.mp4")                                  # uint8 (200, 66, 88, 3)
     extract_frames("episode.mkv", start=600.0, seconds=30)      # uint8 (30, 66, 88, 3)
 
-A span costs the decoding of itself: what lies before it is not decoded.
+Only the span itself is decoded, not what lies before it.
 """
 
 import math
@@ -27,7 +27,7 @@ ROI_HEIGHT, ROI_WIDTH = 27, 36        # cells of a text mask
 MOST_SECONDS = CLIP_SECONDS + 1.0     # s; clips are cut to the second, and may be a little longer
 MFCC_STEPS = math.ceil((CLIP_SECONDS * SAMPLE_RATE / HOP) / 8) * 8   # 8616: AudioNet halves the steps several times
 MFCC_STEPS_PER_SECOND = SAMPLE_RATE / HOP
-# What a network gets of a clip of 200 s.
+# The shapes of a network's inputs for one clip.
 SHAPES = {
     "mfcc": (NUM_MFCC, MFCC_STEPS),
     "frames": (CLIP_SECONDS, FRAME_HEIGHT, FRAME_WIDTH, 3),
@@ -37,26 +37,26 @@ SHAPES = {
 
 def mfcc(samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     """float32 (20, T) from mono samples (n,): librosa's defaults, T = 1 + n // 512."""
-    # One thread: the sums of a product of matrices depend on how it is divided, and so would the file's bytes.
+    # One thread: rounding in a matrix product depends on how threads divide it, and so would the file's bytes.
     with threadpool_limits(1):
         return librosa.feature.mfcc(y=samples, sr=sample_rate, n_mfcc=NUM_MFCC).astype(np.float32, copy=False)
 
 
 def fit(image_size: tuple[int, int], size: tuple[int, int]) -> tuple[float, int, int, int, int]:
-    """How a picture goes into a letterbox: (scale, top, left, height, width); sizes are (height, width) in pixels.
+    """The place of a picture in a letterbox: (scale, top, left, height, width); sizes are (height, width) in pixels.
 
-    The scale is the smaller of the two ratios; height and width are cut to whole pixels; centred, with the spare
-    pixel at the bottom or right.
+    The scale is the smaller of the two ratios. Height and width are rounded down. The picture is centred, with an odd
+    pixel of padding at the bottom or right.
     """
     scale = min(size[0] / image_size[0], size[1] / image_size[1])
-    # The side that sets the scale fills the box; rounding errors of the product must not take its last pixel.
+    # The side that sets the scale fills the box; rounding errors must not cost it the last pixel.
     height = max(1, int(image_size[0] * scale + 1e-9))
     width = max(1, int(image_size[1] * scale + 1e-9))
     return scale, (size[0] - height) // 2, (size[1] - width) // 2, height, width
 
 
 def letterbox(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """`image`, uint8 (h, w, 3), scaled into a black picture of `size` (height, width); bilinear, as cv2.resize does."""
+    """`image`, uint8 (h, w, 3), scaled into a black picture of `size` (height, width); bilinear, by cv2.resize."""
     _, top, left, height, width = fit(image.shape[:2], size)
     boxed = np.zeros((*size, *image.shape[2:]), image.dtype)
     boxed[top:top + height, left:left + width] = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
@@ -71,10 +71,9 @@ def frame_thumbnail(image: np.ndarray) -> np.ndarray:
 def extract_mfcc(
     path: Path, start: float = 0.0, seconds: float | None = None, salvage: list[str] | None = None
 ) -> np.ndarray:
-    """MFCC of the sound from `start` on, float32 (20, T); T is 8,614 for 200 s, and less where the sound ends before.
+    """MFCC of the sound from `start` on, float32 (20, T); T is 8,614 for 200 s, less where the sound ends earlier.
 
-    Without `seconds`, a clip is meant: what is beyond 201 s is left out. Raises MediaError; `salvage` as for
-    read_audio.
+    Without `seconds` the file is taken for a clip and cut at 201 s. Raises MediaError; `salvage` as for read_audio.
     """
     duration = MOST_SECONDS if seconds is None else seconds
     return mfcc(read_audio(path, start=start, duration=duration, salvage=salvage))
@@ -82,12 +81,12 @@ def extract_mfcc(
 
 @dataclass(frozen=True)
 class Pictures:
-    """What was made of a span's pictures.
+    """Frames and text boxes of a span.
 
-    count   seconds at which there was a picture
+    count   number of seconds with a picture
     frames  uint8 (seconds, 66, 88, 3), RGB; black after the end
-    boxes   {"0": [[quad, [height, width], text, confidence], ...], "1": ...}; quad in pixels, four [x, y]; [] where
-            there is no text, {} where none was looked for
+    boxes   {"0": [[quad, [height, width], text, confidence], ...], "1": ...}; quad in pixels, four [x, y]; [] for a
+            second without text; {} without a detector
     """
 
     count: int
@@ -105,10 +104,10 @@ def extract_pictures(
     video: Path | None = None,
     salvage: list[str] | None = None,
 ) -> Pictures:
-    """All that is made of the pictures at `start`, `start` + 1, `start` + 2 ... s, each of them decoded once.
+    """Frames, text boxes and video from the pictures at `start`, `start` + 1, `start` + 2 ... s, each decoded once.
 
-    `small`: frames are made, else they stay black. `detector`: of datatools.text_detector, looks for text. `video`:
-    where a video of 1 fps and the file's size is written. Raises MediaError, and OSError for `video`; `salvage` as for
+    `small`: whether to make frames; else they stay black. `detector`: from datatools.text_detector, finds text boxes.
+    `video`: path of a 1 fps video in the file's size. Raises MediaError, and OSError for `video`; `salvage` as for
     read_frames.
     """
     frames = np.zeros((seconds, FRAME_HEIGHT, FRAME_WIDTH, 3), np.uint8)

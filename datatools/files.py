@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written under a temporary name, then renamed.
+"""Atomic writing: a file is written under a temporary name, then renamed, so it is whole or does not exist.
 
     with write_atomic(Path("clip_mfcc.npy")) as temporary:
         ...
@@ -16,12 +16,12 @@ from datatools.errors import UserError, describe_os_error
 
 
 def _temporary(path: Path) -> Path:
-    """A name beside `path` that tells which process of which machine writes it; short, even where that is long."""
+    """A temporary name beside `path` with this machine and process; short even if the name of `path` is long."""
     return path.with_name(f".tmp-{os.getpid()}@{platform.node()}-{uuid.uuid4().hex[:8]}{path.suffix}")
 
 
 def sweep_temporaries(folder: Path) -> None:
-    """Remove, anywhere below `folder`, what processes of this machine left half written when they were killed."""
+    """Remove temporary files anywhere below `folder` that killed processes of this machine left behind."""
     for path in folder.rglob(".tmp-*"):
         process, _, rest = path.name.removeprefix(".tmp-").partition("@")
         if process.isdigit() and rest.startswith(platform.node() + "-") and not _is_alive(int(process)):
@@ -34,13 +34,13 @@ def _is_alive(process: int) -> bool:
     except ProcessLookupError:
         return False
     except OSError:
-        pass        # somebody else's
+        pass        # another user's
     return True
 
 
 @contextlib.contextmanager
 def write_atomic(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`; on success rename it to `path`, on any error remove it.
+    """Yield a temporary name beside `path`; on success rename it to `path`, on any error remove the file.
 
     The temporary name keeps the suffix, because encoders choose the container by it.
     """
@@ -50,7 +50,7 @@ def write_atomic(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        # Name the file that the user knows, not the temporary one.
+        # The message names the file that the user knows, not the temporary one.
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -60,7 +60,7 @@ def save_array(path: Path, array) -> None:
     """Write `array` as .npy under a temporary name, then rename."""
     import numpy as np
 
-    # Through memory: np.save into a file reports a full disk without an error number, so that nobody knows what it was.
+    # Through memory: np.save into a file reports a full disk without an error number.
     buffer = io.BytesIO()
     np.save(buffer, array)
     with write_atomic(path) as temporary:
@@ -92,7 +92,7 @@ def save_text(path: Path, text: str) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Create `folder` where needed and prove that a file can be written in it. Raises UserError."""
+    """Create `folder` if needed and check that a file can be written in it. Raises UserError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = _temporary(folder / "probe")
@@ -106,7 +106,7 @@ def check_writable(folder: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path, message: str) -> Iterator[None]:
-    """Hold the lock file `path`; the system lets go of it when the process ends, after a kill too.
+    """Hold the lock file `path`; the system releases it when the process ends, even after a kill.
 
     Raises UserError with `message` where another process holds it.
     """

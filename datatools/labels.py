@@ -9,12 +9,12 @@ from pathlib import Path
 
 from datatools.errors import UserError
 
-VALIDATION_EVERY = 7   # every 7th clip of the list validates, the others train
+VALIDATION_EVERY = 7   # every 7th clip of the list is for validation, the others for training
 
 
 @dataclass(frozen=True)
 class Label:
-    """The boundary of one clip in seconds, and where that is written (line numbers from 1)."""
+    """The boundary of one clip in seconds, and the file and line that state it (line numbers from 1)."""
 
     name: str
     seconds: float
@@ -27,7 +27,7 @@ class Label:
 
 
 def parse_seconds(text: str) -> float | None:
-    """Seconds as a finite number that is not negative, else None."""
+    """Seconds as a finite, non-negative number, else None."""
     try:
         seconds = float(text)
     except ValueError:
@@ -102,7 +102,7 @@ def read_truth(path: Path) -> dict[str, float]:
 
 
 def doubled_labels(labels: list[Label]) -> list[str]:
-    """One line for every clip that bears more than one label."""
+    """One line for every clip with more than one label."""
     places: dict[str, list[str]] = {}
     for label in labels:
         places.setdefault(label.name, []).append(label.place)
@@ -112,7 +112,7 @@ def doubled_labels(labels: list[Label]) -> list[str]:
 def split_labels(labels: list[Label], data_seed: int) -> tuple[list[Label], list[Label]]:
     """(training, validation), the reference's rule.
 
-    The list is rotated left by `data_seed % 7`; index 0, 7, 14, ... validates, the rest trains.
+    The list is rotated left by `data_seed % 7`; indices 0, 7, 14, ... are for validation, the rest for training.
     """
     shift = data_seed % VALIDATION_EVERY
     rotated = labels[shift:] + labels[:shift]

@@ -1,4 +1,4 @@
-"""Where every file of a dataset lies: the competition's folders, raw and processed.
+"""The paths of all files of a dataset, raw and processed, in the competition's folders.
 
     for clip in find_clips(Path("data/raw"), "data_A/train"):
         clip.mfcc(Path("data/processed"))     # data/processed/data_A/train/<name>_mfcc.npy
@@ -13,17 +13,17 @@ from pathlib import Path
 from datatools.errors import UserError
 from datatools.files import check_writable, sweep_temporaries, write_atomic
 
-CLIP_SECONDS = 200                # s; a clip is at most this long, a shorter one is filled up
+CLIP_SECONDS = 200                # s; a clip is at most this long; a shorter one is padded
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".ts", ".flv", ".wmv")
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What is asked for in a clip: where its opening ends, or where its ending begins."""
+    """A clip's question: where its opening ends, or where its ending begins."""
 
     ending: str     # of the clip's name
     letter: str     # in submissions
-    number: int     # in batches, where 0 stands for a name that does not tell
+    number: int     # in batches; 0 stands for unknown
     title: str      # in tables and messages
 
 
@@ -77,7 +77,7 @@ class Clip:
 
 
 def kind_of(name: str) -> Kind | None:
-    """The kind that a clip's name tells; None where it tells none."""
+    """The kind of a clip by its name's suffix; None for a name without one."""
     return next((kind for kind in KINDS if name.endswith(kind.ending)), None)
 
 
@@ -102,7 +102,7 @@ def is_ending(name: str) -> bool:
 
 
 def clips_of_kind(names: Iterable[str], kind: Kind) -> list[str]:
-    """Those of `names` that are of this kind, in order; a name that does not tell counts as a start."""
+    """Those of `names` that are of this kind, in order; a name of unknown kind counts as a start."""
     return [name for name in names if is_ending(name) == (kind is END)]
 
 
@@ -123,7 +123,7 @@ def recorded_text_detector(root: Path) -> str | None:
 
 
 def split_of_folder(folder: str) -> str:
-    """Name of the split that a folder's text boxes are stored under; an own folder is its own split."""
+    """Name of the split that a folder's text boxes are stored under; a folder outside the layout is its own split."""
     for split in COMPETITION:
         if folder in split.folders:
             return split.name
@@ -133,7 +133,7 @@ def split_of_folder(folder: str) -> str:
 def find_raw(root: Path, folder: str) -> dict[Clip, Path]:
     """The video files in `root/folder`, sorted by name.
 
-    Raises UserError where the folder is missing or holds no video, or two files differ by their suffix alone.
+    Raises UserError where the folder is missing or holds no video, or where two names differ only in the suffix.
     """
     where = root / folder
     if not where.is_dir():
@@ -148,7 +148,7 @@ def find_raw(root: Path, folder: str) -> dict[Clip, Path]:
 
 
 def choose_folders(root: Path, folders: list[str] | None) -> list[str]:
-    """The folders asked for, or those of the competition's layout that are there. Raises UserError where none is."""
+    """The folders asked for, or else those of the competition's layout that exist. Raises UserError if none does."""
     if not root.is_dir():
         raise UserError(f"{root}: no such folder (--data_root).")
     if folders:
@@ -161,7 +161,7 @@ def choose_folders(root: Path, folders: list[str] | None) -> list[str]:
 
 
 def find_raw_clips(root: Path, folders: list[str] | None) -> dict[Clip, Path]:
-    """All raw clips of a dataset. Raises UserError where a name stands in two folders.
+    """All raw clips of a dataset. Raises UserError where two folders hold a clip of the same name.
 
     Text masks lie in one flat folder (as in the reference), so a name must be unique in the whole dataset.
     """
@@ -173,7 +173,7 @@ def find_raw_clips(root: Path, folders: list[str] | None) -> dict[Clip, Path]:
 
 
 def check_unique(clips) -> None:
-    """Raise UserError where two clips of different folders bear one name."""
+    """Raise UserError where clips of different folders have the same name."""
     folders: dict[str, str] = {}
     for clip in clips:
         other = folders.setdefault(clip.name, clip.folder)
@@ -190,9 +190,9 @@ def label_files_below(root: Path, folders: list[str]) -> list[Path]:
 
 
 def prepare_save_root(data_root: Path, save_root: Path, folders: list[str] | None) -> None:
-    """Make the folders below `save_root`, prove that they can be written, and copy the label and truth files there.
+    """Make the folders below `save_root`, check that they are writable, and copy the label and truth files there.
 
-    Raises UserError, also where both roots are one: the 1 fps video would take the raw clip's place.
+    Raises UserError, also where both roots are the same folder: the 1 fps videos would overwrite the raw clips.
     """
     chosen = choose_folders(data_root, folders)
     if save_root.resolve() == data_root.resolve():

@@ -4,9 +4,9 @@
         manifest.record([Entry("data_C/abc_start", "audio", OK, ...)])
     Manifest(root).entries["data_C/abc_start", "audio"].status
 
-Lines are appended as clips are finished, a later line replaces an earlier one, and a line torn by a kill counts as not
-written. At the end of a run the file is written anew: sorted, one line a clip and stage. It holds no times of day, so
-that two runs over the same clips leave the same bytes.
+Lines are appended as clips finish. A later line replaces an earlier one, and a line cut off by a kill is ignored. At
+the end of a run the file is rewritten: sorted, one line a clip and stage. It holds no timestamps of its own, so two
+runs over the same clips leave the same bytes.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ NAME, LOCK = "manifest.jsonl", ".manifest.lock"
 
 @dataclass(frozen=True)
 class Entry:
-    """One stage of one clip. `output` is relative to the root; `source` and `digest` tell contents apart.
+    """One stage of one clip. `output` is relative to the root; `source` and `digest` identify file contents.
 
     clip      folder/name, without a suffix
-    status    ok; partial: there is less in the output than the clip should hold; failed: there is no output
+    status    ok; partial: the output holds less than the clip should; failed: there is no output
     reason    what is missing, or why it failed; empty where all is well
-    settings  what decides the output; another value makes the stage run again
-    versions  of the packages that made it, for people; they make nothing run again
+    settings  settings that determine the output; a changed value makes the stage run again
+    versions  of the packages that made it, for information; a changed version makes nothing run again
     source    [size in bytes, mtime in ns, SHA-256] of the raw file
     digest    SHA-256 of the output
     """
@@ -51,7 +51,7 @@ class Entry:
 
 
 class Manifest:
-    """The entries below one root: {(clip, stage): Entry}. Raises UserError where the file is no manifest."""
+    """The entries below one root: {(clip, stage): Entry}. Raises UserError where the file is not a manifest."""
 
     def __init__(self, root: Path):
         self.path = root / NAME
@@ -60,7 +60,7 @@ class Manifest:
         content = self.path.read_bytes() if self.path.exists() else b""
         for number, line in enumerate(content.splitlines(keepends=True), 1):
             if not line.endswith(b"\n"):
-                break       # torn by a kill
+                break       # cut off by a kill
             try:
                 entry = Entry(**json.loads(line))
             except (ValueError, TypeError) as error:
@@ -72,7 +72,7 @@ class Manifest:
     @classmethod
     @contextlib.contextmanager
     def open_for_writing(cls, root: Path) -> Iterator[Manifest]:
-        """The manifest, for one run at a time; sorted at the end. Raises UserError where another run has it."""
+        """The manifest, locked for this run, sorted at its end. Raises UserError where another run holds the lock."""
         busy = f"{root}: another preprocessing run works on it. Wait for its end, or stop it."
         with locked(root / LOCK, busy):
             manifest = cls(root)
@@ -84,7 +84,7 @@ class Manifest:
                 manifest.tidy()
 
     def record(self, entries: list[Entry]) -> None:
-        """Append entries; they are on the disk when this returns."""
+        """Append entries and flush them to the disk."""
         with open(self.path, "a", encoding="utf-8") as file:
             for entry in entries:
                 self.entries[entry.clip, entry.stage] = entry
@@ -93,7 +93,7 @@ class Manifest:
             os.fsync(file.fileno())
 
     def tidy(self) -> None:
-        """Write the file anew, sorted, one line a clip and stage."""
+        """Rewrite the file, sorted, one line a clip and stage."""
         text = "".join(_as_line(self.entries[key]) for key in sorted(self.entries))
         if self.entries and (not self.path.exists() or self.path.read_text(encoding="utf-8") != text):
             save_text(self.path, text)
@@ -116,7 +116,7 @@ def digest_of(path: Path) -> str:
 
 
 def is_same_file(path: Path, recorded: list) -> bool:
-    """Whether a file is the one whose fingerprint was recorded; it is read only where its time alone has changed."""
+    """Whether a file still has the recorded fingerprint; it is read only where nothing but its mtime has changed."""
     status = path.stat()
     if not recorded or status.st_size != recorded[0]:
         return False

@@ -1,4 +1,4 @@
-"""The competition's score and its like: errors in seconds to figures.
+"""The competition's score and further figures from errors in seconds.
 
     competition_score(np.array([10.0, 22.0]), np.array([10.5, 20.0]))     # 0.5
 """
@@ -9,8 +9,8 @@ from datatools.errors import UserError
 from datatools.layout import KINDS, clips_of_kind
 
 TOLERANCE = 1.0                 # s; an error up to this costs nothing in the competition
-WITHIN = (0.5, 1.0, 2.0, 5.0)   # s; shares of clips whose |error| is at most this are told
-DECIMALS = 6                    # of errors in seconds; submissions hold three
+WITHIN = (0.5, 1.0, 2.0, 5.0)   # s; limits of |error| for the shares of clips
+DECIMALS = 6                    # of errors in seconds; submissions have three
 
 
 def clip_costs(error: np.ndarray) -> np.ndarray:
@@ -25,7 +25,7 @@ def clip_errors(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
         raise ValueError(f"predicted {predicted.shape} and truth {truth.shape}: expected one shape (N,), N above 0")
     if not (np.isfinite(predicted).all() and np.isfinite(truth).all()):
         raise ValueError("predicted or truth holds NaN or infinity")
-    # 2.2 - 1.2 is 1.0000000000000002: without rounding, a clip on the limit would fall out of "within 1 s".
+    # 2.2 - 1.2 is 1.0000000000000002: without rounding, a clip on the limit would not count as "within 1 s".
     return np.round(predicted - truth, DECIMALS)
 
 
@@ -35,7 +35,7 @@ def competition_score(predicted: np.ndarray, truth: np.ndarray) -> float:
 
 
 def error_table(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Clips, score, mean and median |error|, and shares of clips within 0.5, 1, 2 and 5 s.
+    """Number of clips, score, mean and median |error|, and shares of clips within 0.5, 1, 2 and 5 s.
 
     Both arguments in seconds, shape (N,). Raises ValueError as `clip_errors`.
     """
@@ -51,9 +51,9 @@ def error_table(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
 
 
 def score_table(predicted: dict[str, float], truth: dict[str, float]) -> dict[str, float]:
-    """`error_table` over all clips of `truth`, and the same of start and end clips, as `score_start`, `score_end` ...
+    """`error_table` over all clips of `truth`, and over start and end clips apart, as `score_start`, `score_end` ...
 
-    Both are {clip name: seconds}; a kind without clips has NaN. Raises UserError where they do not hold the same clips.
+    Both are {clip name: seconds}; a kind without clips has NaN. Raises UserError where their clips differ.
     """
     if missing := sorted(truth.keys() - predicted.keys()):
         raise UserError(f"no answer for {len(missing)} clips that have a truth: {', '.join(missing[:10])}")
@@ -72,9 +72,9 @@ def score_table(predicted: dict[str, float], truth: dict[str, float]) -> dict[st
 
 
 def best_constant(truth: dict[str, float]) -> dict[str, float]:
-    """The best answer that looks at no clip: one time for all starts and one for all ends.
+    """The best constant answer: one time for all start clips and one for all end clips.
 
-    The score is convex and bends only 1 s beside a truth, so its minimum lies at one of those times.
+    The score is convex and piecewise linear with kinks 1 s beside each truth, so its minimum is at a kink.
     """
     answer: dict[str, float] = {}
     for kind in KINDS:

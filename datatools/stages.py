@@ -1,4 +1,4 @@
-"""A function over many clips: in several processes or on a Ray cluster, with a progress bar and a summary.
+"""Run a function over many clips: in several processes or on a Ray cluster, with a progress bar and a summary.
 
     report = run_stage("audio", extract_clip, [("abc_start", (source, target)), ...])
 """
@@ -14,9 +14,9 @@ from datatools.errors import UserError, describe_os_error
 
 
 def stage_parser(description: str, *, save_root: bool = True, clips: bool = True) -> argparse.ArgumentParser:
-    """The argument parser of a preprocessing command, with the flags that they share.
+    """The argument parser of a preprocessing command, with the flags that these commands share.
 
-    `save_root`: raw clips go to another root. `clips`: it works clip by clip, on chosen folders, in several processes.
+    `save_root`: the command writes to another root. `clips`: it works clip by clip on chosen folders, in processes.
     """
     def count(text: str) -> int:
         if int(text) < 0:
@@ -44,7 +44,7 @@ def number_of_cores() -> int:
 
 @dataclass
 class StageReport:
-    """What a stage did: names done, names left alone because they were there, and (name, reason) of failures."""
+    """The result of a stage: names done, names kept because they were done before, and (name, reason) of failures."""
 
     title: str
     done: list[str] = field(default_factory=list)
@@ -66,7 +66,7 @@ class StageReport:
 
 
 def _attempt(function: Callable, name: str, arguments: tuple) -> tuple[str, str | None, object]:
-    """Run in a worker: (name, None, result) on success, (name, reason, None) where this one clip cannot be done."""
+    """Runs in a worker: (name, None, result) on success, (name, reason, None) where the clip fails."""
     try:
         return name, None, function(*arguments)
     except ValueError as error:
@@ -87,10 +87,10 @@ def run_stage(
 ) -> StageReport:
     """Call `function(*arguments)` for each (name, arguments) in `jobs`, in several processes, with a progress bar.
 
-    A ValueError or OSError fails that clip alone and is reported with it; the others go on. Any other
-    exception is a mistake of ours and ends the stage. `workers` 0 means one per core. `on_result(name, result)` is
-    called here as each clip is done; it may return a reason why the clip failed nevertheless. `ray_address` spreads
-    the clips over a Ray cluster instead; "local" starts one.
+    A ValueError or OSError fails that clip alone and is reported; the others go on. Any other exception is a bug of
+    ours and ends the stage. `workers` 0 means one per core. `on_result(name, result)` is called in this process as
+    each clip finishes; it may return a reason why the clip failed after all. `ray_address` spreads the clips over a
+    Ray cluster instead; "local" starts one.
     Prints the summary and returns the report.
     """
     from tqdm import tqdm
@@ -125,7 +125,7 @@ def _results(function: Callable, jobs: list[tuple[str, tuple]], workers: int) ->
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    # One library thread a worker: the clips are the parallelism, and two pools on the same cores slow each other down.
+    # One library thread a worker: the workers fill all cores, and threads of libraries would only compete with them.
     parallel = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1, inner_max_num_threads=1)
     try:
         yield from parallel(delayed(_attempt)(function, name, arguments) for name, arguments in jobs)
@@ -139,7 +139,7 @@ def _results(function: Callable, jobs: list[tuple[str, tuple]], workers: int) ->
 def _ray_results(
     function: Callable, jobs: list[tuple[str, tuple]], workers: int, address: str
 ) -> Iterator[tuple]:
-    """The same over a Ray cluster, whose machines must see this folder and the data under the same paths."""
+    """The workers' results from a Ray cluster; its machines must see this folder and the data under the same paths."""
     try:
         import ray
     except ImportError:

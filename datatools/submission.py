@@ -1,4 +1,4 @@
-"""Submissions: `name.mp4,s|e,seconds` with three decimals, no header; written and read; and what is known beside them.
+"""Write and read submissions (`name.mp4,s|e,seconds`, three decimals, no header) and predictions files.
 
     write_submission(Path("submission.csv"), {"0NJvw4n0_start": 65.342})
 """
@@ -13,7 +13,7 @@ from datatools.files import save_text
 from datatools.labels import parse_seconds, strip_suffix
 from datatools.layout import KINDS, clip_kind
 
-LINES_SHOWN = 20   # of the bad ones that a message counts
+LINES_SHOWN = 20   # bad lines in one error message
 
 
 def write_submission(path: Path, seconds: dict[str, float]) -> None:
@@ -23,7 +23,7 @@ def write_submission(path: Path, seconds: dict[str, float]) -> None:
 
 
 def write_predictions(path: Path, rows: dict[str, dict[str, float]]) -> None:
-    """CSV of what is known about each answer: `name` and the figures of {name: {column: figure}}; nan is left empty."""
+    """Write {name: {column: value}} as CSV with the columns `name` and each column; nan becomes an empty field."""
     text = io.StringIO()
     columns = list(next(iter(rows.values())))
     writer = csv.writer(text, lineterminator="\n")
@@ -34,7 +34,7 @@ def write_predictions(path: Path, rows: dict[str, dict[str, float]]) -> None:
 
 
 def read_predictions(path: Path, columns: tuple[str, ...] = ()) -> dict[str, dict[str, float]]:
-    """{clip name: {column: figure}} of what `write_predictions` wrote, nan where a place is empty.
+    """{clip name: {column: value}} of a file by `write_predictions`; nan for an empty field.
 
     Raises UserError that lists every bad or doubled line, also where one of `columns` is missing.
     """

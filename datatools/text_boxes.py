@@ -1,12 +1,12 @@
-"""The files of text boxes: a JSON a split, whose clips are made one by one, and which detector made them.
+"""The files of text boxes: one JSON a split, merged from parts of single clips, and a record of their detector.
 
     splits, other_detector = open_splits(root, clips, identity, force=False)
     save_part(splits["train"].parts / "abc_start.json", source, boxes)
     splits["train"].merge()
 
-Each clip's boxes wait in ocr_text_<split>.parts/<name>.json, so that a killed run keeps them. At the end they are
-merged into ocr_text_<split>.json. ocr_sources_<split>.json tells of which video they are. ocr_text_detector.json tells
-which detector made them: boxes of two detectors are never mixed.
+Each clip's boxes are first written to ocr_text_<split>.parts/<name>.json, so that a killed run keeps them, and at the
+end merged into ocr_text_<split>.json. ocr_sources_<split>.json records their videos. ocr_text_detector.json records
+their detector: boxes of two detectors are never mixed.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ SPLIT_FILES = "ocr_text_*"
 
 
 def parts_folder(root: Path, split_name: str) -> Path:
-    """Where the boxes of single clips wait until their split's JSON is written."""
+    """The folder of single clips' boxes, before they are merged into their split's JSON."""
     return root / f"ocr_text_{split_name}.parts"
 
 
@@ -35,7 +35,7 @@ def sources_path(root: Path, split_name: str) -> Path:
 
 
 def read_boxes(path: Path) -> dict:
-    """A JSON object of this stage, {} where the file is missing. Raises UserError where it is no such thing."""
+    """A JSON object written by this stage, {} where the file is missing. Raises UserError where it is not one."""
     if not path.exists():
         return {}
     try:
@@ -48,12 +48,12 @@ def read_boxes(path: Path) -> dict:
 
 
 def save_part(part: Path, source: list, boxes: dict[str, list]) -> None:
-    """Write one clip's boxes where they wait for their split's JSON; `source` is their video's fingerprint."""
+    """Write one clip's boxes to its part file; `source` is their video's fingerprint."""
     save_text(part, json.dumps({"source": source, "boxes": boxes}, ensure_ascii=False))
 
 
 class SplitBoxes:
-    """What is known of one split's boxes: its JSON, its parts, and of which videos they are."""
+    """The boxes of one split: its JSON, its parts, and the fingerprints of their videos."""
 
     def __init__(self, root: Path, name: str):
         self.root, self.name = root, name
@@ -70,17 +70,17 @@ class SplitBoxes:
         return set(self.boxes) | set(self.part_sources)
 
     def knows(self, clip: Clip, video: Path) -> bool:
-        """Whether there are boxes of just this video."""
+        """Whether there are boxes of exactly this video."""
         recorded = self.part_sources.get(clip.name)
         if recorded is None and clip.name not in self.boxes:
             return False
         recorded = recorded or self.sources.get(clip.name)
-        if recorded is None:       # a JSON from elsewhere: nothing but its age tells
+        if recorded is None:       # a JSON from elsewhere: only its age can tell
             return self.path.stat().st_mtime_ns >= video.stat().st_mtime_ns
         return is_same_file(video, recorded)
 
     def merge(self) -> None:
-        """Move what lies in parts into the JSON; a kill at any point loses nothing."""
+        """Merge the parts into the JSON; a kill at any point loses nothing."""
         parts = self._part_files()
         if parts:
             for part in parts:
@@ -94,7 +94,7 @@ class SplitBoxes:
         if self.parts.is_dir():
             for path in self.parts.iterdir():
                 path.unlink(missing_ok=True)
-            # Workers of a killed run finish their clips, and may just have written a part: the next run takes it.
+            # A killed run's workers finish their clips and may have just written a part: the next run merges it.
             with contextlib.suppress(OSError):
                 self.parts.rmdir()
 
@@ -115,7 +115,7 @@ def _describe(identity: dict) -> str:
 
 
 def _refuse_mixing(data_root: Path, recorded: dict, identity: dict, with_boxes: set[str], asked: set[str]) -> None:
-    """Raise UserError: the boxes below this root are of another detector."""
+    """Raise UserError that the boxes below this root come from another detector."""
     made_by = _describe(recorded) if recorded else f"an unknown detector (no {text_detector_path(data_root).name})"
     not_asked = sorted(with_boxes - asked)
     others = f" (now {len(not_asked)} of them, such as {not_asked[0]!r}, are not asked for)" if not_asked else ""
@@ -129,15 +129,15 @@ def _refuse_mixing(data_root: Path, recorded: dict, identity: dict, with_boxes: 
 def open_splits(
     data_root: Path, clips: Iterable[Clip], identity: dict, force: bool
 ) -> tuple[dict[str, SplitBoxes], bool]:
-    """The splits below a root, and whether another detector made their boxes, which are then to be removed.
+    """The splits below a root, and whether another detector made their boxes, so that these have to be removed.
 
-    Raises UserError where they may not be: without `force`, or where some of their clips are not among `clips`.
+    Raises UserError where they must not be removed: without `force`, or if some of their clips are not in `clips`.
     """
     names = _splits_there(data_root) | {split_of_folder(clip.folder) for clip in clips}
     splits = {name: SplitBoxes(data_root, name) for name in names}
     with_boxes = set().union(*(split.names() for split in splits.values()))
     recorded = read_boxes(text_detector_path(data_root))
-    # Without boxes a record binds nothing.
+    # A record without boxes does not count.
     other_detector = bool(with_boxes) and not same_detector(recorded, identity)
     asked = {clip.name for clip in clips}
     if other_detector and not (force and with_boxes <= asked):
@@ -146,7 +146,7 @@ def open_splits(
 
 
 def claim_boxes(data_root: Path, splits: dict[str, SplitBoxes], remove: bool, identity: dict) -> dict[str, SplitBoxes]:
-    """Record the detector whose boxes are to come; with `remove` those of another are removed first."""
+    """Record the detector of the coming boxes; with `remove`, first remove those of another detector."""
     if remove:
         for split in splits.values():
             split.remove()
@@ -158,5 +158,5 @@ def claim_boxes(data_root: Path, splits: dict[str, SplitBoxes], remove: bool, id
 
 
 def digest_of_boxes(boxes: dict[str, list]) -> str:
-    """SHA-256 of one clip's text boxes, whatever file they lie in."""
+    """SHA-256 of one clip's text boxes, independent of the file that holds them."""
     return hashlib.sha256(json.dumps(boxes, ensure_ascii=False, sort_keys=True).encode()).hexdigest()

@@ -1,12 +1,12 @@
-"""Where text stands in a picture: two detectors behind one interface.
+"""Text detection in pictures: two detectors behind one interface.
 
     detector = load_detector("rapidocr")
     for quad, text, confidence in detector.detect(image):     # image: uint8 (height, width, 3), RGB
         ...
 
-EasyOCR downloads its weights at the first use, or reads them from a folder; it loads them by plain pickle after an
-MD5 check, so a folder of weights must come from a source as trustworthy as a program. RapidOCR brings its models
-(ONNX) in its package. Nothing heavy is imported before a detector is loaded.
+EasyOCR downloads its weights at the first use, or reads them from a folder. It unpickles them after an MD5 check, and
+unpickling can run code: take a folder of weights only from a source you trust. RapidOCR's package includes its models
+(ONNX). Nothing heavy is imported before a detector is loaded.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 DETECTORS = ("easyocr", "rapidocr")
 Box = tuple[list[list[float]], str, float]     # four [x, y] in pixels, text ("" without recognition), confidence
 
-# Long side of the detector's input, pixels; smaller pictures stay as they are. What RapidOCR gains from more, and what
-# it costs, is printed by benchmarks/one_pass.py.
+# Long side of the detector's input, pixels; smaller pictures are not enlarged. benchmarks/one_pass.py measures what
+# RapidOCR finds and costs at other sizes.
 MAX_SIDE = {"easyocr": 2560, "rapidocr": 640}
-# Share of the picture. RapidOCR takes many a textless, smooth picture for one letter that fills it; the largest line of
-# readable text seen on made clips had 0.09. benchmarks/one_pass.py prints what is marked where no text is.
+# Share of the picture. RapidOCR takes some smooth pictures without text for one letter that fills them; the largest
+# line of readable text seen on made clips had 0.09. benchmarks/one_pass.py prints what it marks where there is no text.
 MAX_AREA = 0.15
-DOWNLOAD_TIMEOUT = 30             # s without an answer
+DOWNLOAD_TIMEOUT = 30             # s without a response
 EASYOCR_LANGUAGES = ["ch_sim", "en"]
 EASYOCR_DETECTION = "craft_mlt_25k.pth"
 EASYOCR_RECOGNITION = "zh_sim_g2.pth"
 
 
 def detector_identity(name: str, recognize: bool = False, max_side: int | None = None) -> dict:
-    """What decides where boxes are found: package, version, models, settings. Loads nothing. Raises UserError."""
+    """What determines a detector's boxes: package, version, models, settings. Loads nothing. Raises UserError."""
     if name not in DETECTORS:
         raise UserError(f"text detector {name!r}: unknown. Expected one of {', '.join(DETECTORS)}.")
     if importlib.util.find_spec(name) is None:
@@ -59,7 +59,7 @@ def detector_identity(name: str, recognize: bool = False, max_side: int | None =
 
 
 def same_detector(one: dict, other: dict) -> bool:
-    """Whether two identities give the same boxes; the package's version alone does not count."""
+    """Whether two identities give the same boxes; a difference in the package's version alone is ignored."""
     return all(one.get(key) == other.get(key) for key in ("name", "models", "settings"))
 
 
@@ -73,7 +73,7 @@ def load_detector(
 ) -> EasyOcrDetector | RapidOcrDetector:
     """A detector by name; `weights` is EasyOCR's folder, `max_side` the input's longest side in pixels.
 
-    `gpu` lets EasyOCR use one where there is one; `threads` is for RapidOCR, 0 means one per core. Raises UserError.
+    `gpu` lets EasyOCR use a GPU if there is one; `threads` is for RapidOCR, 0 means one per core. Raises UserError.
     """
     identity = detector_identity(name, recognize, max_side)
     if name == "easyocr":
@@ -85,12 +85,12 @@ def load_detector(
 
 @functools.lru_cache(maxsize=1)
 def shared_detector(*arguments) -> EasyOcrDetector | RapidOcrDetector:
-    """load_detector, once for each process and settings."""
+    """load_detector, cached in each process by its arguments."""
     return load_detector(*arguments)
 
 
 class EasyOcrDetector:
-    """EasyOCR: CRAFT finds the boxes; the Chinese and English recogniser reads them where asked to."""
+    """EasyOCR: CRAFT finds the boxes; the Chinese and English recogniser reads them on request."""
 
     def __init__(self, identity: dict, weights: Path | None, gpu: bool):
         self.identity = identity
@@ -118,7 +118,7 @@ class EasyOcrDetector:
             "Choose `--ocr rapidocr` (needs no download), or name a folder that holds "
             f"{' and '.join(self.identity['models'])} with `--ocr_weights FOLDER`."
         )
-        # EasyOCR's downloads name no timeout of their own.
+        # EasyOCR's downloads set no timeout of their own.
         timeout = socket.getdefaulttimeout()
         socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
         try:
@@ -126,7 +126,7 @@ class EasyOcrDetector:
                 EASYOCR_LANGUAGES,
                 gpu=gpu,
                 model_storage_directory=None if weights is None else str(weights),
-                # With downloads allowed EasyOCR deletes a file whose checksum is not the one that it knows.
+                # With downloads allowed, EasyOCR deletes a file with an unknown checksum.
                 download_enabled=weights is None,
                 recognizer=self.recognize,
                 verbose=False,
@@ -184,7 +184,7 @@ class RapidOcrDetector:
             "Global.use_rec": self.recognize,
             "Global.use_cls": self.recognize,
             "Det.model_path": str(_rapidocr_model("det")),
-            # "max" only ever shrinks; the default "min" would blow a picture of 320x180 up to 1309x736.
+            # "max" only ever shrinks; the default "min" would enlarge a picture of 320x180 to 1309x736.
             "Det.limit_type": "max",
             "Det.limit_side_len": identity["settings"]["max_side"],
             "EngineConfig.onnxruntime.intra_op_num_threads": threads or -1,
@@ -198,7 +198,7 @@ class RapidOcrDetector:
         self._speed_up_input()
 
     def _speed_up_input(self) -> None:
-        """Put OpenCV's blob in the place of RapidOCR's own input step, whose float64 takes an eighth of the time."""
+        """Replace RapidOCR's own preprocessing by OpenCV's blob; in float64 it takes an eighth of the time."""
         import cv2
         import numpy as np
         from rapidocr.ch_ppocr_det.utils import DetPreProcess
@@ -220,7 +220,7 @@ class RapidOcrDetector:
         """Text boxes of one RGB picture, uint8 (height, width, 3)."""
         import cv2
 
-        # BGR, as RapidOCR reads files. Its detector alone saves cutting out the lines that no one reads.
+        # BGR, as RapidOCR reads files. Calling its detector alone saves cropping lines that are not read.
         found = (self.engine if self.recognize else self.engine.text_det)(image[:, :, ::-1])
         if found.boxes is None:
             return []
@@ -248,15 +248,15 @@ def _rapidocr_model(part: str) -> Path:
     return found[0]
 
 
-SMALL_WIDTH, BLOCK = 160, 8       # pixels; the copy in which two pictures are compared, and its blocks
-SAME_MEAN, SAME_BLOCK = 1.0, 3.0  # grey levels; mean difference of the picture, and of its most changed block
+SMALL_WIDTH, BLOCK = 160, 8       # pixels; pictures are compared as copies of this width, by blocks of this side
+SAME_MEAN, SAME_BLOCK = 1.0, 3.0  # grey levels; largest mean difference of the picture, and of a single block
 
 
 def same_text_boxes(previous_image: np.ndarray, image: np.ndarray) -> bool:
-    """Whether `image` differs so little from `previous_image` that its text boxes must be the same.
+    """Whether `image` differs so little from `previous_image` that it must have the same text boxes.
 
-    Both uint8 (height, width, 3). Compare with the picture in which boxes were looked for last, not with its
-    neighbour: a text that fades in over many frames is then seen as soon as the sum of the changes shows.
+    Both uint8 (height, width, 3). `previous_image` should be the last picture that the detector searched, not the one
+    before `image`: then text that fades in over many frames is found once the sum of the changes is large enough.
     """
     import cv2
 
@@ -274,7 +274,7 @@ def same_text_boxes(previous_image: np.ndarray, image: np.ndarray) -> bool:
 
 
 class BoxFinder:
-    """Text boxes of one picture after the other; a picture that hardly differs takes over those found last."""
+    """Text boxes of pictures in sequence; a picture that hardly differs from the last one searched gets its boxes."""
 
     def __init__(self, detector):
         self.detector, self.searched, self.boxes = detector, None, []

@@ -1,4 +1,4 @@
-"""Text boxes as a small mask a second: what the video networks see of the text.
+"""Text boxes as one small mask a second, the networks' input of the text.
 
     mask = paint_boxes(json.load(file)["abc_start"])      # uint8 (200, 27, 36), 1 inside a box
 """
@@ -13,8 +13,8 @@ from datatools.layout import CLIP_SECONDS
 def box_cells(quad: list, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """(top, bottom, left, right) of a box in the mask's cells, half open; `size` is the picture's (height, width).
 
-    The first and third corner, letterboxed as the frames are and cut to whole cells, in order. What overhangs the
-    picture is cut off.
+    Spans the first and third corner, sorted, letterboxed like the frames and rounded down to whole cells. Parts outside
+    the picture are cut off.
     """
     scale, top, left, _, _ = fit(size, (ROI_HEIGHT, ROI_WIDTH))
     (x1, y1), (x2, y2) = quad[0], quad[2]
@@ -26,8 +26,8 @@ def box_cells(quad: list, size: tuple[int, int]) -> tuple[int, int, int, int]:
 def paint_boxes(boxes_per_second: dict[str, list], seconds: int = CLIP_SECONDS) -> np.ndarray:
     """uint8 (seconds, 27, 36) from {"0": [[quad, [height, width], text, confidence], ...], ...}.
 
-    A box of no width or height in cells paints nothing; nor does a second that is missing or beyond `seconds`.
-    Raises UserError for an entry of another form.
+    A box without width or height in cells paints nothing, nor does a second that is missing or beyond `seconds`.
+    Raises UserError for a malformed entry.
     """
     mask = np.zeros((seconds, ROI_HEIGHT, ROI_WIDTH), np.uint8)
     for second, boxes in boxes_per_second.items():

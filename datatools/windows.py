@@ -1,9 +1,9 @@
-"""An episode as clips: spans of a file as the batches that ClipDataset gives of clips that are cut out there.
+"""Windows of an episode: the batches that ClipDataset would return if the windows were cut out as clips.
 
     batch = window("episode.mkv", 600.0, inputs=("mfcc", "frames"), kind=1)
     batch = windows("episode.mkv", [0.0, 100.0, 200.0], detector=load_detector("rapidocr"))
 
-Nothing is written. A window costs the decoding of its own span, wherever in the file it lies.
+Nothing is written. Only the window's own span is decoded, wherever in the file it lies.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ from datatools.text_roi import paint_boxes
 
 
 def window(path: Path, start: float, seconds: int = CLIP_SECONDS, **options) -> dict[str, torch.Tensor]:
-    """The batch of one window, as `windows` gives it."""
+    """The batch of one window, as `windows` returns it."""
     return windows(path, [start], seconds, **options)
 
 
@@ -34,15 +34,15 @@ def windows(
 ) -> dict[str, torch.Tensor]:
     """A batch of B windows, each as a clip that begins at one of `starts` (s) and lasts `seconds`, at most 200.
 
-    index     (B,) int64, places in `starts`
-    kind      (B,) int64, what is asked for: 1 the opening's end, 2 the ending's start, 0 not told
+    index     (B,) int64, indices into `starts`
+    kind      (B,) int64, what is asked for: 1 the opening's end, 2 the ending's start, 0 unknown
     mfcc      (B, 20, 8616) float32
     frames    (B, 200, 66, 88, 3) uint8, RGB
     text_roi  (B, 200, 27, 36) uint8, 1 inside a text box; zeros without a `detector` of datatools.text_detector
 
-    Those of `inputs` alone are there. Where the file ends, and after `seconds`, there is silence and black, as in a
-    short clip. Raises MediaError where a window has no sound or no picture at all, or a damaged one; with a list
-    `salvage`, a damaged place ends the window as the file's end would, and the message is appended there.
+    The batch holds only the tensors in `inputs`. After the file's end and after `seconds`, the padding is silence and
+    black, as in a short clip. Raises MediaError where a window has no sound or no picture, or a damaged one. With a
+    list `salvage`, a window ends at a damaged place as at the file's end, and the list gets the message.
     """
     assert 0 < seconds <= CLIP_SECONDS and all(start >= 0 for start in starts)
     batch = {"index": torch.arange(len(starts)), "kind": torch.full((len(starts),), kind)}

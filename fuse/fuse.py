@@ -58,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def check_flags(args: argparse.Namespace) -> None:
-    """Raise UserError where a flag lacks another one, or would be used by nothing."""
+    """Raise UserError where a flag needs another one, or would have no effect."""
     if args.method in LEARNT and not args.out_of_fold:
         raise UserError(f"--method {args.method}: no --out_of_fold given. Expected one file of out-of-fold answers for "
                         "each input (--folds of the training commands writes it), and their --truth.")
@@ -84,7 +84,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.report:
         from fuse.report import report_text
 
-        report = report_text(fusion)   # before anything is written: its truth may be a wrong one
+        report = report_text(fusion)   # before anything is written: its truth may not fit
     write_fusion(fusion, args.output)
     if warning := spread_warning(fusion, args.warn_spread):
         print(warning, file=sys.stderr)

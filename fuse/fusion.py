@@ -22,10 +22,10 @@ KIND_TITLES = {kind.letter: kind.title for kind in KINDS}
 
 @dataclass(frozen=True)
 class Fusion:
-    """What was fused: clips (name.mp4, s|e), answers (N, K) and fused answers (N,), both in seconds.
+    """A fusion: clips (name.mp4, s|e), answers (N, K) and fused answers (N,), both in seconds.
 
-    `examples` are the out-of-fold answers, `truth` all true times that are known, {clip: seconds}; None where no file
-    was given.
+    `examples` are the out-of-fold answers, `truth` is {clip: seconds} of all known true times; each is None where its
+    file was not given.
     """
 
     paths: list[Path]
@@ -55,7 +55,7 @@ def fuse_files(
 
 
 def write_fusion(fusion: Fusion, output: Path) -> None:
-    """A submission, its rows sorted by clip, so that the same inputs give the same bytes. Raises UserError."""
+    """Write a submission with rows sorted by clip, so that equal inputs give equal bytes. Raises UserError."""
     check_writable(output.parent)
     rows = zip(fusion.clips, fusion.fused, strict=True)
     save_text(output, "".join(f"{name},{kind},{seconds:.3f}\n" for (name, kind), seconds in rows))
@@ -64,10 +64,10 @@ def write_fusion(fusion: Fusion, output: Path) -> None:
 def fuse_answers(
     method: str, clips: list[tuple[str, str]], seconds: np.ndarray, examples: Examples | None
 ) -> np.ndarray:
-    """Several answers (N, K) to one a clip, (N,), seconds; a learnt method needs `examples`."""
+    """Fuse the answers (N, K) into one a clip, (N,), in seconds; a learnt method needs `examples`."""
     if method in LEARNT:
         return fuse_learnt(method, clips, seconds, examples)
-    # Sorting inside both votes makes the sum's order, and so its last bit, independent of the files' order.
+    # Both votes sort first, so neither the order of their sums nor the rounding depends on the order of the files.
     return {"kmeans": two_means_vote, "median": median_vote}[method](seconds)
 
 
@@ -87,7 +87,7 @@ def why_not(method: str, clips: list[tuple[str, str]], examples: Examples | None
 
 
 def spread_warning(fusion: Fusion, limit: float) -> str | None:
-    """A warning that names the clips on which no majority agrees within `limit` seconds, the widest first."""
+    """A warning that names the clips on which no majority agrees within `limit` seconds, the largest spread first."""
     spread = majority_spread(fusion.seconds)
     wide = [i for i in np.argsort(-spread, kind="stable") if spread[i] > limit]
     if not wide:

@@ -13,11 +13,11 @@ from datatools.labels import read_truth, strip_suffix
 from datatools.submission import read_submission
 from fuse.stack import Examples
 
-NAMES_SHOWN = 5   # of the clips that a message counts
+NAMES_SHOWN = 5   # clips' names in one message
 
 
 def find_submissions(inputs: list[Path], output: Path) -> list[Path]:
-    """The CSV files named or lying in the folders named, never the output itself. Raises UserError."""
+    """The CSV files in `inputs` and in its folders, without the output itself. Raises UserError."""
     paths: list[Path] = []
     for path in inputs:
         if path.is_dir():
@@ -40,7 +40,7 @@ def find_submissions(inputs: list[Path], output: Path) -> list[Path]:
 
 
 def find_out_of_fold(named: list[Path], paths: list[Path]) -> list[Path]:
-    """The out-of-fold file of each submission in `paths`: by name from one folder, else in the order named.
+    """The out-of-fold file of each submission in `paths`: by name from a single folder, else in the order given.
 
     One file may serve two submissions (two checkpoints of one training). Raises UserError.
     """
@@ -86,7 +86,7 @@ def check_not_read(output: Path, read: list[Path]) -> None:
 
 
 def listed(items: list) -> str:
-    """The first few, and how many more."""
+    """The first few items, and the number of further ones."""
     shown = ", ".join(str(item) for item in items[:NAMES_SHOWN])
     return shown + (f" and {len(items) - NAMES_SHOWN} more" if len(items) > NAMES_SHOWN else "")
 
@@ -96,7 +96,7 @@ def listed_clips(clips: list[tuple[str, str]]) -> str:
 
 
 def check_same_clips(submissions: dict[Path, dict]) -> None:
-    """Raise UserError that lists, for each file, the clips that others have and it lacks."""
+    """Raise UserError that lists, for each file, the clips that it lacks and other files have."""
     everything = set().union(*submissions.values())
     lines = []
     for path, answers in submissions.items():
@@ -107,7 +107,7 @@ def check_same_clips(submissions: dict[Path, dict]) -> None:
 
 
 def read_answers(paths: list[Path]) -> tuple[list[tuple[str, str]], np.ndarray]:
-    """Clips (name.mp4, s|e), sorted, and the answers of all files to them, (N, K) in seconds. Raises UserError."""
+    """The clips (name.mp4, s|e), sorted, and all files' answers, (N, K) in seconds. Raises UserError."""
     submissions = {path: read_submission(path) for path in dict.fromkeys(paths)}
     check_same_clips(submissions)
     clips = sorted(next(iter(submissions.values())))
@@ -123,7 +123,7 @@ def read_truth_file(path: Path) -> dict[str, float]:
 
 
 def true_seconds(clips: list[tuple[str, str]], truth: dict[str, float]) -> tuple[np.ndarray, list[tuple[str, str]]]:
-    """The truth of each clip, (N,) in seconds, NaN where there is none; and the clips without one."""
+    """The truth of each clip, (N,) in seconds, NaN where unknown; and the clips without a truth."""
     seconds = np.array([truth.get(strip_suffix(name), np.nan) for name, _ in clips])
     return seconds, [clip for clip, missing in zip(clips, np.isnan(seconds), strict=True) if missing]
 

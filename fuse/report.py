@@ -1,4 +1,4 @@
-"""What a fusion is worth, as Markdown: scores of inputs and methods and what each input contributes.
+"""The report on a fusion, as Markdown: scores of inputs and methods, and the contribution of each input.
 
     print(report_text(fuse_files(paths, truth=Path("truth.csv"))))
 """
@@ -15,9 +15,9 @@ from fuse.stack import Examples, learn_weights, learnt_together
 
 
 def report_text(fusion: Fusion) -> str:
-    """Scores on the inputs' own clips where their truth is known, else on the out-of-fold clips; else distances.
+    """Scores on the inputs' clips if their truth is known, else on the out-of-fold clips; without truth, distances.
 
-    Raises UserError where the truth holds some of the inputs' clips, or neither these nor out-of-fold clips.
+    Raises UserError where the truth has only some of the inputs' clips, or neither theirs nor the out-of-fold clips.
     """
     names = [path.name for path in fusion.paths]
     labels = names if len(set(names)) == len(names) else [str(path) for path in fusion.paths]
@@ -54,7 +54,7 @@ def score_report(what: str, labels: list[str], method: str, scored: Examples, ex
         rest = examples.without_input(k) if examples else None
         without = fuse_answers(method, clips, np.delete(seconds, k, axis=1), rest)
         contribution = competition_score(without, truth) - fusions[method]
-        # Adding 0 keeps a rounded -0.0 from showing a minus.
+        # Adding 0 turns a rounded -0.0 into 0.0.
         rows.append([label, f"{inputs[k]:.3f}", f"{round(contribution, 3) + 0.0:+.3f}",
                      *(f"{values[k]:.3f}" for _, values in weights)])
     for m in METHODS:
@@ -70,7 +70,7 @@ def score_report(what: str, labels: list[str], method: str, scored: Examples, ex
 
 
 def input_weights(clips: list[tuple[str, str]], examples: Examples | None) -> list[tuple[str, np.ndarray]]:
-    """Columns (title, (K,)) of the weights learnt from all examples; none where there are too few."""
+    """Columns (title, (K,)) of the weights learnt from all examples; [] where there are too few."""
     if examples is None or why_not("weighted", clips, examples):
         return []
     columns = []

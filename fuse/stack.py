@@ -2,8 +2,8 @@
 
     fused = fuse_learnt("stacked", clips, seconds, examples)
 
-An out-of-fold answer is one to a labelled clip by a network that was not trained on it. So it errs as the same network
-does on new clips, which its answers to its own training clips do not.
+An out-of-fold answer to a labelled clip comes from a network that was not trained on this clip. Its errors are
+therefore like those on new clips, unlike a network's errors on its own training clips.
 """
 
 from collections.abc import Callable
@@ -19,10 +19,10 @@ from fuse.vote import weighted_median_vote
 
 FOLDS = 5
 MIN_ERROR = 0.1                        # s; inputs with a smaller mean error count as equally good
-FAR = 10.0                             # s; how much further off than this an answer is teaches nothing more
-MAX_WEIGHT = 0.9                       # of all others together, for an input that may not decide alone
-STRENGTHS = (1e4, 1e3, 1e2, 1e1)       # of the ridge penalty, the most careful first
-REWEIGHTINGS = 10                      # of Huber's loss; more changed no score by 0.01 s on made answers
+FAR = 10.0                             # s; larger errors are clipped to this
+MAX_WEIGHT = 0.9                       # as a share of all others' weight, for an input that must not decide alone
+STRENGTHS = (1e4, 1e3, 1e2, 1e1)       # of the ridge penalty, the strongest first
+REWEIGHTINGS = 10                      # for Huber's loss; more changed no score by 0.01 s on made answers
 
 Predictor = Callable[[np.ndarray], np.ndarray]   # (N, K) -> (N,), seconds
 
@@ -47,12 +47,12 @@ class Examples:
 def fuse_learnt(method: str, clips: list[tuple[str, str]], seconds: np.ndarray, examples: Examples) -> np.ndarray:
     """Fuse answers (N, K) to `clips` by "weighted" or "stacked", learnt from `examples`; (N,), seconds.
 
-    A clip that is an example too is fused by what was learnt from the other folds, never from itself. Starts and ends
+    A clip that is also an example is fused by a method learnt from the other folds, never from itself. Starts and ends
     are learnt apart where there are enough examples of both.
     """
     fold_of_example = np.random.default_rng(0).permutation(len(examples.clips)) % FOLDS
     known = dict(zip(examples.clips, fold_of_example, strict=True))
-    fold = np.array([known.get(clip, -1) for clip in clips])   # -1: no example, so learnt from all
+    fold = np.array([known.get(clip, -1) for clip in clips])   # -1: not an example, so all examples are used
     kind = np.array([kind for _, kind in clips])
     fit = {"weighted": fit_weighted, "stacked": fit_stacked}[method]
     fused = np.full(len(clips), np.nan)
@@ -67,7 +67,7 @@ def fuse_learnt(method: str, clips: list[tuple[str, str]], seconds: np.ndarray, 
 
 
 def learnt_together(method: str, examples: Examples) -> list[tuple[str, ...]]:
-    """The kinds that share what is learnt: each alone where every one has MIN_CLIPS examples, else all."""
+    """Groups of kinds that are learnt together: each kind alone where all have MIN_CLIPS examples, else one group."""
     counts = {kind.letter: int((examples.kinds == kind.letter).sum()) for kind in KINDS}
     kinds = tuple(kind for kind, count in counts.items() if count)
     if all(counts[kind] >= MIN_CLIPS[method] for kind in kinds):
@@ -78,13 +78,13 @@ def learnt_together(method: str, examples: Examples) -> list[tuple[str, ...]]:
 def learn_weights(seconds: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Weights of the inputs for a weighted median, by their errors. (N, K) and (N,), seconds -> (K,), sum 1.
 
-    Where errors follow Laplace distributions of mean size b_k, the likeliest truth is the median weighted by 1 / b_k.
-    Errors count up to 10 s: a few that are far larger would make the weights a matter of luck. An input that has more
-    weight than all others together decides alone and nobody corrects its blunders; it may do so only where that
-    scores better on the examples than having to agree with one other.
+    If errors follow Laplace distributions of mean size b_k, the maximum-likelihood answer is the median weighted by
+    1 / b_k. Errors are clipped at 10 s, because a few far larger ones would dominate the weights. An input with more
+    weight than all others together decides alone, and its gross errors stay uncorrected. It keeps that weight only
+    where this scores better on the examples than a weight that needs one other input to agree.
 
-    A median, not a mean: networks err by little or by a minute, and one answer that is a minute off drags every mean
-    along (tests/test_fuse_methods.py shows what the best of all weighted means loses).
+    A median, not a mean: networks err by little or by a minute, and one answer that is a minute off shifts every
+    weighted mean (tests/test_fuse_methods.py shows what the best of all weighted means loses).
     """
     error = np.abs(seconds - truth[:, None]).clip(MIN_ERROR, FAR)
     weights = 1 / error.mean(0)
@@ -107,9 +107,8 @@ def fit_weighted(seconds: np.ndarray, truth: np.ndarray) -> Predictor:
 def fit_stacked(seconds: np.ndarray, truth: np.ndarray) -> Predictor:
     """The weighted median plus a ridge regression of what it misses, learnt from (N, K) and (N,), seconds.
 
-    The penalty's strength is the one of the best score in a cross-validation that learns the weights anew too; of
-    equally good ones the largest, which leaves the weighted median and a constant. Stacking: Breiman, Stacked
-    Regressions, 1996.
+    The penalty's strength is chosen by cross-validated score, with the weights learnt anew in each fold. Ties go to the
+    largest, which leaves little but the weighted median and a constant. Stacking: Breiman, Stacked Regressions, 1996.
     """
     fold = np.random.default_rng(0).permutation(len(truth)) % FOLDS
     answers = np.empty((len(STRENGTHS), len(truth)))
@@ -136,13 +135,13 @@ def _fit_correction(seconds: np.ndarray, truth: np.ndarray, weights: np.ndarray,
 
 
 def huber_ridge(features: np.ndarray, target: np.ndarray, strength: float) -> np.ndarray:
-    """Slopes and constant (F + 1,) of a ridge regression under Huber's loss: squares up to 1 s, straight beyond.
+    """Slopes and constant (F + 1,) of a ridge regression under Huber's loss: quadratic up to 1 s, linear beyond.
 
-    Straight, because a clip that all inputs miss by a minute cannot be mended and must not bend the others: Huber,
-    Robust Estimation of a Location Parameter, 1964. Solved by reweighted least squares; (N, F) and (N,), the constant
-    bears no penalty. In plain NumPy because a report fits over a thousand of these: with scikit-learn's Ridge, which
-    gives the same, one on 60 clips and 4 inputs took 15 s, not 0.4 s. Its HuberRegressor, slower still, scored the same
-    within 0.02 s on made answers.
+    Linear, because a clip that all inputs miss by a minute cannot be corrected and must not distort the fit: Huber,
+    Robust Estimation of a Location Parameter, 1964. Solved by iteratively reweighted least squares; (N, F) and (N,).
+    The constant has no penalty. In plain NumPy, because a report needs over a thousand fits: a report on 60 clips and 4
+    inputs took 15 s with scikit-learn's Ridge, which gives the same result, and 0.4 s so. Its HuberRegressor is slower
+    still and scored the same within 0.02 s on made answers.
     """
     columns = np.column_stack([features, np.ones(len(target))])   # (N, F + 1)
     penalty = np.diag([strength] * features.shape[1] + [0.0])
@@ -155,10 +154,10 @@ def huber_ridge(features: np.ndarray, target: np.ndarray, strength: float) -> np
 
 
 def _features(seconds: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted answers and their median, as distances from the weighted median up to 10 s, and their spread.
+    """Sorted answers and their median, as distances from the weighted median clipped to 10 s, and their range.
 
-    (N, K) and (K,) -> (N, K + 2) and the weighted median (N,), all in seconds. Distances, so that what is learnt at
-    one time of a clip holds at every other; cut off, so that an answer a minute off weighs as one 10 s off.
+    (N, K) and (K,) -> (N, K + 2) and the weighted median (N,), all in seconds. Distances make what is learnt
+    independent of the time within the clip; clipping makes an answer a minute off count like one 10 s off.
     """
     base = weighted_median_vote(seconds, weights)
     distance = np.sort(seconds - base[:, None], axis=1).clip(-FAR, FAR)

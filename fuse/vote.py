@@ -1,4 +1,4 @@
-"""Several answers to one: pure functions on numbers, no files.
+"""Votes that fuse several answers into one: pure functions on arrays, no files.
 
     two_means_vote(np.array([[64.6, 65.3, 64.8, 64.7, 12.0]]))   # -> [64.85]
 """
@@ -11,7 +11,7 @@ def two_means_vote(seconds: np.ndarray) -> np.ndarray:
 
     In one dimension an optimal split cuts the sorted times in two, so trying all K - 1 cuts finds the optimum
     exactly (k-means with random starts misses it on some rows). Where both clusters are equally large (K even), or
-    two cuts are equally good, nothing tells which side is right: the answer is the median of all K times.
+    two cuts are equally good, the right side is unknown, and the answer is the median of all K times.
     """
     seconds = np.sort(np.asarray(seconds, dtype=np.float64), axis=1)
     count = seconds.shape[1]
@@ -23,7 +23,7 @@ def two_means_vote(seconds: np.ndarray) -> np.ndarray:
         [seconds[:, :cut].mean(1) if 2 * cut > count else seconds[:, cut:].mean(1) for cut in range(1, count)], axis=1
     )
     answer = means[np.arange(len(seconds)), best - 1]
-    # Equal up to rounding: a relative slack far below a millisecond's effect on the cost.
+    # Equal up to rounding: the tolerance is far below a millisecond's effect on the cost.
     equally_good = costs <= costs.min(1, keepdims=True) * (1 + 1e-9) + 1e-12
     same_answer = np.isclose(means, answer[:, None], rtol=0, atol=1e-9)
     tie = (equally_good & ~same_answer).any(1) | (2 * best == count)
@@ -38,14 +38,14 @@ def median_vote(seconds: np.ndarray) -> np.ndarray:
 def weighted_median_vote(seconds: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Per clip, the time with half of the weight on either side. (N, K) and (K,) -> (N,), seconds.
 
-    Where the weight splits into two equal halves, it is the mean of the two times beside the split; so equal weights
+    Where the weight splits into two equal halves, it is the mean of the two times next to the split, so equal weights
     give the median. Weights are not negative and not all zero.
     """
     seconds, weights = np.asarray(seconds, dtype=np.float64), np.asarray(weights, dtype=np.float64)
     order = seconds.argsort(axis=1, kind="stable")
     share = weights[order].cumsum(axis=1) / weights.sum()   # (N, K), weight of all times up to this one
     row = np.arange(len(seconds))
-    # Sums of weights are exact only up to rounding, and an input without weight must not be the middle.
+    # With a tolerance, since sums of weights are rounded; an input with weight 0 must not become the middle.
     lower = order[row, (share > 0.5 - 1e-9).argmax(1)]
     upper = order[row, (share > 0.5 + 1e-9).argmax(1)]
     return (seconds[row, lower] + seconds[row, upper]) / 2
@@ -62,7 +62,7 @@ def majority_spread(seconds: np.ndarray) -> np.ndarray:
 
 
 def majority(count: int) -> int:
-    """The least number that is more than half of `count`."""
+    """The smallest integer above half of `count`."""
     return count // 2 + 1
 
 

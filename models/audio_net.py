@@ -1,4 +1,4 @@
-"""What is heard: MFCC to a feature per second, by a 1-D ResNet with squeeze-and-excitation and a GRU."""
+"""Sound: MFCC to a feature vector per second, by a 1-D ResNet with squeeze-and-excitation and a GRU."""
 
 from torch import Tensor, nn
 from torch.nn.functional import max_pool1d, mish
@@ -9,7 +9,7 @@ NUM_MFCC = 20
 
 
 class AudioBlock(nn.Module):
-    """A basic residual block in one dimension, channels weighed after the second norm. (B, C, T) -> (B, C', T/s)."""
+    """A 1-D basic residual block, with squeeze-and-excitation after the second norm. (B, C, T) -> (B, C', T/s)."""
 
     def __init__(self, before: int, after: int, stride: int = 1, reduction: int = 16):
         super().__init__()
@@ -31,11 +31,11 @@ class AudioBlock(nn.Module):
 
 
 class AudioNet(nn.Module):
-    """MFCC to a feature per second. (B, 20, 8616) -> (B, 2 * hidden, 200); in between 270 steps.
+    """MFCC to a feature vector per second. (B, 20, 8616) -> (B, 2 * hidden, 200); the GRU reads 270 time steps.
 
-    `normalise` brings every coefficient to the same scale by a batch norm before the stem. The reference does not:
-    there the first coefficient (loudness, in the hundreds) drowns the others at first, which a short training can
-    ill afford.
+    `normalise` puts a batch norm before the stem, which brings all coefficients to one scale. The reference has none:
+    its first coefficient (loudness, in the hundreds) dominates the others in the first epochs, and a short training has
+    no epochs to lose.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """AVTDist: a distribution over the clip's time instead of one number, from temporal convolutions instead of GRUs.
 
-Every quarter of a second gets a weight; the answer is the expectation around the heaviest two seconds. Sound and
-picture are taken relative to their own clip, so that another series' loudness, timbre or palette changes little. A clip
-that lacks a modality still gets an answer, because in training each is left out of every clip now and then.
+Every quarter of a second gets a probability; the answer is the expected time around the most probable two seconds.
+Sound and picture are standardised within their clip, so that another series' loudness, timbre or palette changes
+little. A clip that lacks a modality still gets an answer, because training leaves modalities out of every clip.
 """
 
 import torch
@@ -27,17 +27,17 @@ from models.video_net import StridedFrameNet, TextNet
 
 MODALITIES = ("sound", "frames", "text")
 NUM_MFCC = 20
-QUARTERS = 4                   # steps a second of the sound's features, before they are joined to whole seconds
-WINDOW = 1.0                   # s; how far to both sides of the heaviest place the expectation is taken
-SPREAD, SHARP = 0.8, 0.25      # s; deviations of the bells that are the targets of the seconds and of the quarters
-SHARPEST = 0.3                 # s; no spread is told below
-UNASKED = 0.1                  # share of the training clips whose question is withheld
-ALL_COUNT = 2                  # how often the weights of all modalities count beside those with one left out
-ANSWER_WEIGHT = 0.2            # of the loss in seconds, beside the cross-entropies
+QUARTERS = 4                   # steps a second of the sound's features, before a strided convolution to seconds
+WINDOW = 1.0                   # s; how far to both sides of the most probable place the expectation is taken
+SPREAD, SHARP = 0.8, 0.25      # s; standard deviations of the Gaussian targets of the seconds and of the quarters
+SHARPEST = 0.3                 # s; the least spread
+UNASKED = 0.1                  # share of the training clips whose `kind` is set to 0
+ALL_COUNT = 2                  # weight of the answer from all modalities in the mean with those that leave one out
+ANSWER_WEIGHT = 0.2            # of the smooth L1 in seconds, beside the cross-entropies
 
 
 class TemporalBlock(nn.Module):
-    """A residual block over time: dilated convolution, norm, GELU, mixing of channels. (B, C, T) -> (B, C, T)."""
+    """A residual block over time: dilated convolution, norm, GELU, 1x1 convolution. (B, C, T) -> (B, C, T)."""
 
     def __init__(self, channels: int, dilation: int, dropout: float):
         super().__init__()
@@ -51,13 +51,13 @@ class TemporalBlock(nn.Module):
 
 
 def from_facts(facts: int, channels: int) -> nn.Sequential:
-    """From plain facts to features, (B, facts, T) -> (B, channels, T)."""
+    """Layers that embed hand-made features (clip_facts.py), (B, facts, T) -> (B, channels, T)."""
     return nn.Sequential(nn.Conv1d(facts, channels, 3, padding=1), nn.BatchNorm1d(channels), nn.GELU(),
                          nn.Conv1d(channels, channels, 1))
 
 
 class SoundSteps(nn.Module):
-    """MFCC to a feature a second that keeps what happens within it, and one a quarter of a second.
+    """MFCC to a feature vector for each second, and one for each quarter of a second.
 
     (B, 20, 8616) -> (B, channels, 200), (B, inner + 20, 800)
     """
@@ -77,7 +77,7 @@ class SoundSteps(nn.Module):
 
     def forward(self, mfcc: Tensor) -> tuple[Tensor, Tensor]:
         x = relative(mfcc, (mfcc != 0).any(1, keepdim=True).float())
-        # The plain mean of a quarter of a second beside what was learnt: where all is new, it still tells.
+        # Plain means beside the learnt features: they still help where the sound is unlike all of the training's.
         plain = nn.functional.adaptive_avg_pool1d(x, QUARTERS * STEPS)
         learnt = nn.functional.adaptive_avg_pool1d(self.blocks(self.stem(x)), QUARTERS * STEPS)
         a_second = nn.functional.avg_pool1d(plain, QUARTERS)
@@ -89,7 +89,7 @@ class SoundSteps(nn.Module):
 
 
 class FrameSteps(nn.Module):
-    """Frames to a feature a second: what is seen, and what differs. (B, 200, 66, 88, 3) uint8 -> (B, channels, 200)."""
+    """Frames and their changes to a feature vector per second. (B, 200, 66, 88, 3) uint8 -> (B, channels, 200)."""
 
     def __init__(self, channels: int, frame_channels: tuple[int, ...], with_scenes: bool = True):
         super().__init__()
@@ -115,12 +115,12 @@ class FrameSteps(nn.Module):
 
     @staticmethod
     def relative_colours(frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Frames with each clip's colours at mean 0, deviation 1, (B*200, 3, 66, 88); and small, (B, 144, 200)."""
+        """Frames with colours standardised by clip, (B*200, 3, 66, 88), and averaged to 6x8, (B, 144, 200)."""
         sample = frames[:, ::4, ::3, ::4].float()
         mean, deviation = sample.mean((1, 2, 3)), sample.std((1, 2, 3)) + 8.0                           # (B, 3)
         kind = torch.get_autocast_dtype(frames.device.type) if torch.is_autocast_enabled(frames.device.type) \
             else torch.float32
-        # In rows of all colours, as they lie in memory: an operation along three alone is slow.
+        # On rows of interleaved colours, as they lie in memory: an innermost dimension of 3 is slow.
         factor, offset = (each.repeat(1, frames.shape[3])[:, None, None].to(kind)
                           for each in (1 / deviation, -mean / deviation))
         x = torch.addcmul(offset, frames.flatten(3).to(kind), factor)
@@ -130,16 +130,16 @@ class FrameSteps(nn.Module):
 
 
 class AVTDist(nn.Module):
-    """Returns {"steps": (B, 1, 200), "quarters": (B, 800)}: what speaks for each second, and each quarter of a second.
+    """Returns {"steps": (B, 1, 200), "quarters": (B, 800)}: logits over seconds and over quarters of a second.
 
     mfcc      (B, 20, 8616) float
     frames    (B, 200, 66, 88, 3) uint8, RGB
     text_roi  (B, 200, 27, 36) uint8, 1 inside a text box
-    kind      (B,) int64: 1 asks where the opening ends, 2 where the ending begins, 0 does not tell
+    kind      (B,) int64: 1 asks where the opening ends, 2 where the ending begins, 0 is unknown
 
-    A modality that is the same throughout a clip (no sound track, no picture, no box) counts as missing. In training
-    the loss of each clip is that of all its modalities and, with the weight `modality_dropout`, of all but one and of
-    one alone. `with_rhythm` and `with_scenes` add plain facts (clip_facts.py): of the sound, and of pictures and text.
+    A modality that is constant throughout a clip (no sound track, no picture, no box) counts as missing. In training
+    a clip's loss is a weighted mean: from all its modalities, and with the total weight `modality_dropout` from all but
+    one and from one alone. clip_facts.py: `with_rhythm` adds features of the sound, `with_scenes` of frames and text.
     """
 
     inputs = ("mfcc", "frames", "text_roi", "kind")
@@ -185,11 +185,11 @@ class AVTDist(nn.Module):
             nn.Conv1d(half + sound_channels + NUM_MFCC, half, 9, padding=4), nn.BatchNorm1d(half), nn.GELU(),
             nn.Conv1d(half, 1, 9, padding=4),
         )
-        self.register_buffer("interval_scale", torch.ones(()))     # spreads that the truth is off; set by validation
+        self.register_buffer("interval_scale", torch.ones(()))     # answer +- this * spread; validation sets it
 
     @property
     def frame_net(self) -> nn.Module:
-        """The part that looks at single pictures."""
+        """The submodule that sees single frames."""
         return self.video_net.frame_net
 
     def forward(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor, kind: Tensor | None = None) -> dict[str, Tensor]:
@@ -202,10 +202,10 @@ class AVTDist(nn.Module):
         return self.views(parts, present) if self.training else self.agree(parts, present)
 
     def views(self, parts: list[Tensor], present: Tensor) -> dict[str, Tensor]:
-        """The outputs for all of `present` (B, 3), with a random one left out, and for a random one alone.
+        """The outputs from all of `present` (B, 3), from all but a random one, and from a random one alone.
 
-        {"steps": (B, 3, 200), "quarters": (B, 3, 800), "shares": (B, 3)}; the last are their weights in the loss, for
-        each clip because DataParallel joins outputs along the clips.
+        {"steps": (B, 3, 200), "quarters": (B, 3, 800), "shares": (B, 3)}. `shares` are the weights of the three in the
+        loss, repeated for each clip because DataParallel joins outputs along the batch.
         """
         count = 3 if self.modality_dropout else 1
         lone = torch.stack([nn.functional.one_hot(torch.randint(3, (len(present),), device=present.device), 3)
@@ -219,9 +219,9 @@ class AVTDist(nn.Module):
                 "shares": torch.tensor(shares, device=present.device).expand(len(present), -1)}
 
     def agree(self, parts: list[Tensor], present: Tensor) -> dict[str, Tensor]:
-        """The outputs for all of `present` (B, 3), and the mean of their weights with those for each one left out.
+        """The outputs from all of `present` (B, 3); `quarters` averaged with those from all but each one in turn.
 
-        One modality that is misled then stands against two answers that it has no part in.
+        The mean is taken over probabilities. A modality that misleads has no part in one of the answers.
         """
         outputs = self.weigh(parts, present)
         weights = [outputs["quarters"].softmax(1)] * ALL_COUNT
@@ -233,7 +233,7 @@ class AVTDist(nn.Module):
         return {**outputs, "quarters": torch.stack(weights).mean(0).clamp(min=1e-12).log()}
 
     def look(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor, kind: Tensor) -> list[Tensor]:
-        """What each of MODALITIES makes of the clip, three times (B, channels, 200); sound's quarters; the question."""
+        """Features of each of MODALITIES, three times (B, channels, 200); the sound's quarters; `kind` embedded."""
         b, t = text_roi.shape[:2]
         read = self.text_net(text_roi.flatten(0, 1)).unflatten(0, (b, t)).transpose(1, 2)                # (B, R, 200)
         sound, quarters = self.sound_net(mfcc)
@@ -243,7 +243,7 @@ class AVTDist(nn.Module):
         return [sound, self.video_net(frames), text, quarters, self.question(kind)]
 
     def weigh(self, parts: list[Tensor], present: Tensor) -> dict[str, Tensor]:
-        """The outputs for the modalities of `parts` that `present` (B, 3) counts."""
+        """The outputs from `parts`, what `look` returns, without the modalities whose `present` (B, 3) is 0."""
         question = parts[4]
         quarters = parts[3] * present[:, :1, None].to(parts[3].dtype)
         parts = [part * present[:, i, None, None].to(part.dtype) for i, part in enumerate(parts[:3])]
@@ -258,10 +258,10 @@ class AVTDist(nn.Module):
         return {"steps": steps, "quarters": steps.squeeze(1).repeat_interleave(QUARTERS, 1) + fine}
 
     def explain(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor, kind: Tensor) -> dict[str, Tensor]:
-        """What is known about each answer, (B,) each, in seconds but for the confidence.
+        """The answers and how certain they are, (B,) each, in seconds but for the confidence.
 
-        `low` to `high` hold 9 of 10 truths of clips like those validated on; `confidence` is the weight within a second
-        of the answer; `sound`, `frames` and `text` are what each modality says alone, nan where it is missing.
+        `low` to `high` holds 9 of 10 truths of clips like the validation clips; `confidence` is the probability within
+        a second of the answer; `sound`, `frames` and `text` are each modality's answer alone, nan where it is missing.
         """
         present = torch.stack([varies(mfcc), varies(frames), varies(text_roi)], 1)
         parts = self.look(mfcc, frames, text_roi, kind)
@@ -279,37 +279,37 @@ class AVTDist(nn.Module):
 
     @staticmethod
     def seconds(outputs: dict[str, Tensor]) -> Tensor:
-        """The answer in seconds, (B,): the expectation within WINDOW of the heaviest place."""
+        """The answer in seconds, (B,): the expectation within WINDOW of the most probable place."""
         return expected_seconds(outputs["quarters"])
 
     @staticmethod
     def spread(outputs: dict[str, Tensor]) -> Tensor:
-        """How far the weights lie from the answer, (B,) s: the root mean square, of SHARPEST at least."""
+        """Root mean square distance of the distribution from the answer, (B,) s; SHARPEST at least."""
         weights = outputs["quarters"].softmax(1)
         distance = places(weights) - AVTDist.seconds(outputs)[:, None]
         return ((weights * distance.square()).sum(1) + SHARPEST**2).sqrt()
 
 
 def weight_near(outputs: dict[str, Tensor], seconds: Tensor, reach: float = 1.0) -> Tensor:
-    """The share of the weights that lies within `reach` s of `seconds`, (B,)."""
+    """The probability within `reach` s of `seconds`, (B,)."""
     weights = outputs["quarters"].softmax(1)
     return (weights * ((places(weights) - seconds[:, None]).abs() <= reach)).sum(1)
 
 
 def places(weights: Tensor) -> Tensor:
-    """The middles of equal parts of the clip, s. (B, N) -> (N,)."""
+    """The middles of N equal parts of the clip, s. (B, N) -> (N,)."""
     count = weights.shape[1]
     return (torch.arange(count, device=weights.device) + 0.5) * (CLIP_SECONDS / count)
 
 
 def varies(x: Tensor) -> Tensor:
-    """1 for each clip whose values are not all the same, (B,)."""
+    """1 for each clip whose values are not all equal, (B,)."""
     flat = x.flatten(1)
     return (flat.amax(1) != flat.amin(1)).float()
 
 
 def expected_seconds(quarters: Tensor) -> Tensor:
-    """The mean place of the quarter seconds around the heaviest ones, each with its weight. (B, 800) -> (B,) s."""
+    """The expected time within WINDOW of the most probable place; `quarters` are logits. (B, 800) -> (B,) s."""
     weights = quarters.softmax(1)
     reach = round(WINDOW * QUARTERS)
     around = nn.functional.avg_pool1d(weights[:, None], 2 * reach + 1, 1, reach, count_include_pad=True).squeeze(1)
@@ -320,22 +320,22 @@ def expected_seconds(quarters: Tensor) -> Tensor:
 
 
 def bell(seconds: Tensor, weights: Tensor, spread: float) -> Tensor:
-    """A bell around each of `seconds` (B,), with the sum 1 over the places of `weights` (B, N)."""
+    """A Gaussian around each of `seconds` (B,), `spread` s wide, with the sum 1 over the places of `weights` (B, N)."""
     return torch.softmax(-((places(weights) - seconds[:, None]) / spread) ** 2 / 2, 1)
 
 
 def distribution_loss(outputs: dict[str, Tensor], seconds: Tensor) -> Tensor:
-    """Cross-entropies of seconds and quarters against a bell around the boundary, and smooth L1 of the mean in seconds.
+    """Cross-entropies of seconds and quarters against Gaussians around the boundary, plus smooth L1 of the mean time.
 
-    outputs["steps"] (B, V, 200), outputs["quarters"] (B, 800) or (B, V, 800), "shares" (B, V) of the V views, where
-    there are several; seconds (B,).
+    outputs["steps"] (B, V, 200), outputs["quarters"] (B, 800) or (B, V, 800); seconds (B,). outputs["shares"] (B, V)
+    are the weights of the V `views`, where there are several.
     """
     steps = outputs["steps"].float()
     views = steps.shape[1]
     quarters = outputs["quarters"].float().reshape(len(seconds) * views, -1)
     seconds = seconds.repeat_interleave(views)
     steps = steps.flatten(0, 1)
-    # The expectation over the whole clip pulls on weights far away too, as the score does.
+    # The expectation over the whole clip: the further away probability lies, the more it costs, as in the score.
     mean = (quarters.softmax(1) * places(quarters)).sum(1)
     loss = (cross_entropy(steps, bell(seconds, steps, SPREAD), reduction="none")
             + cross_entropy(quarters, bell(seconds, quarters, SHARP), reduction="none")

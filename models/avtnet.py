@@ -9,18 +9,18 @@ from models.layers import STEPS, SqueezeExcite, in_float32
 from models.losses import CLIP_SECONDS
 from models.video_net import VideoNet
 
-CLOCK_SLOPE = 8.0    # of the time head's first layer over half a clip, where the head starts as a clock
-CLOCK_RIDGE = 1e-3   # keeps the second layer's weights small, so that training can go on from them
+CLOCK_SLOPE = 8.0    # of the time head's first layer over half a clip, where the head is initialised to read time
+CLOCK_RIDGE = 1e-3   # ridge penalty: keeps the second layer's initial weights small, so that training can change them
 
 
 class AudioVisualText(nn.Module):
-    """The trunk of all three networks: both features, joined and weighed by channel. -> (B, 4 * hidden, 200).
+    """The trunk of all three networks: video and audio joined, weighted by channel. -> (B, 4 * hidden, 200).
 
     mfcc      (B, 20, 8616) float
     frames    (B, 200, 66, 88, 3) uint8, RGB
     text_roi  (B, 200, 27, 36) uint8, 1 inside a text box
 
-    The sizes' defaults are the reference's. `squeeze_excite` and `recurrent` switch off what their names say.
+    The sizes' defaults are the reference's. `squeeze_excite` and `recurrent` can be switched off for ablations.
     """
 
     inputs = ("mfcc", "frames", "text_roi")
@@ -44,26 +44,26 @@ class AudioVisualText(nn.Module):
         self.audio_net = AudioNet(hidden, audio_channels, normalise_mfcc, recurrent)
         self.channels = 4 * hidden
         self.se = SqueezeExcite(self.channels) if squeeze_excite else nn.Identity()
-        self.dropout = nn.Dropout1d(feature_dropout)   # a feature is missing for the whole clip
+        self.dropout = nn.Dropout1d(feature_dropout)   # drops a channel for the whole clip
         self.time_head = TimeHead(reads_time=sharpness > 0)
         self.sharpness = sharpness
 
     @property
     def frame_net(self) -> nn.Module:
-        """The part that looks at single pictures."""
+        """The submodule that sees single frames."""
         return self.video_net.frame_net
 
     def fuse(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor) -> Tensor:
-        """Both features, joined. -> (B, 4 * hidden, 200)."""
+        """Video and audio features, joined and weighted by channel. -> (B, 4 * hidden, 200)."""
         return self.dropout(self.se(torch.cat([self.video_net(frames, text_roi), self.audio_net(mfcc)], 1)))
 
 
 def weigh_steps(steps: Tensor, sharpness: float) -> Tensor:
-    """What the linear layers see of each step's evidence, (..., T) -> (..., T): Mish, as the reference; or softmax.
+    """The activation between each step's evidence and the linear layers, (..., T) -> (..., T): Mish or softmax.
 
-    Under softmax (`sharpness` above zero, its factor) the steps share one unit of weight, so a faint boundary reads out
-    as the same time as a plain one; under Mish its height counts too, and faint ones are drawn to the clip's middle.
-    The sharper, the less the strongest step's answer is drawn to other places that look like a boundary.
+    `sharpness` 0 takes Mish, the reference's: the height of the evidence counts, so a faint boundary is answered with
+    a time too near the clip's middle. Above 0 it is the factor within a softmax: the weights sum to 1, so a faint
+    boundary and a plain one give the same time. The sharper, the less other places like a boundary pull on the answer.
     """
     return (sharpness * steps.float()).softmax(-1) if sharpness else mish(steps)
 
@@ -71,9 +71,9 @@ def weigh_steps(steps: Tensor, sharpness: float) -> Tensor:
 class TimeHead(nn.Module):
     """One value a step to one value a clip: linear, Mish, linear, sigmoid. (B, 200) -> (B, 1) in (0, 1).
 
-    The reference starts from random weights, so that every second has to be learnt by itself. `reads_time` starts
-    from weights under which evidence at one step alone is answered with that step's time: the first layer's rows are
-    random multiples of a ramp over time, the second is fitted to them by least squares. Both are then trained.
+    The reference starts from random weights, so it has to learn the time of every second. With `reads_time` the
+    initial weights answer evidence at a single step with that step's time: the first layer's rows are ramps over time,
+    rising and falling, with different offsets; the second layer is fitted to them by least squares. Both are trained.
     """
 
     def __init__(self, reads_time: bool = False):
@@ -92,7 +92,7 @@ class TimeHead(nn.Module):
         features = mish(self.fc1(torch.eye(STEPS)))                                    # (200, 64), step by step
         features = torch.cat([features, torch.ones(STEPS, 1)], 1).double()
         wanted = step_logits(STEPS).double()
-        weight = (wanted.sigmoid() * (1 - wanted.sigmoid()))[:, None]                  # seconds count, not logits
+        weight = (wanted.sigmoid() * (1 - wanted.sigmoid()))[:, None]                  # errors in seconds, not logits
         left = (features * weight).T @ (features * weight) + CLOCK_RIDGE * torch.eye(rows + 1).double()
         solved = torch.linalg.solve(left, (features * weight).T @ (wanted * weight[:, 0]))
         self.fc2.weight.copy_(solved[None, :-1])
@@ -104,7 +104,7 @@ class TimeHead(nn.Module):
 
 
 def step_logits(count: int) -> Tensor:
-    """What a sigmoid turns into the middles of `count` equal steps of the range 0 to 1. (count,)."""
+    """The logits whose sigmoids are the middles of `count` equal parts of the range 0 to 1. (count,)."""
     return torch.logit((torch.arange(count) + 0.5) / count)
 
 

@@ -1,7 +1,7 @@
-"""What the reference system calls the tensors of AVTNet, AVTNet-normalized and AVTNet_YOLT.
+"""State dicts of AVTNet, AVTNet-normalized and AVTNet_YOLT: between the reference's tensor names and ours.
 
-    ours, problems = from_reference("AVTNet", weights)     # {our name: tensor}
-    theirs = to_reference("AVTNet", weights)               # {reference name: tensor}
+    ours = from_reference("AVTNet", weights)       # {our name: tensor}
+    theirs = to_reference("AVTNet", weights)       # {reference name: tensor}
 """
 
 import re
@@ -43,13 +43,13 @@ HEADS = {
         ("fc2.0", "cell_head"),
     ],
 }
-# Four temporal convolutions that the reference carries and never calls: known, left out, and written as they start.
+# Four temporal convolutions that the reference defines but never calls: dropped when read, filled in when written.
 UNUSED = re.compile(r"audioNet\.conv[1-4]\.")
 UNUSED_CHANNELS = (20, 64, 128, 256, 512)
 
 
 def network_of(weights: dict[str, Tensor]) -> str | None:
-    """Which of our networks a reference state dict belongs to, by its head; None where it is none of them."""
+    """The network that a reference state dict belongs to, recognised by its head; None where it is none of ours."""
     if "fc2.0.weight" in weights and "conv2.0.weight" in weights:
         return "AVTNetYOLT"
     if "fc.2.weight" in weights and "conv.0.weight" in weights:
@@ -58,13 +58,13 @@ def network_of(weights: dict[str, Tensor]) -> str | None:
 
 
 def from_reference(network: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Our names for the reference's tensors, the unused ones left out; a name that is not known stays as it is."""
+    """The reference's tensors under our names, without the unused ones; an unknown name stays as it is."""
     pairs = TRUNK + HEADS[network]
     return {_rename(name, pairs): value for name, value in weights.items() if not UNUSED.match(name)}
 
 
 def to_reference(network: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The reference's names for our tensors, and its unused convolutions (zeros; norms as they start)."""
+    """Our tensors under the reference's names, and its unused convolutions (zeros; batch norms at initial values)."""
     pairs = [(ours, theirs) for theirs, ours in TRUNK + HEADS[network]]
     return {**{_rename(name, pairs): value for name, value in weights.items()}, **_unused_tensors()}
 
@@ -77,7 +77,7 @@ def _rename(name: str, pairs: list[tuple[str, str]]) -> str:
 
 
 def _unused_tensors() -> dict[str, Tensor]:
-    """The reference's audioNet.conv1 to conv4, in its names and shapes."""
+    """The reference's audioNet.conv1 to conv4, with its names and shapes."""
     tensors = {}
     for i, (before, after) in enumerate(zip(UNUSED_CHANNELS, UNUSED_CHANNELS[1:], strict=False), 1):
         shapes = {"conv1": (after, before, 3), "conv2": (after, before, 3), "conv3": (after, 2 * after, 1)}

@@ -1,4 +1,4 @@
-"""AVTNet_YOLT ("you only look twice"): a coarse answer chooses a cell of ten seconds, a fine one looks into it."""
+"""AVTNet_YOLT ("you only look twice"): a coarse answer chooses a cell of ten seconds, a fine one a place within it."""
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from models.losses import CELLS, CLIP_SECONDS, cell_of
 class AVTNetYOLT(AudioVisualText):
     """The third network: returns {"coarse": (B, 1), "fine": (B, 1)}, a share of the clip and a share of the cell.
 
-    And {"steps": (B, 2, 200)}, what both branches see of each second.
+    Also returns {"steps": (B, 2, 200)}, each branch's evidence for each second.
     """
 
     def __init__(self, dropout: float = 0.3, **sizes):
@@ -20,7 +20,7 @@ class AVTNetYOLT(AudioVisualText):
         self.coarse_head = nn.Conv1d(self.channels, 1, 1)
         self.fine_head = nn.Conv1d(self.channels, 1, 1)
         self.cell_head = nn.Linear(STEPS // CELLS, 1)
-        if self.sharpness:   # starts by reading the place within the cell off the evidence, as the time head does
+        if self.sharpness:   # initialised to read the place within the cell off the evidence, like the time head
             with torch.no_grad():
                 self.cell_head.weight.copy_(step_logits(STEPS // CELLS)[None])
                 self.cell_head.bias.zero_()

@@ -1,6 +1,6 @@
-"""Plain facts of a clip's sound, pictures and text, second by second and relative to the clip itself.
+"""Hand-made features of a clip's sound, pictures and text, second by second and relative to the clip itself.
 
-There are no weights in here, so what these tell does not hang on how the training clips look or sound.
+They have no weights, so they do not depend on how the training clips look or sound.
 """
 
 import torch
@@ -9,20 +9,20 @@ from torch.nn.functional import pad
 
 from models.layers import STEPS, in_float32
 
-BEAT_RATE, BEAT_WINDOW = 40, 8     # steps a second and s of the courses in which a beat is looked for
-BEAT_BANDS = (0.375, 0.75, 1.25, 2.0, 3.0, 4.5, 6.5, 10.0, 16.0)     # Hz; edges
-REACHES = (1, 3, 9, 27)        # s; how far to both sides the novelty of a second is looked for
-RETURNS = (20, 80)             # s; how far to both sides a shot is looked for again,
-SAME_SHOT = 4                  # from so many seconds away on
-LEVELS = (-0.8, 0.0, 0.8)      # deviations of a colour from the clip's mean, between which colours are counted
-LEAST_DISTANCE = 0.05          # of a clip's mean distance; before the logarithm, as is
-LEAST_TEXT = 0.01              # share of a cell
+BEAT_RATE, BEAT_WINDOW = 40, 8     # steps a second and length (s) of the window in which a beat is looked for
+BEAT_BANDS = (0.375, 0.75, 1.25, 2.0, 3.0, 4.5, 6.5, 10.0, 16.0)     # Hz; edges of the bands
+REACHES = (1, 3, 9, 27)        # s; spans before and after a second whose means its novelty compares
+RETURNS = (20, 80)             # s; how far before and after a second the most similar one is looked for
+SAME_SHOT = 4                  # s; seconds nearer than this count as the same shot and are not compared
+LEVELS = (-0.8, 0.0, 0.8)      # standard deviations from the clip's mean colour; edges of the colour histogram's bins
+LEAST_DISTANCE = 0.05          # share of a clip's mean distance; added before the logarithm
+LEAST_TEXT = 0.01              # share of a cell; added before the logarithm
 NUM_RHYTHM, NUM_SCENES, NUM_LAYOUT = 27, 18, 16      # facts a second
-EPSILON = 1e-4                 # under a square root: its slope at 0 is not finite
+EPSILON = 1e-4                 # added under square roots, whose gradient at 0 is infinite, and to divisors
 
 
 def relative(x: Tensor, valid: Tensor) -> Tensor:
-    """Each channel of each clip with mean 0 and deviation 1 over its valid steps, 0 elsewhere. (B, C, T), (B, 1, T)."""
+    """Standardise each clip's channels over its valid steps; 0 elsewhere. x (B, C, T), valid (B, 1, T) -> (B, C, T)."""
     count = valid.sum(2, keepdim=True).clamp(min=1)
     mean = (x * valid).sum(2, keepdim=True) / count
     centred = (x - mean) * valid
@@ -30,9 +30,9 @@ def relative(x: Tensor, valid: Tensor) -> Tensor:
 
 
 def novelty(x: Tensor) -> Tensor:
-    """How much a step's next REACHES steps differ from its last ones, in the root mean square of the channels.
+    """Root mean square difference, over channels, between the means of the REACHES steps after and before each step.
 
-    (B, C, T) -> (B, len(REACHES), T). Foote's novelty of a self-similarity (2000), with means in place of the matrix.
+    (B, C, T) -> (B, len(REACHES), T). Foote's novelty (2000), with means in place of the self-similarity matrix.
     """
     total = pad(x.cumsum(2), (1, 0))                                              # (B, C, T + 1)
     edges = torch.arange(x.shape[2], device=x.device)
@@ -41,18 +41,18 @@ def novelty(x: Tensor) -> Tensor:
         low, high = (edges - reach).clamp(min=0), (edges + reach).clamp(max=x.shape[2])
         before = (total[:, :, edges] - total[:, :, low]) / (edges - low).clamp(min=1)
         after = (total[:, :, high] - total[:, :, edges]) / (high - edges)
-        # A mean over few steps at an end of the clip is unlike any other by chance alone.
+        # Near the clip's ends a mean covers few steps and differs by chance alone, so it counts less.
         trust = torch.minimum(edges - low, high - edges) / reach
         found.append(((after - before).square().mean(1) * trust + EPSILON).sqrt())
     return torch.stack(found, 1)
 
 
 def rhythm(x: Tensor) -> Tensor:
-    """How strong and how regular the pulse of the sound is around each second. (B, 20, T) -> (B, 27, 200).
+    """How strong and how regular the beat of the sound is around each second. (B, 20, T) -> (B, 27, 200).
 
-    The magnitudes of each coefficient's course over BEAT_WINDOW s, its modulation spectrum: for three groups of
-    coefficients the log of its bands, and how far its peak between 1 and 6 Hz stands out. A song keeps time, whatever
-    plays it; talk does not.
+    Taken from the modulation spectrum, the magnitude spectrum of each coefficient over BEAT_WINDOW s: the log of its
+    bands, and of its peak between 1 and 6 Hz over its mean there; each averaged over three groups of coefficients. A
+    song keeps time whatever the instruments; speech does not.
     """
     with torch.no_grad(), in_float32(x):
         b, c, _ = x.shape
@@ -70,19 +70,19 @@ def rhythm(x: Tensor) -> Tensor:
 
 
 def inside(frames: Tensor) -> Tensor:
-    """1 for each second of a clip but those of black frames at its ends. (B, 200, 66, 88, 3) -> (B, 1, 200)."""
+    """1 for each second, 0 for black frames at the clip's start and end. (B, 200, 66, 88, 3) -> (B, 1, 200)."""
     black = (frames.flatten(2).amax(2) == 0).float()
     ends = black.cumprod(1) + black.flip(1).cumprod(1).flip(1)
     return (ends == 0).float().unsqueeze(1)
 
 
 def scenes(scaled: Tensor, small: Tensor, valid: Tensor) -> Tensor:
-    """Plain facts of a clip's pictures that hang on no family's look. -> (B, 18, 200).
+    """Features of a clip's pictures that do not depend on the style of its drawing. -> (B, 18, 200).
 
-    scaled  (B, 200, 3, 66, 88), colours relative to the clip; small (B, 144, 200), the same as 6x8 pictures
+    scaled (B, 200, 3, 66, 88), colours relative to the clip; small (B, 144, 200), the same frames averaged to 6x8
 
-    Light, contrast, saturation and sharpness of each second; how far it differs from the second before; and how far it
-    is from the likest one further back and further on: an opening's shots come once, a scene's come back.
+    Brightness, contrast, saturation and sharpness of each second; its distance from the seconds before and after; and
+    its distance from the most similar one on both sides (`returns`): an opening's shots come once, a scene's return.
     """
     with torch.no_grad(), in_float32(scaled):
         x = scaled[:, :, :, ::3, ::3].float()
@@ -96,7 +96,7 @@ def scenes(scaled: Tensor, small: Tensor, valid: Tensor) -> Tensor:
         root = (counts / bins.shape[2]).sqrt()
         pictures = small.transpose(1, 2).contiguous()
         for each in (pictures, root):
-            # Not by matrix products: of like pictures only their rounding would be left.
+            # Not by matrix products: their rounding errors exceed the distance of similar pictures.
             distance = torch.cdist(each, each, compute_mode="donot_use_mm_for_euclid_dist")
             distance = distance / (distance.mean((1, 2), keepdim=True) + EPSILON)
             step = distance.diagonal(1, 1, 2)
@@ -107,9 +107,9 @@ def scenes(scaled: Tensor, small: Tensor, valid: Tensor) -> Tensor:
 
 
 def returns(distance: Tensor, valid: Tensor) -> list[Tensor]:
-    """How far the likest second lies within RETURNS before and after each one, four times (B, T); 1 where none is."""
+    """Distance from each second to the most similar one within RETURNS before and after: four (B, T); 1 if none."""
     time = torch.arange(distance.shape[1], device=distance.device)
-    gap = time[None, :] - time[:, None]                       # of the other second, seen from this one
+    gap = time[None, :] - time[:, None]                       # (T, T), s, from this second (row) to the other (column)
     found = []
     for reach in RETURNS:
         for side in (-gap, gap):
@@ -120,7 +120,7 @@ def returns(distance: Tensor, valid: Tensor) -> list[Tensor]:
 
 
 def layout(text_roi: Tensor) -> Tensor:
-    """How much text each ninth of the picture holds, and how much comes and goes. (B, 200, 27, 36) -> (B, 16, 200)."""
+    """Share of text in each ninth of the picture and in all of it, and how it changes. -> (B, 16, 200)."""
     with torch.no_grad():
         x = text_roi.float()
         cells = nn.functional.avg_pool2d(x, (9, 12)).flatten(2)                                     # (B, 200, 9)

@@ -1,9 +1,9 @@
 """A bidirectional GRU for training on a CPU: the same recurrence as torch.nn.GRU, in half the time or less.
 
-torch.nn.GRU on a CPU adds to the weights' gradients at every step, and under autocast casts the weights at every step.
-Here the weights are cast once a layer, the only product within the loop is that with the hidden state, and all the
-others are single large ones. The hidden state and the gates stay float32; products take bfloat16 or float32 and add in
-float32.
+On a CPU, torch.nn.GRU accumulates the weights' gradients at every time step, and under autocast casts the weights at
+every time step. Here the weights are cast once a layer. Only the product with the recurrent weights is left in the loop
+over time; each other matrix product is computed once for all time steps. The hidden state and the gates stay float32;
+matrix products take bfloat16 or float32 and accumulate in float32.
 """
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class _BothDirections(torch.autograd.Function):
-    """One layer, both directions at once; the second one's time runs backwards.
+    """One layer, both directions at once; the second direction reads time backwards.
 
     x (T, B, C), w_ih (2, 3H, C), w_hh (2, 3H, H), b_ih, b_hh (2, 3H) -> (T, B, 2H). Gates in PyTorch's order: r, z, n.
     """
@@ -23,8 +23,8 @@ class _BothDirections(torch.autograd.Function):
         steps, batch, _ = x.shape
         hidden = w_hh.shape[2]
         x_cast, w_ih_cast, w_hh_cast = (v.to(dtype) for v in (x, w_ih, w_hh))
-        # What the inputs say to the gates, in time's order of each direction, (T, 2, B, 3H). The hidden side's bias of
-        # r and z goes here too; that of n belongs inside the reset gate.
+        # The inputs' part of the gates, in each direction's order of time, (T, 2, B, 3H). b_hh of r and z is added here
+        # too; b_hh of n is not, because the reset gate multiplies it.
         bias = b_ih.clone()
         bias[:, :2 * hidden] += b_hh[:, :2 * hidden]
         given = torch.empty(steps, 2, batch, 3 * hidden)
@@ -33,9 +33,9 @@ class _BothDirections(torch.autograd.Function):
             given[:, d] = product.flip(0) if d else product
         b_n = b_hh[:, None, 2 * hidden:]                                   # (2, 1, H)
         recurrent = w_hh_cast.transpose(1, 2).contiguous()                     # (2, H, 3H)
-        states = torch.zeros(steps + 1, 2, batch, hidden)                   # states[t] is before step t
-        gates = given                                                       # r, z, n take the place of what was given
-        reset_n = torch.empty(steps, 2, batch, hidden)                      # what r is multiplied with
+        states = torch.zeros(steps + 1, 2, batch, hidden)                   # states[t]: the hidden state before step t
+        gates = given                                                       # r, z, n overwrite the inputs' part
+        reset_n = torch.empty(steps, 2, batch, hidden)                      # the factor that r multiplies
         h = states[0]
         for t in range(steps):
             product = torch.bmm(h.to(dtype), recurrent).float()
@@ -53,10 +53,10 @@ class _BothDirections(torch.autograd.Function):
         dtype = ctx.dtype
         steps, _, batch, hidden = states[1:].shape
         grad = torch.stack([grad[..., :hidden], grad[..., hidden:].flip(0)], 1).float()     # (T, 2, B, H)
-        to_input = torch.empty_like(gates)                     # gradient of what the inputs gave, (T, 2, B, 3H)
-        to_hidden = torch.empty_like(gates)                    # and of what the hidden state gave
+        to_input = torch.empty_like(gates)                     # gradient of the inputs' part, (T, 2, B, 3H)
+        to_hidden = torch.empty_like(gates)                    # gradient of the hidden state's part
         r, z, n = gates.split(hidden, 3)
-        # All that does not hang on the gradient of the hidden state, for all steps at once.
+        # The factors that do not depend on the hidden state's gradient, for all time steps at once.
         by_z = (states[:-1] - n).mul_(z).mul_(1 - z)
         by_n = (1 - n * n).mul_(1 - z)
         by_r = reset_n * r * (1 - r)
@@ -70,7 +70,7 @@ class _BothDirections(torch.autograd.Function):
             torch.mul(dn, r[t], out=step[..., 2 * hidden:])
             dh = torch.addcmul(torch.bmm(step.to(dtype), w_hh_cast).float(), dh, z[t])
         to_input[..., :2 * hidden] = to_hidden[..., :2 * hidden]
-        # In the input's order of time again, where the sums over steps and clips are single products.
+        # Back in the input's order of time; the sums over time steps and clips are single matrix products.
         dx, dw_ih, dw_hh = None, torch.empty(w_ih_cast.shape), torch.empty(w_hh_cast.shape)
         flat_x = x_cast.flatten(0, 1)
         for d in range(2):
@@ -85,9 +85,9 @@ class _BothDirections(torch.autograd.Function):
 
 
 def bidirectional_gru(x: Tensor, gru: torch.nn.GRU, dtype: torch.dtype) -> Tensor:
-    """What `gru` (bidirectional, batch first, with bias) gives for x (B, T, C), on a CPU: (B, T, 2H), float32.
+    """The output of `gru` (bidirectional, batch first, with bias) for x (B, T, C), on a CPU: (B, T, 2H), float32.
 
-    `dtype` is that of the products, bfloat16 or float32. Dropout between the layers as the module has it.
+    `dtype` is the type of the matrix products, bfloat16 or float32. Dropout between the layers is the module's.
     """
     x = x.transpose(0, 1)
     for layer in range(gru.num_layers):

@@ -1,4 +1,4 @@
-"""Layers that several networks share: squeeze-and-excitation, the recurrent part, the input's scaling."""
+"""Layers that several networks share: squeeze-and-excitation, the recurrent layers, the scaling of frames."""
 
 import contextlib
 
@@ -14,13 +14,13 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def in_float32(x: Tensor):
-    """A context without autocast: for the last layers, which read a time out of 200 s and need more than 8 bits."""
+    """A context that disables autocast, for the last layers: bfloat16's 8 bits are too few for a time within 200 s."""
     kind = x.device.type
     return torch.autocast(kind, enabled=False) if kind in ("cpu", "cuda") else contextlib.nullcontext()
 
 
 class SqueezeExcite(nn.Module):
-    """Weigh channels by what the whole clip holds (Hu et al., 2018). (B, C, T) -> (B, C, T)."""
+    """Scale channels by weights from the clip's channel means (Hu et al., 2018). (B, C, T) -> (B, C, T)."""
 
     def __init__(self, channels: int, reduction: int = 4):
         super().__init__()
@@ -33,10 +33,10 @@ class SqueezeExcite(nn.Module):
 
 
 class BiGRU(nn.GRU):
-    """A two-layer GRU that reads both ways, then averages to STEPS steps. (B, T, C) -> (B, 2 * hidden, STEPS).
+    """A two-layer bidirectional GRU, average-pooled to STEPS time steps. (B, T, C) -> (B, 2 * hidden, STEPS).
 
-    On a CPU under autocast it is computed by models/gru.py, and with `fast_on_cpu` in a float32 training too: then
-    the sums are added in another order than torch's, and the numbers are the same up to rounding.
+    On a CPU, models/gru.py computes it under autocast, and with `fast_on_cpu` in a float32 training too. That
+    implementation sums in another order than torch.nn.GRU; the results agree up to rounding.
     """
 
     def __init__(self, channels: int, hidden: int, dropout: float = 0.3):
@@ -59,7 +59,7 @@ class BiGRU(nn.GRU):
 
 
 class StepLayer(nn.Linear):
-    """In a BiGRU's place, to learn what it adds: each step by itself. (B, T, C) -> (B, 2 * hidden, STEPS)."""
+    """Replaces a BiGRU in ablations: a linear layer on each step by itself. (B, T, C) -> (B, 2 * hidden, STEPS)."""
 
     def __init__(self, channels: int, hidden: int):
         super().__init__(channels, 2 * hidden)
@@ -69,10 +69,10 @@ class StepLayer(nn.Linear):
 
 
 class FrameInput(nn.Module):
-    """Bring uint8 pictures to the network's scale, on the device. (N, H, W, 3) uint8, RGB -> (N, 3, H, W) float.
+    """Scale uint8 frames to floats, on the device. (N, H, W, 3) uint8, RGB -> (N, 3, H, W) float.
 
-    Divides by 255; with `standardise` also subtracts ImageNet's mean and divides by its deviation. The setting
-    belongs to the network and travels in its checkpoint, so that inference cannot forget it.
+    Divides by 255; with `standardise` also subtracts ImageNet's mean and divides by its standard deviation. The
+    checkpoint keeps the setting among the network's sizes, so that inference scales as training did.
     """
 
     def __init__(self, standardise: bool):

@@ -18,9 +18,9 @@ def regression_loss(outputs: dict[str, Tensor], seconds: Tensor) -> Tensor:
 
 
 def yolt_loss(outputs: dict[str, Tensor], seconds: Tensor) -> Tensor:
-    """L1 of the coarse answer in seconds, plus, over clips whose cell is right, L1 of the place within the cell.
+    """L1 of the coarse answer, plus L1 of the place within the cell over the clips whose cell is right; in seconds.
 
-    outputs["coarse"], outputs["fine"] (B, 1); seconds (B,). No second term where no cell is right.
+    outputs["coarse"], outputs["fine"] (B, 1); seconds (B,). Without a clip whose cell is right, the first term alone.
     """
     coarse, fine = outputs["coarse"].float().squeeze(1), outputs["fine"].float().squeeze(1)
     share = seconds / CLIP_SECONDS

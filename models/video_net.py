@@ -1,4 +1,4 @@
-"""What is seen: one small picture a second and the boxes of its text, to a feature per second."""
+"""Picture and text: one frame and one text mask a second, to a feature vector per second."""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ from models.layers import BiGRU, FrameInput, StepLayer
 
 
 class TextNet(nn.Module):
-    """A mask of text boxes to one vector: conv 3x3, batch norm, ReLU, max-pool, per channel count; then a mean.
+    """A text mask to one vector: conv 3x3, batch norm, ReLU, max-pool for each of `channels`; then a spatial mean.
 
     (N, 27, 36) -> (N, channels[-1])
     """
@@ -23,13 +23,13 @@ class TextNet(nn.Module):
     def forward(self, text_roi: Tensor) -> Tensor:
         x = text_roi.unsqueeze(1).float()   # (N, 1, 27, 36)
         for conv, norm in zip(self.convs, self.norms, strict=True):
-            # The maximum and ReLU may change places; pooling first leaves ReLU a quarter of the work.
+            # Max-pooling and ReLU commute; pooling first leaves ReLU a quarter of the work.
             x = nn.functional.max_pool2d(norm(conv(x)), 2).relu()
         return x.mean((2, 3))
 
 
 class StridedFrameNet(nn.Sequential):
-    """A frame network small enough for two cores: patches of 4x4, then strided convolutions, then a mean.
+    """A frame network small enough for two cores: patches of 4x4, strided convolutions, global average pooling.
 
     (N, 3, 66, 88) -> (N, channels[-1])
     """
@@ -52,12 +52,12 @@ def resnet18_frame_net() -> nn.Module:
 
 
 class VideoNet(nn.Module):
-    """Frames and text masks to a feature per second. -> (B, 2 * hidden, 200).
+    """Frames and text masks to a feature vector per second. -> (B, 2 * hidden, 200).
 
     frames    (B, 200, 66, 88, 3) uint8, RGB
     text_roi  (B, 200, 27, 36) uint8, 1 inside a text box
 
-    `frame_channels` None takes ResNet-18, the reference's choice; a tuple takes StridedFrameNet.
+    `frame_channels`: None builds a ResNet-18, the reference's choice; a tuple builds a StridedFrameNet.
     """
 
     def __init__(

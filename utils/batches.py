@@ -1,9 +1,9 @@
-"""Batches on their device, read ahead while the network computes, or out of a whole set that lies in its memory.
+"""Batches on their device: read ahead while the network computes, or taken from a data set in the device's memory.
 
     batches = Batches(dataset, device, num_workers=2)
     for batch in batches([[3, 1], [0, 2]]):
         ...
-    batches.waited      # s that the loop stood still for data
+    batches.waited      # s that the loop waited for data
 
 A data set is anything with `len`, `batch(indices, pinned) -> dict of tensors` and `name_of(index) -> str`: ClipDataset
 reads files, ArrayDataset holds arrays. Every batch has the key `index`, the places (B,) of its rows in the data set.
@@ -22,9 +22,9 @@ READ_AHEAD = 2     # batches for each thread
 
 
 class ArrayDataset:
-    """A data set of arrays in memory, {name: (N, ...)}, all equally long; a batch is rows of each.
+    """A data set of arrays in memory, {name: (N, ...)}, all of length N; a batch holds rows of each.
 
-    `names` are what messages call the rows; by default row0, row1, ...
+    `names` are the rows' names in messages; by default row0, row1, ...
     """
 
     def __init__(self, arrays: dict[str, np.ndarray], names: list[str] | None = None):
@@ -47,10 +47,10 @@ class ArrayDataset:
 
 
 class Batches:
-    """Batches of a data set by lists of clip indices. `in_memory` holds the whole set on the device from the start.
+    """Batches of a data set by lists of indices. `in_memory` loads the whole set onto the device at the start.
 
-    Reading is a copy of memory, in which Python's lock is not held, so threads are enough. With `num_workers` 0 a batch
-    is read when it is asked for.
+    `num_workers` counts threads: reading only copies memory, which releases Python's global lock (GIL). With 0, a batch
+    is read when it is needed.
     """
 
     def __init__(self, dataset, device: torch.device, num_workers: int, in_memory: bool = False):
@@ -67,7 +67,7 @@ class Batches:
                     self.all[name][index] = value[0]
 
     def name_of(self, index: int) -> str:
-        """What messages call the sample at a place of the data set."""
+        """The name of a sample in messages."""
         return self.dataset.name_of(index)
 
     def _load(self, indices: list[int]) -> dict[str, Tensor]:
@@ -75,7 +75,7 @@ class Batches:
         return {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
 
     def __call__(self, index_lists: Iterable[list[int]]) -> Iterator[dict[str, Tensor]]:
-        """The batches, in order. Raises UserError that names a file which cannot be read."""
+        """The batches, in order. Raises UserError that names a file that cannot be read."""
         if self.all is not None:
             for indices in index_lists:
                 rows = torch.tensor(indices, device=self.device)
@@ -90,7 +90,7 @@ class Batches:
             yield from self._read_ahead(iter(index_lists))
 
     def _read_ahead(self, index_lists: Iterator[list[int]]) -> Iterator[dict[str, Tensor]]:
-        # The threads only read; the copy to a GPU is started here, on the stream that computes.
+        # The threads only read; the copy to a GPU is started here, on the compute stream.
         with ThreadPoolExecutor(self.num_workers) as pool:
             coming: deque = deque()
             try:

@@ -1,4 +1,4 @@
-"""The boundary task: one time in seconds for every clip, the end of its opening or the start of its ending.
+"""The boundary task: one time in seconds for each clip, the end of its opening or the start of its ending.
 
     task = boundary_task(AVTNet, regression_loss, BoundarySettings(shift=60))
     fit(task, FitSettings(), FitData(train, validation))
@@ -9,16 +9,15 @@ A boundary network is a torch module with
     forward(**inputs)   -> a dict of tensors, the outputs
     seconds(outputs)    -> the answers in seconds, (B,); a static method
 
-and, where it has more to tell,
+and, optionally,
 
-    spread(outputs)     -> how far each answer may be off, (B,) s; a static method. Then the network has a buffer
-                        `interval_scale` too: each validation sets it so that seconds +- interval_scale * spread hold
-                        nine of ten truths
-    explain(**inputs)   -> {"seconds": (B,), further columns: (B,)}, what predictions.csv holds
-    frame_net           the part that looks at single pictures: what --pretrained starts and --channels_last reorders
-    outputs["steps"]    (B, K, 200), evidence for each second: what --step_loss trains
-
-and its class may take `standardise` (bool), which --if_normal sets where its entry script has that flag.
+    spread(outputs)     -> how far each answer may be off, (B,) s; a static method. The network then has a buffer
+                        `interval_scale` too. Each validation sets it so that the intervals
+                        seconds +- interval_scale * spread hold nine of ten truths
+    explain(**inputs)   -> {"seconds": (B,), further columns: (B,)}, the columns of predictions.csv
+    frame_net           the submodule that sees single frames; --pretrained and --channels_last apply to it
+    outputs["steps"]    (B, K, 200), evidence for each second, which --step_loss trains
+    standardise         (bool) an argument of its class, set by --if_normal where the entry script has that flag
 """
 
 import csv
@@ -49,15 +48,15 @@ from utils.run_folder import read_records
 from utils.settings import BoundarySettings
 from utils.task import Batch, Dataset, FitData, Outputs, Task, Validation, answer
 
-INTERVAL = 0.9         # share of the truths that lie in the intervals which a network tells
-STEP_SPREAD = 1.5      # s; deviation of the bell that step_loss puts around the boundary
-WRONG_SECONDS = 10.0   # s; clips that are off by more go to error.txt
+INTERVAL = 0.9         # share of the truths that a network's intervals should hold
+STEP_SPREAD = 1.5      # s; standard deviation of step_loss's Gaussian target around the boundary
+WRONG_SECONDS = 10.0   # s; clips with a larger error go to error.txt
 WORST_CLIPS = 4        # shown as strips of frames
 Loss = Callable[[Outputs, Tensor], Tensor]      # (outputs, true seconds (B,)) -> a scalar
 
 
 def boundary_task(network: type, loss: Loss, settings: BoundarySettings, sizes: dict | None = None) -> Task:
-    """What `fit` needs to train a boundary network; `sizes` are its own, `settings.if_normal` is added to them."""
+    """The task that trains a boundary network; `sizes` are the network's, `settings.if_normal` is added to them."""
     sizes = dict(sizes or {})
     if settings.if_normal is not None:
         sizes["standardise"] = settings.if_normal
@@ -83,7 +82,7 @@ def boundary_task(network: type, loss: Loss, settings: BoundarySettings, sizes: 
 
 
 def inputs_read(network: type, without: tuple[str, ...]) -> tuple[str, ...]:
-    """The network's inputs that lie in files, without those of --without. Raises UserError where none is left."""
+    """The network's inputs that are read from files, except those in --without. Raises UserError if none is left."""
     left = tuple(name for name in network.inputs if name in SHAPES and name not in without)
     if not left:
         raise UserError(f"--without {' '.join(without)}: no input is left.")
@@ -94,7 +93,7 @@ def inputs_read(network: type, without: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def boundary_data(network: type, settings: BoundarySettings) -> FitData:
-    """The labelled clips below settings.data_root, after every label and feature file was checked. Raises UserError."""
+    """The labelled clips below settings.data_root, with every label and feature file checked. Raises UserError."""
     used = inputs_read(network, settings.without)
     root, without = settings.data_root, settings.without
     parts = labelled_clips(root, settings.train_folders, settings.label_files, settings.data_seed, used)
@@ -112,7 +111,7 @@ def boundary_data(network: type, settings: BoundarySettings) -> FitData:
 
 
 def fingerprint_data(root: Path, parts: dict, inputs: tuple[str, ...]) -> dict:
-    """Clips of each part, and a SHA-256 over their names, labels and the sizes of their feature files."""
+    """The number of clips in each part, and a SHA-256 over their names, labels and feature-file sizes."""
     digest = hashlib.sha256()
     for part in parts.values():
         for clip, seconds in sorted(zip(part.clips, part.seconds.tolist(), strict=True)):
@@ -122,7 +121,7 @@ def fingerprint_data(root: Path, parts: dict, inputs: tuple[str, ...]) -> dict:
 
 
 def augment(batch: Batch, settings: BoundarySettings, seed: int, epoch: int) -> Batch:
-    """What the settings ask for, drawn for each clip by seed, epoch and clip."""
+    """Augment a batch as the settings ask; random numbers depend on seed, epoch and clip alone."""
     generators = clip_generators(seed, epoch, batch["index"].tolist())
     if settings.borrow:
         batch = borrow(batch, settings.borrow, generators)
@@ -139,7 +138,7 @@ def augment(batch: Batch, settings: BoundarySettings, seed: int, epoch: int) -> 
 
 
 def boundary_loss(loss: Loss, step_weight: float, outputs: Outputs, seconds: Tensor) -> Tensor:
-    """The network's own loss, and with a weight the step loss."""
+    """The network's own loss, plus `step_weight` times the step loss."""
     if not step_weight:
         return loss(outputs, seconds)
     if "steps" not in outputs:
@@ -148,11 +147,11 @@ def boundary_loss(loss: Loss, step_weight: float, outputs: Outputs, seconds: Ten
 
 
 def step_loss(outputs: Outputs, seconds: Tensor) -> Tensor:
-    """How far the evidence of the steps points from the boundary: an addition for small data sets, not the reference's.
+    """Cross-entropy between the steps' softmax over time and a Gaussian around the boundary.
 
-    outputs["steps"] (B, K, 200), what a head sees of each second before its linear layers; seconds (B,). Cross-entropy
-    between their softmax over time and a bell around the boundary. One number a clip tells a network little about
-    where to look; this tells it.
+    outputs["steps"] (B, K, 200), the evidence of each second before a head's linear layers; seconds (B,). An addition
+    for small data sets, not in the reference: the loss of a single time per clip tells a network little about where
+    to look.
     """
     steps = outputs["steps"].float()
     centres = torch.arange(steps.shape[2], device=steps.device) + 0.5                     # s
@@ -166,9 +165,9 @@ def step_loss(outputs: Outputs, seconds: Tensor) -> Tensor:
 def validate_boundaries(
     network: type, net: nn.Module, batches: Batches, batch_size: int, world: World
 ) -> Validation:
-    """The score table of all validation clips; found are ({name: answer}, {name: truth}), in seconds.
+    """The score table of all validation clips; `found` is ({name: answer}, {name: truth}), in seconds.
 
-    Sets the interval_scale of a network that tells a spread.
+    Sets the interval_scale of a network that has a spread.
     """
     spread_of = getattr(network, "spread", None)
 
@@ -189,15 +188,15 @@ def validate_boundaries(
 def calibrate(net: nn.Module, found: np.ndarray, spreads: np.ndarray, truth: np.ndarray) -> None:
     """Set net.interval_scale so that `found` +- scale x `spreads` holds INTERVAL of the truths; arrays (N,), s.
 
-    Split conformal prediction with a normalised error (Papadopoulos and others, 2002): the quantile is taken a little
-    higher, by (N + 1) / N, as the theorem asks for.
+    Split conformal prediction with a normalised error (Papadopoulos and others, 2002): the level of the quantile is
+    raised by (N + 1) / N, as the theorem requires.
     """
     level = min(1.0, INTERVAL * (len(truth) + 1) / len(truth))
     net.interval_scale.fill_(float(np.quantile(np.abs(found - truth) / spreads, level, method="higher")))
 
 
 def describe(numbers: dict[str, float]) -> str:
-    """A validation in a few words."""
+    """The log's words for a validation."""
     return (f"{numbers['score']:.3f} s (start {numbers['score_start']:.3f}, end {numbers['score_end']:.3f}; within 1 s "
             f"{numbers['within_1s']:.0%})")
 
@@ -206,14 +205,14 @@ def describe(numbers: dict[str, float]) -> str:
 
 
 def wrong_clips(predicted: dict[str, float], truth: dict[str, float]) -> str:
-    """Lines `name truth prediction` of the clips that are off by more than 10 s, the worst first."""
+    """Lines `name truth prediction` of the clips with an error above 10 s, the worst first."""
     wrong = [n for n in truth if abs(predicted[n] - truth[n]) > WRONG_SECONDS]
     wrong.sort(key=lambda n: -abs(predicted[n] - truth[n]))
     return "".join(f"{n} {truth[n]:.3f} {predicted[n]:.3f}\n" for n in wrong)
 
 
 def write_validation(folder: Path, predicted: dict[str, float], truth: dict[str, float]) -> None:
-    """validation.csv and error.txt of the best epoch."""
+    """Write validation.csv and error.txt of the best epoch."""
     lines = "".join(f"{name},{truth[name]:.3f},{predicted[name]:.3f}\n" for name in truth)
     save_text(folder / "validation.csv", "name,seconds,predicted\n" + lines)
     save_text(folder / "error.txt", wrong_clips(predicted, truth))
@@ -228,7 +227,7 @@ def read_validation(folder: Path) -> tuple[dict[str, float], dict[str, float]]:
 
 
 def draw(folder: Path, dataset: Dataset) -> None:
-    """curves.png of the log; validation.png and worst.png of validation.csv, the latter where files hold the frames."""
+    """Draw curves.png from the log, validation.png and, where files hold frames, worst.png from validation.csv."""
     if not (folder / "log.jsonl").exists() or not (folder / "validation.csv").exists():
         return      # stopped within the first epoch
     records = read_records(folder)
@@ -245,7 +244,7 @@ def draw(folder: Path, dataset: Dataset) -> None:
 
 
 def frames_of(names: list[str], dataset: ClipDataset) -> dict[str, np.ndarray]:
-    """{name: uint8 (200, 66, 88, 3)} of those clips of a data set that have frames."""
+    """{name: uint8 (200, 66, 88, 3)} of those clips in `names` that have frames."""
     root, by_name = dataset.root, {clip.name: clip for clip in dataset.clip_set.clips}
     frames = {}
     for name in names:

@@ -1,6 +1,6 @@
 """What an entry script of a boundary network does: train, or with --weights infer.
 
-    run(AVTNet, regression_loss, boundary_command(__doc__, argv))      # all that an entry script has to say
+    run(AVTNet, regression_loss, boundary_command(__doc__, argv))      # all that an entry script calls
 """
 
 import json
@@ -28,7 +28,7 @@ from utils.fit import fit
 from utils.predict import Predictor
 from utils.run_folder import LAST
 
-NUM_FOLDS = 7    # as many as there are values of --data_seed with different validation clips
+NUM_FOLDS = 7    # values of --data_seed whose validation clips differ
 
 
 def run(network: type, loss: Loss, command: BoundaryCommand) -> int:
@@ -54,7 +54,7 @@ def run(network: type, loss: Loss, command: BoundaryCommand) -> int:
 
 
 def number_of_processes(command: BoundaryCommand) -> int:
-    """How many processes --strategy ddp starts: --processes, else one a GPU. Raises UserError for want of GPUs."""
+    """Processes that --strategy ddp starts: --processes, else one a GPU. Raises UserError if there are too few GPUs."""
     devices, processes = choose_devices(command.fit.gpus), command.launch.processes
     if devices[0].type == "cuda" and processes > len(devices):
         raise UserError(f"--processes {processes}: each takes a GPU of its own, and --gpus {command.fit.gpus} gives "
@@ -63,16 +63,16 @@ def number_of_processes(command: BoundaryCommand) -> int:
 
 
 def train(network: type, loss: Loss, command: BoundaryCommand) -> int:
-    """One training; its exit code."""
+    """Run one training; returns its exit code."""
     data = boundary_data(network, command.boundary)
     task = boundary_task(network, loss, command.boundary, command.sizes)
     return fit(task, command.fit, data).exit_code
 
 
 def train_folds(network: type, loss: Loss, command: BoundaryCommand) -> int:
-    """Seven trainings, each of which validates with another seventh of the clips; then out_of_fold.csv of all.
+    """Train seven times, each time with another seventh of the clips for validation; then write out_of_fold.csv.
 
-    Folds that are done are left as they are, and one that was stopped goes on where it was.
+    Finished folds are kept, a stopped one is resumed.
     """
     prefix, folders = command.fit.save_prefix, []
     leads = int(os.environ.get("RANK", 0)) == 0
@@ -95,7 +95,7 @@ def train_folds(network: type, loss: Loss, command: BoundaryCommand) -> int:
 
 
 def write_out_of_fold(prefix: Path, folders: list[Path]) -> dict[str, float]:
-    """out_of_fold.csv (a submission) and its score table, from the validation answers of every fold."""
+    """Write out_of_fold.csv (a submission) from the validation answers of every fold; returns its score table."""
     predicted: dict[str, float] = {}
     truth: dict[str, float] = {}
     for folder in folders:
@@ -116,7 +116,7 @@ def infer(network: type, command: BoundaryCommand) -> int:
     fit_settings, boundary, asked = command.fit, command.boundary, command.infer
     if fit_settings.resume:
         raise UserError("--weights infers and --resume trains; give one of them.")
-    # A reference checkpoint does not tell whether its frames are standardised.
+    # A reference checkpoint does not record whether its frames are standardised.
     sizes = {} if boundary.if_normal is None else {"standardise": boundary.if_normal}
     predictor = Predictor(asked.weights, network, gpus=fit_settings.gpus, mixed=fit_settings.use_amp,
                           channels_last=fit_settings.channels_last, sizes=sizes)
@@ -157,7 +157,7 @@ def clips_asked_for(command: BoundaryCommand) -> ClipSet:
 
 
 def check_detector(command: BoundaryCommand, then: str | None) -> None:
-    """Raise UserError where the data's text boxes come from another detector than those trained on."""
+    """Raise UserError where the data's text boxes come from another detector than those of the training."""
     root = command.boundary.data_root
     here = recorded_text_detector(root)
     if here and then and here != then:

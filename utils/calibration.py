@@ -1,4 +1,4 @@
-"""How far a network's own statement of its certainty can be believed.
+"""Calibration: how far a network's intervals and confidences can be trusted.
 
     predictions = read_certainty(Path("a_predictions.csv"), inputs)
     result["calibration"] = calibrate(predictions, inputs.truth)
@@ -18,15 +18,15 @@ from utils.evaluation import bootstrap_interval
 from utils.evaluation_inputs import Inputs, listed
 
 COLUMNS = ("seconds", "low", "high", "confidence")
-MADE_FOR = 0.9            # share of the truths that AVTDist makes its intervals for
+MADE_FOR = 0.9            # share of the truths that AVTDist's intervals are meant to hold
 MOST_BINS = 10
-CLIPS_A_BIN = 10          # at least, but for ties and a set of fewer clips
+CLIPS_A_BIN = 10          # the least, except with ties or in a smaller set
 ROUNDING = 0.0015         # s; submissions and predictions hold three decimals
 
 
 @dataclass(frozen=True)
 class Certainty:
-    """What a network says of its answers: intervals in seconds and a confidence from 0 to 1, shapes (N,)."""
+    """A network's certainty about its answers: intervals in seconds and a confidence from 0 to 1, shapes (N,)."""
 
     path: Path
     seconds: np.ndarray
@@ -55,11 +55,11 @@ def read_certainty(path: Path, inputs: Inputs) -> Certainty:
 
 
 def calibrate(certainty: Certainty, truth: np.ndarray, resamples: int = 10_000, seed: int = 0) -> dict:
-    """How many intervals hold the truth, (N,) s, and how many clips are right to 1 s at what confidence.
+    """Share of intervals that hold the `truth`, (N,) s, and share of clips within 1 s against confidence.
 
-    `bins` hold about as many clips each, the least sure first: their mean confidence, the share answered within 1 s,
-    and that share by isotonic regression over all clips, whose corners are `curve`. `gap` is the mean distance of
-    confidence and share over the clips (expected calibration error: Guo et al., On Calibration of Modern Neural
+    `bins` hold about equally many clips, the least confident first: mean confidence, share answered within 1 s, and
+    that share by isotonic regression over all clips (`curve`: its corners). `gap` is the mean distance between
+    confidence and share, weighted by clips (expected calibration error: Guo et al., On Calibration of Modern Neural
     Networks, 2017).
     """
     inside = (certainty.low <= truth) & (truth <= certainty.high)
@@ -67,7 +67,7 @@ def calibrate(certainty: Certainty, truth: np.ndarray, resamples: int = 10_000, 
     confidence = certainty.confidence
     num_bins = int(np.clip(len(truth) // CLIPS_A_BIN, 1, MOST_BINS))
     share, told = calibration_curve(right, confidence, n_bins=num_bins, strategy="quantile", pos_label=1)
-    edges = np.percentile(confidence, np.linspace(0, 100, num_bins + 1))[1:-1]   # as calibration_curve takes them
+    edges = np.percentile(confidence, np.linspace(0, 100, num_bins + 1))[1:-1]   # as calibration_curve does
     counts = np.bincount(np.searchsorted(edges, confidence), minlength=num_bins)
     counts = counts[counts > 0]
     fit = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(confidence, right)

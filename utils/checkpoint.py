@@ -40,21 +40,21 @@ def save_checkpoint(path: Path, content: dict) -> None:
 
 
 def save_content(path: Path, content: dict) -> None:
-    """Write `content` beside `path` with its SHA-256, flush it to the disk, rename."""
+    """Write `content` with its SHA-256 beside `path`, flush it to the disk, and rename it (atomic)."""
     with write_atomic(path) as temporary:
         try:
             with open(temporary, "wb") as file:
                 torch.save(content, file)
             _seal(temporary)
         except RuntimeError as error:
-            # torch reports a failed write (a full disk) as a RuntimeError of its archive writer.
+            # torch's archive writer reports a failed write (a full disk) as a RuntimeError.
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from error
             raise OSError(errno.EIO, f"writing the checkpoint failed ({error})", str(path)) from error
 
 
 def _seal(path: Path) -> None:
-    """Put the SHA-256 of a ZIP archive that has no comment yet into its comment, and flush it to the disk."""
+    """Append the SHA-256 of a ZIP archive as its comment, and flush it to the disk. It must not have a comment yet."""
     with open(path, "r+b") as file:
         file.seek(-22, os.SEEK_END)
         assert file.read(4) == END_OF_ZIP, "torch.save wrote no plain ZIP archive"
@@ -67,7 +67,7 @@ def _seal(path: Path) -> None:
 
 
 def _sha256(path: Path, length: int) -> str:
-    """Of the first `length` bytes."""
+    """SHA-256 of the first `length` bytes, hexadecimal."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while length > 0 and (block := file.read(min(HASH_BLOCK, length))):
@@ -77,7 +77,7 @@ def _sha256(path: Path, length: int) -> str:
 
 
 def is_sealed(path: Path) -> bool:
-    """Whether the file ends in a SHA-256. Raises UserError where that is not of the bytes before it, or cut off."""
+    """Whether the file ends in a SHA-256. Raises UserError where it is cut off or does not match the bytes before."""
     length = path.stat().st_size - COMMENT_BYTES
     if length < 22:
         return False
@@ -85,7 +85,7 @@ def is_sealed(path: Path) -> bool:
         file.seek(length - 22)
         end = file.read()
     comment = end[22:]
-    # torch.save itself writes no comment: where one of this length is announced, it was ours, whatever is left of it.
+    # torch.save itself writes no comment. If the header announces one of this length, it was ours, even if it is cut.
     announced = END_OF_ZIP in end and end[end.index(END_OF_ZIP) + 20:][:2] == COMMENT_BYTES.to_bytes(2, "little")
     if not announced and not comment.startswith(SHA_LABEL):
         return False
@@ -96,7 +96,7 @@ def is_sealed(path: Path) -> bool:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a file is a checkpoint of ours with the SHA-256 that it says; what it holds is not read."""
+    """Whether a file is a checkpoint of ours whose SHA-256 matches; its content is not unpickled."""
     try:
         return is_sealed(path)
     except (OSError, UserError):
@@ -104,7 +104,7 @@ def is_whole(path: Path) -> bool:
 
 
 def read_file(path: Path):
-    """What a file written by torch.save holds, tensors on the CPU, nothing in it run. Raises UserError."""
+    """The content of a file written by torch.save, tensors on the CPU; runs no code from it. Raises UserError."""
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint.")
@@ -113,11 +113,11 @@ def read_file(path: Path):
                         "Take another checkpoint of the run.")
     sealed = is_sealed(path)
     try:
-        # The reference's warm-up schedule puts the schedule that follows it into its state, as an object.
+        # The reference's warm-up schedule keeps the schedule that follows it in its state, as a pickled object.
         with torch.serialization.safe_globals([CosineAnnealingLR, Adam, defaultdict, dict, Counter]):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises pickle, zip, EOF and runtime errors for damaged files; all mean one thing
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:     # a cut archive is an invalid argument to it
+    except Exception as error:  # for damaged files torch raises pickle, zip, EOF and runtime errors
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:     # a truncated archive raises EINVAL
             raise
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
         raise UserError(f"{path}: no readable checkpoint, it is damaged or something else ({reason}). "
@@ -128,7 +128,7 @@ def read_file(path: Path):
 
 
 def load_checkpoint(path: Path) -> dict:
-    """The content of a checkpoint of ours, or of one of the reference's in our form. Raises UserError."""
+    """The content of a checkpoint, converted to our form if it is the reference's. Raises UserError."""
     content = read_file(path)
     model = content.get("model") if isinstance(content, dict) else None
     if not isinstance(model, dict) or not all(isinstance(value, Tensor) for value in model.values()):
@@ -144,7 +144,7 @@ def load_checkpoint(path: Path) -> dict:
 
 
 def _reference_checkpoint(path: Path, model: dict[str, Tensor]) -> dict:
-    """A reference checkpoint in our form; `sizes` is None, since it does not tell them: they are the defaults."""
+    """A reference checkpoint in our form. `sizes` is None: it does not record them, and the defaults are its sizes."""
     weights = {name.removeprefix("module."): value for name, value in model.items()}      # DataParallel's
     found = from_foreign(weights)
     if found is None:
@@ -155,7 +155,7 @@ def _reference_checkpoint(path: Path, model: dict[str, Tensor]) -> dict:
 
 
 def export(source: Path, target: Path) -> None:
-    """Write a checkpoint's weights in the reference's form: {'model': ...}, its names, its unused tensors too."""
+    """Write a checkpoint's weights in the reference's form: {'model': ...}, with its names and its unused tensors."""
     content = load_checkpoint(source)
     sizes = content["sizes"] or {}
     if sizes.get("frame_channels") or sizes.get("normalise_mfcc"):
@@ -168,14 +168,14 @@ def export(source: Path, target: Path) -> None:
 
 
 def check_network(path: Path, content: dict, network: str) -> None:
-    """Raise UserError where the checkpoint belongs to another network, naming the script that takes it."""
+    """Raise UserError where the checkpoint belongs to another network; the message names that network's script."""
     if content["network"] != network:
         raise UserError(f"{path}: holds weights of {content['network']}, not of {network}. "
                         f"Use {entry_script(content['network'])}.")
 
 
 def load_weights(path: Path, net: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Copy `weights` into `net`. Raises UserError that lists missing, unexpected and misshapen tensors."""
+    """Copy `weights` into `net`. Raises UserError that lists missing and unexpected tensors and wrong shapes."""
     own = net.state_dict()
     problems = [f"missing: {name}" for name in own if name not in weights]
     problems += [f"unexpected: {name}" for name in weights if name not in own]
@@ -193,7 +193,7 @@ def load_pretrained(frame_net: nn.Module | None, choice: str) -> None:
 
     `choice`: `imagenet` takes torchvision's (downloads them once), `none` leaves the network as it is, `auto` is
     imagenet for a ResNet-18 and none for any other network; anything else is a file with a ResNet-18's state dict.
-    Raises UserError where that cannot be done; an untrained start is never put in its place.
+    Raises UserError where that cannot be done; there is no fallback to random weights.
     """
     is_resnet = hasattr(frame_net, "layer4")
     if choice == "auto":

@@ -11,11 +11,11 @@ from pathlib import Path
 from datatools.errors import UserError
 from utils.settings import BoundarySettings, FitSettings, InferSettings, LaunchSettings
 
-NETWORK_KEY = "network"   # the one section of a preset that is no flag: the network's sizes
+NETWORK_KEY = "network"   # the only section of a preset that is not a flag: the network's sizes
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that reports a mistake as a UserError, so that presets and the shell read alike."""
+    """An argument parser that raises UserError for a mistake, on the command line and in a preset alike."""
 
     def error(self, message: str):
         raise UserError(f"{message} (all flags: {self.prog} --help)")
@@ -23,8 +23,7 @@ class Parser(argparse.ArgumentParser):
 
 @dataclass(frozen=True)
 class BoundaryCommand:
-    """What one call of an entry script asks for. `sizes` are the network's, from the preset; `words` the command line.
-    """
+    """What one call of an entry script asks for. `sizes`: the network's, from the preset; `words`: the command line."""
 
     fit: FitSettings = FitSettings()
     boundary: BoundarySettings = BoundarySettings()
@@ -43,8 +42,8 @@ PARTS = {"fit": FitSettings, "boundary": BoundarySettings, "launch": LaunchSetti
 def boundary_command(description: str, argv: list[str] | None = None, **defaults) -> BoundaryCommand:
     """Read an entry script's flags. Raises UserError; --help prints and exits.
 
-    `defaults` are this script's own, by the setting's name. --if_normal is there only where its default is given:
-    a network that does not standardise frames by choice has no such flag.
+    `defaults` are this script's own, {setting: value}. --if_normal exists only where its default is given, for a
+    network whose standardisation of frames is optional.
     """
     words = tuple(sys.argv[1:] if argv is None else map(str, argv))
     leave_out = () if "if_normal" in defaults else ("if_normal",)
@@ -82,11 +81,11 @@ def _add_flag(place, setting, flag: dict, default) -> None:
         flag["action"] = argparse.BooleanOptionalAction
     default = list(default) if isinstance(default, tuple) else default
     action = place.add_argument(f"--{setting.name}", default=default, **flag)
-    action.help = setting.metadata["help"]      # BooleanOptionalAction adds to it what some help texts say already
+    action.help = setting.metadata["help"]      # without the default that BooleanOptionalAction appends
 
 
 def settings_of(kind: type, args: argparse.Namespace):
-    """The settings of one class out of parsed flags; a flag that this command does not have keeps its default."""
+    """One class of settings from parsed flags; a setting without a flag in this command keeps its default."""
     values = {f.name: getattr(args, f.name, f.default) for f in fields(kind)}
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
@@ -95,7 +94,7 @@ def settings_of(kind: type, args: argparse.Namespace):
 
 
 def preset_arguments(path: Path) -> tuple[list[str], dict]:
-    """A preset as command-line arguments, and its network's sizes. Raises UserError where it is no flat mapping."""
+    """A preset as command-line arguments, and its network's sizes. Raises UserError unless it is a flat mapping."""
     import yaml
 
     try:

@@ -21,7 +21,7 @@ CLIPS_SHOWN = 4   # strips of frames in the picture
 def write_report(work: Path, settings: dict, submissions: dict[str, Path], costs: list[Cost]) -> str:
     """Score the submissions, write the three files into `work`, and return the report's text.
 
-    `settings`: the seed and the numbers of clips, which title picture and JSON; `costs` ends with that of all steps.
+    `settings`: the seed and the numbers of clips, for the picture's title and the JSON; `costs` ends with the total.
     """
     rows = score_rows(submissions, work / "processed")
     title = f"Fused answer on {settings['test']} made clips, seed {settings['seed']}"
@@ -36,7 +36,7 @@ def write_report(work: Path, settings: dict, submissions: dict[str, Path], costs
 
 
 def score_rows(submissions: dict[str, Path], processed: Path) -> dict[str, dict[str, dict[str, float]]]:
-    """{"all" | "start" | "end": {submission: its scores}}, with the best constant answer's beside them."""
+    """{"all" | "start" | "end": {submission: its scores}}; the best constant answer counts as a submission."""
     truth = read_truth(processed / TEST_B.folders[0] / "truth.csv")
     answers = {name: read_answers(path) for name, path in submissions.items()}
     answers["best constant"] = best_constant(truth)
@@ -62,7 +62,7 @@ def as_table(rows: dict[str, dict[str, dict[str, float]]]) -> str:
 
 
 def draw(submission: Path, processed: Path, picture: Path, title: str) -> None:
-    """The picture of one submission: clips from the best to the worst answer among the strips."""
+    """Draw the picture of one submission; its strips show clips from the best to the worst answer."""
     folder = TEST_B.folders[0]
     truth, found = read_truth(processed / folder / "truth.csv"), read_answers(submission)
     by_error = sorted(truth, key=lambda n: abs(found[n] - truth[n]))

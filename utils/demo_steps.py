@@ -1,4 +1,4 @@
-"""The steps of the demo as commands that a user could type, run one after the other or at once, and what they cost."""
+"""The steps of the demo, as commands that a user could type: run in turn or at once, with what they cost."""
 
 import os
 import resource
@@ -22,12 +22,12 @@ TRAININGS = {   # name: (entry script, preset, the checkpoints that infer: best 
     "avt_normal": ("avt_normal_main.py", "configs/demo_avt_normal.yaml", ("best", "last")),
     "avt_yolt": ("avt_yolt_main.py", "configs/demo_avt_yolt.yaml", ("best", "last")),
 }
-FPS = 5      # of the clips: features take one frame a second, and encoding 25 would cost a third of the making
+FPS = 5      # of the clips: features use one frame a second, and encoding 25 would take a third of the rendering time
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one step took: seconds by the clock, and seconds of all cores together."""
+    """What one step took: wall-clock seconds, and CPU seconds of all cores together."""
 
     title: str
     seconds: float
@@ -35,14 +35,14 @@ class Cost:
 
 
 class Steps:
-    """Runs the commands of the demo, says how far it is, and keeps what each step cost."""
+    """Runs the commands of the demo, prints the progress, and keeps the cost of each step."""
 
     def __init__(self, count: int):
         self.count, self.started = count, time.perf_counter()
         self.costs: list[Cost] = []
 
     def run(self, title: str, *words) -> None:
-        """Run one command, whose lines are shown as they come. Raises UserError where it fails."""
+        """Run one command; its output is shown as it comes. Raises UserError where it fails."""
         words = list(map(str, words))
         with self._step(title):
             print(f"$ python {' '.join(words)}", flush=True)
@@ -51,9 +51,9 @@ class Steps:
                 raise UserError(f"{title}: python {words[0]} ended with exit code {code}, its message stands above.")
 
     def run_together(self, title: str, lanes: dict[str, list[list]]) -> None:
-        """Run {name: commands in turn} at once, one thread each: small networks gain more so than from two threads.
+        """Run the lanes {name: commands in turn} at once and share the cores: small networks gain little from threads.
 
-        Every line that they print is shown behind its name. Raises UserError where one fails.
+        Each line that a lane prints is shown behind its name. Raises UserError where one fails.
         """
         threads = max(1, number_of_cores() // len(lanes))
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
@@ -72,7 +72,7 @@ class Steps:
                     reader.join()
             finally:
                 for process in running.values():
-                    process.terminate()   # nothing where it has ended already
+                    process.terminate()   # no effect on one that has ended
             if failed := [name for name, process in running.items() if process.wait()]:
                 raise UserError(f"{title}: {', '.join(failed)} failed, the message stands above.")
 
@@ -116,10 +116,10 @@ def submission_path(work: Path, name: str, which: str) -> Path:
 def run_demo(
     work: Path, seed: int, train: int, test: int, max_epoch: int | None = None, duration: float | None = None
 ) -> tuple[dict[str, Path], Steps]:
-    """Clips, features, trainings, inferences and fusion below `work`; {title: submission} and what it all cost.
+    """Make clips, features, trainings, inferences and a fusion below `work`; returns {title: submission} and the steps.
 
-    `train` and `test` count clips; `duration` of each in seconds, None for 180 to 200 s; `max_epoch` None for the
-    presets'. What is there already is not made again. Raises UserError where a step fails.
+    `train` and `test` count clips; `duration` of a clip in seconds, None for 180 to 200 s; `max_epoch` None for the
+    presets'. What exists already is not made again. Raises UserError where a step fails.
     """
     raw, processed = work / "raw", work / "processed"
     steps = Steps(4)

@@ -1,7 +1,7 @@
-"""What a network computes on, and in which precision.
+"""The devices a network computes on, and their precision.
 
     devices = choose_devices("auto")        # every GPU that is there, else the CPU
-    autocast_dtype(devices[0])              # torch.bfloat16 where the device computes it, else None: float32
+    autocast_dtype(devices[0])              # torch.bfloat16 where the device has instructions for it
     instruction_set()                       # "AVX2, no bfloat16 instructions", for logs and benchmarks
 """
 
@@ -20,25 +20,25 @@ WITHOUT_BFLOAT16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_
 
 
 def _isa_limit() -> str:
-    """The newest instruction set that oneDNN may use, as its environment variable names it; "" without a limit."""
+    """The newest instruction set that oneDNN may use, from its environment variable; "" without a limit."""
     return (os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "").upper()
 
 
 def cpu_computes_bfloat16() -> bool:
-    """Whether oneDNN, with the instruction set that is in effect, multiplies bfloat16 matrices by an instruction."""
+    """Whether oneDNN multiplies bfloat16 matrices in hardware, with the instruction set that it may use."""
     if not torch.backends.mkldnn.is_available() or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return False
     if torch.backends.cpu.get_cpu_capability().startswith("SVE") or not torch.cpu._is_avx2_supported():
-        return True      # ARM: the question above is about the instruction there
-    # On x86 it is true for all of AVX-512, with or without the instruction.
+        return True      # on ARM, oneDNN's answer above means a hardware instruction
+    # On x86, oneDNN says yes for every AVX-512 processor, even where it emulates bfloat16.
     in_hardware = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return in_hardware and _isa_limit() not in WITHOUT_BFLOAT16
 
 
 def autocast_dtype(device: torch.device) -> torch.dtype | None:
-    """The type of mixed precision on a device; None where it would be slower than float32.
+    """The dtype of mixed precision on a device; None where it would be slower than float32.
 
-    A GPU without bfloat16 takes float16; a CPU without bfloat16 instructions takes none.
+    A GPU without bfloat16 falls back to float16, a CPU without bfloat16 instructions to None.
     """
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
@@ -48,20 +48,20 @@ def autocast_dtype(device: torch.device) -> torch.dtype | None:
 
 
 def precision(device: torch.device, mixed: bool) -> torch.dtype:
-    """What a network computes in: the type of mixed precision where that is asked for and pays, else float32."""
+    """The dtype that a network computes in: that of mixed precision if asked for and faster, else float32."""
     return (autocast_dtype(device) if mixed else None) or torch.float32
 
 
 def autocast(device: torch.device, mixed: bool) -> torch.autocast:
-    """A context of mixed precision, where that is asked for and pays; else of the network's own precision."""
+    """An autocast context, enabled where mixed precision is asked for and faster than float32."""
     dtype = autocast_dtype(device) if mixed else None
     return torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None)
 
 
 def prefer_speed(net: nn.Module, mixed: bool) -> None:
-    """Where mixed precision is asked for, let layers that have a faster way on a CPU (`fast_on_cpu`) take it.
+    """Under mixed precision, let layers with a faster implementation on a CPU (`fast_on_cpu`) use it.
 
-    It rounds otherwise than torch's own, as mixed precision does; in float32 too, where that is what the CPU computes.
+    It rounds differently from torch's, which mixed precision allows, even where the CPU falls back to float32.
     """
     for module in net.modules():
         if hasattr(module, "fast_on_cpu"):
@@ -69,14 +69,14 @@ def prefer_speed(net: nn.Module, mixed: bool) -> None:
 
 
 def instruction_set() -> str:
-    """What a CPU training computes with, in words."""
+    """The CPU's instruction set and whether it has bfloat16 instructions, in words."""
     kind = torch.backends.cpu.get_cpu_capability()
     limit = f", oneDNN limited to {_isa_limit()}" if _isa_limit() else ""
     return f"{kind}{limit}, {'bfloat16' if cpu_computes_bfloat16() else 'no bfloat16'} instructions"
 
 
 def dtype_name(dtype: torch.dtype) -> str:
-    """`float32` for torch.float32."""
+    """The name of a dtype: `float32` for torch.float32."""
     return str(dtype).removeprefix("torch.")
 
 
@@ -104,7 +104,7 @@ def choose_devices(gpus: str) -> list[torch.device]:
 
 
 def on_devices(net: nn.Module, devices: list[torch.device], world: World | None = None) -> nn.Module:
-    """The network on its device: in several processes by DistributedDataParallel, on several GPUs by DataParallel."""
+    """The network on its device; in DistributedDataParallel for several processes, DataParallel for several GPUs."""
     net = net.to(devices[0])
     if world is not None and world.size > 1:
         index = devices[0].index

@@ -22,16 +22,16 @@ from datatools.errors import UserError
 from datatools.stages import number_of_cores
 
 STARTED_BY_TORCHRUN = "TORCHELASTIC_RUN_ID"    # torchrun sets it for the processes that it starts
-PATIENCE = timedelta(hours=1)    # with a process that is behind: the first one decodes videos while the others wait
-SECONDS_TO_SAVE = 120            # after a signal, for a step or a validation to end and to be saved; torchrun's own: 30
+PATIENCE = timedelta(hours=1)    # timeout of collectives: the first process decodes videos while the others wait
+SECONDS_TO_SAVE = 120            # from SIGTERM to SIGKILL, for finishing a step or validation and saving (torchrun: 30)
 PR_SET_PDEATHSIG = 1             # of Linux's prctl
 
-_store = None                    # where the processes leave each other notes, once they are joined
+_store = None                    # the key-value store of the process group, once joined
 
 
 @dataclass(frozen=True)
 class World:
-    """Which of how many processes this is. `rank` counts over all machines, `local_rank` over this one."""
+    """This process's place among all. `rank` counts over all machines, `local_rank` over this machine."""
 
     rank: int = 0
     size: int = 1
@@ -46,17 +46,17 @@ class World:
         """Each value added up over all processes."""
         if self.size == 1:
             return values
-        # float64 does not travel over every backend's devices alike; float32 holds counts and losses well enough.
+        # Not every device has float64; float32 is exact enough for counts and losses.
         total = torch.tensor(values, dtype=torch.float32, device=device)
         torch.distributed.all_reduce(total)
         return total.tolist()
 
     def any(self, value: bool, device) -> bool:
-        """Whether it is true in any process."""
+        """Whether `value` is true in any process."""
         return bool(self.sum([float(value)], device)[0])
 
     def gather(self, value) -> list:
-        """What every process has, in the order of their ranks."""
+        """Every process's `value`, in the order of their ranks."""
         if self.size == 1:
             return [value]
         found = [None] * self.size
@@ -64,17 +64,17 @@ class World:
         return found
 
     def share_buffers(self, net) -> None:
-        """Give all processes the first one's buffers (batch norm's statistics)."""
+        """Broadcast the first process's buffers (batch norm's statistics) to all."""
         if self.size > 1:
             for buffer in net.buffers():
                 torch.distributed.broadcast(buffer, 0)
 
     def wait(self) -> None:
-        """Go on when all processes have come here."""
+        """A barrier: return when all processes have called it."""
         self.gather(None)
 
     def agree(self, facts: dict) -> None:
-        """Raise UserError, in all processes, where they do not hold the same {name: value}."""
+        """Raise UserError, in all processes, unless all pass the same {name: value}."""
         all_facts = self.gather(facts)
         for name in facts:
             first = all_facts[0][name]
@@ -91,10 +91,10 @@ def started_by_torchrun() -> bool:
 
 
 def join(devices: list) -> World:
-    """Join the processes that torchrun started: NCCL for GPUs, Gloo for the CPU. Alone where it did not start this one.
+    """Join the process group of torchrun, NCCL for GPUs, Gloo for the CPU; without torchrun, a World of one process.
 
-    Each process takes the one of `devices` that its local rank counts. They stay together until they end, through all
-    trainings that one command makes. Raises UserError where there are too few.
+    Each process takes devices[local_rank]. The group lasts until the processes end, through all trainings of a
+    command. Raises UserError where there are fewer GPUs than processes.
     """
     if not started_by_torchrun():
         return World()
@@ -112,15 +112,15 @@ def join(devices: list) -> World:
     _store, *_ = next(torch.distributed.rendezvous("env://", timeout=PATIENCE))
     torch.distributed.init_process_group("nccl" if on_gpus else "gloo", store=_store, rank=world.rank,
                                          world_size=world.size, timeout=PATIENCE)
-    # DistributedDataParallel keeps the group, and with it Gloo's threads, even when both are gone for Python; a thread
-    # that then gives back a tensor while the interpreter ends aborts the process (pytorch pull request 179291).
+    # DistributedDataParallel keeps the group and Gloo's threads alive even when Python has released both. A thread that
+    # frees a tensor while the interpreter shuts down aborts the process (pytorch pull request 179291).
     errors.leave_at_once = True
     return world
 
 
 @contextlib.contextmanager
 def told_once():
-    """Where several processes of a machine end with the same UserError, let one of them alone tell it."""
+    """Where several processes of a machine end with the same UserError, let only one of them print it."""
     try:
         yield
     except UserError as error:
@@ -130,7 +130,7 @@ def told_once():
 
 
 def _end_with_torchrun() -> None:
-    """Have Linux send SIGTERM to this process when torchrun is killed: it would train on with nobody above it."""
+    """Have Linux send SIGTERM to this process when torchrun is killed; otherwise it would train on as an orphan."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -138,9 +138,9 @@ def _end_with_torchrun() -> None:
 def run_torchrun(processes: int, argv: list[str]) -> int:
     """Start `argv`, a script and its flags, in so many processes on this machine; returns the exit code.
 
-    torchrun runs within this process, which lives as long as the training. The exit code is the one of the process that
-    failed first (2 for a UserError, 128 + number for a signal that killed it); 130 or 143 where SIGINT or SIGTERM ended
-    this one, which torchrun passes on.
+    torchrun runs within this process, which lives as long as the training. The exit code is that of the process that
+    failed first: 2 for a UserError, 128 + number for a signal that killed it. It is 130 or 143 where SIGINT or SIGTERM
+    ended this process; torchrun passes those signals on.
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, number_of_cores() // processes)))
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SECONDS_TO_SAVE))

@@ -1,4 +1,4 @@
-"""Errors to figures: scores with bootstrap intervals, two answers compared, clips in groups.
+"""Evaluation of answers: scores with bootstrap intervals, a paired comparison of two answers, groups of clips.
 
     evaluate(np.array([10.0, 22.0]), np.array([10.5, 20.0]))["score_interval"]
 
@@ -11,15 +11,15 @@ from datatools.layout import KINDS, clip_kind
 from datatools.scores import clip_costs, clip_errors, error_table
 
 CONFIDENCE = 0.95               # of the intervals
-DRAWS_AT_ONCE = 4_000_000       # clips drawn before their means are taken: bounds the memory, about 64 MB
+DRAWS_AT_ONCE = 4_000_000       # clips drawn at once; limits the memory to about 64 MB
 
 
 def bootstrap_interval(values: np.ndarray, resamples: int = 10_000, seed: int = 0) -> tuple[float, float] | None:
-    """The percentile interval (95%) of the mean of `values`, shape (N,), by drawing N of them with replacement.
+    """The 95% percentile bootstrap interval of the mean of `values`, shape (N,).
 
-    None for a single value, whose resamples are all alike. The interval takes clips as independent, although a start
-    and an end clip may come from one episode, and it is somewhat too narrow for few clips (below about 30) or where a
-    few large errors carry the mean. Raises ValueError where `values` is not (N,) or empty.
+    None for a single value, whose resamples are all equal. The interval treats clips as independent, although a start
+    and an end clip may come from one episode. It is somewhat too narrow for few clips (below about 30), or where a few
+    large errors dominate the mean. Raises ValueError where `values` is not (N,) or is empty.
     """
     values = np.asarray(values, dtype=float)
     if values.ndim != 1 or not len(values):
@@ -38,9 +38,9 @@ def bootstrap_interval(values: np.ndarray, resamples: int = 10_000, seed: int = 
 
 
 def evaluate(predicted: np.ndarray, truth: np.ndarray, resamples: int = 10_000, seed: int = 0) -> dict:
-    """`error_table`, and the bootstrap intervals of score and mean |error| beside it.
+    """`error_table` plus the bootstrap intervals of score and mean |error|.
 
-    The seed starts anew at each call, so that a group's interval does not depend on which other groups are asked for.
+    Each call seeds a new generator, so a group's interval does not depend on which other groups are evaluated.
     """
     error = clip_errors(predicted, truth)
     return error_table(predicted, truth) | {
@@ -52,11 +52,11 @@ def evaluate(predicted: np.ndarray, truth: np.ndarray, resamples: int = 10_000, 
 def compare(
     predicted: np.ndarray, against: np.ndarray, truth: np.ndarray, resamples: int = 10_000, seed: int = 0
 ) -> dict:
-    """Two answers to the same clips: both scores, their difference with its interval, and who is better how often.
+    """Paired comparison of two answers: both scores, their difference with its interval, and counts of better clips.
 
     All in seconds, shape (N,). `difference` is `predicted`'s score minus `against`'s: below 0, `predicted` is better.
-    Each resample draws the same clips for both, so what makes a clip hard for both cancels out. A clip is better where
-    it costs less; two answers within 1 s are equal. Raises ValueError as `clip_errors` of datatools/scores.py.
+    Each resample draws the same clips for both, so a clip's difficulty for both cancels out. `predicted` is better on a
+    clip where it costs less; two answers within 1 s are equal. Raises ValueError as `clip_errors` of scores.py.
     """
     cost, other = clip_costs(clip_errors(predicted, truth)), clip_costs(clip_errors(against, truth))
     difference = cost - other
@@ -87,5 +87,5 @@ def group_clips(names: list[str], families: dict[str, str] | None = None) -> dic
 
 
 def worst_clips(predicted: np.ndarray, truth: np.ndarray, count: int) -> np.ndarray:
-    """Indices of the `count` clips with the largest |error|, the largest first; equal ones in their own order."""
+    """Indices of the `count` clips with the largest |error|, the largest first; ties in the given order."""
     return np.argsort(-np.abs(clip_errors(predicted, truth)), kind="stable")[:count]

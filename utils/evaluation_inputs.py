@@ -1,4 +1,4 @@
-"""What an evaluation reads: the truth, submissions that answer it, and the families of its clips.
+"""The inputs of an evaluation: the truth, submissions, and the families of the clips.
 
     inputs = read_inputs([Path("submission.csv")], Path("truth.csv"))
 """
@@ -15,12 +15,12 @@ from datatools.labels import read_truth, strip_suffix
 from datatools.layout import kind_of
 from datatools.submission import read_submission
 
-NAMES_SHOWN = 10                # of the clips that an error message counts
+NAMES_SHOWN = 10                # clips' names in one error message
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Clips by name with their truth (N,) and the answers (N,) of one or two submissions, all in seconds."""
+    """Clips' names, their truth (N,) and the answers (N,) of one or two submissions, in seconds."""
 
     names: list[str]
     truth: np.ndarray
@@ -28,11 +28,11 @@ class Inputs:
     truth_path: Path
     families: dict[str, str] | None = None     # {clip: family}
     families_path: Path | None = None
-    families_beyond: int = 0                   # clips of the family file that the truth does not hold
+    families_beyond: int = 0                   # clips of the family file that are not in the truth
 
 
 def read_inputs(submissions: list[Path], truth_path: Path, families_path: Path | None = None) -> Inputs:
-    """Read the files. Raises UserError where one is bad, or a submission does not answer the truth's clips."""
+    """Read the files. Raises UserError where one is bad, or a submission's clips differ from the truth's."""
     if len(submissions) == 2 and submissions[0].resolve() == submissions[1].resolve():
         raise UserError(f"{submissions[1]}: is --submission too. Name another one with --against.")
     truth = read_truth_file(truth_path)
@@ -58,7 +58,7 @@ def read_truth_file(path: Path) -> dict[str, float]:
 def read_answers(path: Path, truth: dict[str, float], truth_path: Path) -> dict[str, float]:
     """{clip: seconds} of a submission in the truth's order.
 
-    Raises one UserError that tells all that does not fit the truth: missing, unknown and doubled clips, wrong letters.
+    Raises one UserError that lists every mismatch with the truth: missing, unknown and doubled clips, wrong letters.
     """
     answers: dict[str, float] = {}
     doubled, wrong = [], []
@@ -85,8 +85,8 @@ def read_answers(path: Path, truth: dict[str, float], truth_path: Path) -> dict[
 def read_families(path: Path, truth: dict[str, float], truth_path: Path) -> tuple[dict[str, str], int]:
     """({clip of the truth: family}, number of the file's other clips) of a CSV with the columns name and family.
 
-    Clips that the truth does not hold are allowed, because one such file may serve several sets of clips.
-    Raises UserError that lists every bad line, or the clips that the file misses.
+    Clips that are not in the truth are allowed, because one such file may serve several sets of clips.
+    Raises UserError that lists every bad line, or the clips missing from the file.
     """
     rows = _family_rows(path)
     families: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: errors of one or two submissions, and how far confidences can be believed."""
+"""Pictures of an evaluation: errors of one or two submissions, and a reliability diagram of confidences."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,12 +9,12 @@ from datatools.scores import TOLERANCE, clip_errors
 from utils.evaluation import group_clips
 from utils.plots import LOOKS
 
-SMALLEST_SHOWN = 0.01           # s; left end of the logarithmic axis, smaller errors are drawn there
+SMALLEST_SHOWN = 0.01           # s; left end of the logarithmic axis; smaller errors are drawn there
 ERROR_TICKS = (0.01, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)   # s
 
 
 def errors_figure(names: list[str], truth: np.ndarray, found: dict[str, np.ndarray]) -> Figure:
-    """Cumulative share of clips against |error|, and found against true, start and end clips in their colours.
+    """Cumulative share of clips against |error|, and found against true; start and end clips have their own colours.
 
     `truth` is (N,), `found` {title: (N,)} with one or two submissions; all in seconds.
     """
@@ -32,10 +32,10 @@ def errors_figure(names: list[str], truth: np.ndarray, found: dict[str, np.ndarr
         axis.plot([0, longest], [0, longest], color="0.7", linewidth=1, zorder=0)
         axis.scatter(truth, seconds, s=22 if len(names) < 500 else 8, color=list(colours), alpha=0.6, linewidths=0,
                      clip_on=False)
-        # A dollar sign in a file's name would begin a formula.
+        # matplotlib would read a dollar sign in a file's name as the start of a formula.
         axis.set(xlim=(0, longest), ylim=(0, longest), aspect="equal", xlabel="true boundary, s",
                  ylabel="found boundary, s", title=title.replace("$", r"\$"))
-    # Below the axes, where no curve, however good or bad, can run under it.
+    # Below the axes, so that no curve runs under it.
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=9)
     return figure
 
@@ -62,7 +62,7 @@ def _draw_curves(
 
 
 def reliability_figure(calibration: dict) -> Figure:
-    """Share of clips within 1 s against confidence: by bin, and the rising curve; below, how many clips a bin holds.
+    """Share of clips within 1 s against confidence, by bin and as the isotonic fit; below, the clips in each bin.
 
     `calibration` is what `calibrate` of utils/calibration.py returns.
     """

@@ -1,4 +1,4 @@
-"""An evaluation from files to a report: the figures as one plain dict, as Markdown, and in a folder.
+"""An evaluation from files to a report: all figures as one plain dict, as Markdown, and as files in a folder.
 
     result = evaluate_files(Path("submission.csv"), Path("truth.csv"))
     print(as_text(result))
@@ -22,13 +22,13 @@ def evaluate_files(
     submission: Path, truth_path: Path, against: Path | None = None, families_path: Path | None = None,
     worst: int = 10, resamples: int = 10_000, seed: int = 0,
 ) -> dict:
-    """Read the files and take every figure: `evaluate_inputs` of `read_inputs`. Raises UserError."""
+    """Read the files and compute all figures: `evaluate_inputs` of `read_inputs`. Raises UserError."""
     paths = [submission] if against is None else [submission, against]
     return evaluate_inputs(read_inputs(paths, truth_path, families_path), worst, resamples, seed)
 
 
 def evaluate_inputs(inputs: Inputs, worst: int = 10, resamples: int = 10_000, seed: int = 0) -> dict:
-    """All figures, by kind and family, of each submission and of both compared; and the `worst` clips of the first."""
+    """All figures by kind and family: of each submission, of their comparison, and the first one's `worst` clips."""
     names, true, found = inputs.names, inputs.truth, list(inputs.found.values())
     groups = group_clips(names, inputs.families)
     submissions = [
@@ -55,7 +55,7 @@ def evaluate_inputs(inputs: Inputs, worst: int = 10, resamples: int = 10_000, se
 
 
 def write_evaluation(output: Path, inputs: Inputs, result: dict) -> list[str]:
-    """Write the figures, their tables and the pictures into a folder that is there; returns the files' names."""
+    """Write the figures, tables and pictures into an existing folder; returns the files' names."""
     save_text(output / "evaluation.json", json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     save_text(output / "evaluation.txt", as_text(result))
     titles = [picture_title(s["letter"], s["file"]) for s in result["submissions"]]
@@ -70,7 +70,7 @@ def write_evaluation(output: Path, inputs: Inputs, result: dict) -> list[str]:
 
 
 def picture_title(letter: str, file: str) -> str:
-    """The letter and the file's name; the letter alone where matplotlib's own font may lack the name's signs."""
+    """The letter and the file's name; the letter alone where matplotlib's font may lack the name's characters."""
     name = Path(file).name
     if not name.isascii():
         return letter
@@ -135,7 +135,7 @@ def _verdict(table: dict) -> str:
 
 
 def _calibration_texts(calibration: dict) -> list[str]:
-    """How far the intervals and the confidences of a predictions file can be believed."""
+    """The report on a predictions file's intervals and confidences."""
     inside = calibration["inside"]
     interval = calibration["inside_interval"]
     told = f"{inside:.1%}" + (f" [{interval[0]:.1%}, {interval[1]:.1%}]" if interval else "")

@@ -34,16 +34,16 @@ from utils.step import MOST_BAD_STEPS, Recipe, Training, share_of, train_step
 from utils.stop import Stop
 from utils.task import FitData, Task
 
-SAVE_MINUTES = 10.0     # within a longer epoch the position is saved this often,
-CLOCK_STEPS = 10        # looked at after so many steps
-DRAW_SECONDS = 60.0     # pictures are drawn after every epoch that takes longer, else at the end
+SAVE_MINUTES = 10.0     # between saves of the position within an epoch
+CLOCK_STEPS = 10        # steps between checks whether such a save is due
+DRAW_SECONDS = 60.0     # after a longer epoch pictures are drawn; after shorter ones only at the training's end
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a training ends with: the trained network, its best epoch, a record an epoch, and the exit code.
+    """The result of a training: the trained network, its best epoch, a record an epoch, and the exit code.
 
-    The code is 0 when done, 130 or 143 where SIGINT or SIGTERM ended it after its position was saved.
+    The exit code is 0 when done, 130 or 143 when SIGINT or SIGTERM stopped the training and its position was saved.
     """
 
     net: nn.Module
@@ -54,7 +54,7 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Run:
-    """What does not change while a network is trained. `kept` stands in each checkpoint beside the training's state."""
+    """What does not change during a training. `kept` goes into each checkpoint beside the training's state."""
 
     task: Task
     settings: FitSettings
@@ -71,7 +71,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Epoch:
-    """How an epoch went: finished or stopped, steps left out, seconds, and the share of them without data."""
+    """How an epoch went: whether it finished, bad steps left out, seconds, and the share of them spent on waiting."""
 
     finished: bool
     skipped: int
@@ -81,7 +81,7 @@ class Epoch:
 
 
 def fit(task: Task, settings: FitSettings, data: FitData) -> Fitted:
-    """Train a task's network; what it leaves in settings.save_prefix is told in run_folder.py.
+    """Train a task's network. run_folder.py lists the files that it writes into settings.save_prefix.
 
     Under torchrun every process calls it with the same arguments. Raises UserError.
     """
@@ -101,7 +101,7 @@ def fit(task: Task, settings: FitSettings, data: FitData) -> Fitted:
             train_loss = training.loss_sum / max(1, training.num_clips)
             run.world.share_buffers(training.answers_with)
             with keeping_what_was_learnt(run, training):
-                # In float32, so that it is the score that inference with these weights reaches.
+                # In float32, without autocast: the score of inference with these weights.
                 found = task.validate(training.answers_with, run.val, settings.batch_size, run.world)
             training.score = found.numbers[task.score]
             is_best = task.is_better(training.score, training.best["score"])
@@ -115,7 +115,7 @@ def fit(task: Task, settings: FitSettings, data: FitData) -> Fitted:
                       "clips_per_second": done.clips_per_second, "skipped_steps": done.skipped,
                       "best": training.best["score"]}
             run.log.line(epoch_line(run, training, found.numbers, record, to_go))
-            # Recorded before it is saved: an epoch that a kill makes again stands there twice, else none might.
+            # Record before saving: a kill between the two only repeats the record; the other order could lose it.
             run.log.record(epoch=epoch, **record, **{f"val_{k}": v for k, v in found.numbers.items()})
             training.epoch, training.step, training.loss_sum, training.num_clips = epoch + 1, 0, 0.0, 0
             save(run, training, run_folder.checkpoint_names(epoch, settings.max_epoch, is_best), epoch)
@@ -132,7 +132,7 @@ def fit(task: Task, settings: FitSettings, data: FitData) -> Fitted:
 
 
 def begin(task: Task, settings: FitSettings, data: FitData) -> tuple[Run, Training]:
-    """The network on its devices with all that trains it, at its start or where a checkpoint left it.
+    """The network on its devices with all that trains it: new, or restored from a checkpoint.
 
     Raises UserError before anything in the folder is changed.
     """
@@ -146,7 +146,7 @@ def begin(task: Task, settings: FitSettings, data: FitData) -> tuple[Run, Traini
     if begins and folder and not settings.overwrite and (folder / LAST).exists():
         raise UserError(f"{folder}: holds a training already. Go on with it: --resume auto; or choose another "
                         "--save_prefix; or replace it: --overwrite.")
-    world.wait()      # no process may look for a checkpoint that the first one has just written
+    world.wait()      # all processes have looked for checkpoints before the first one writes any
     torch.manual_seed(settings.seed)
     sizes = found.content["sizes"] if found.content else task.sizes
     net = task.build(sizes)
@@ -180,7 +180,7 @@ def begin(task: Task, settings: FitSettings, data: FitData) -> tuple[Run, Traini
 
 
 def prepare_folder(data: FitData, folder: Path | None, world: distributed.World) -> list[str]:
-    """Have the first process make the folder and prepare the data, while the others wait; lines for the log."""
+    """The first process makes the folder and prepares the data while the others wait; returns lines for the log."""
     remarks = []
     if world.leads:
         if folder:
@@ -194,7 +194,7 @@ def prepare_folder(data: FitData, folder: Path | None, world: distributed.World)
 def new_training(
     task: Task, settings: FitSettings, net: nn.Module, devices: list, world: distributed.World, num_clips: int
 ) -> Training:
-    """The network on its devices, with optimiser, schedule, loss scaling and average, before the first step."""
+    """The network on its devices before the first step, with optimiser, schedule, loss scaling and averaged weights."""
     net = net.to(devices[0])
     prefer_speed(net, settings.use_amp)
     frame_net = frame_network(net)
@@ -211,19 +211,19 @@ def new_training(
     return Training(
         net=net, parallel=on_devices(net, devices, world), optimizer=optimizer,
         schedule=torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: task.rate(step / steps, settings)),
-        # float16 needs loss scaling; the scaler lives through all epochs, and in the checkpoint.
+        # float16 needs loss scaling; one scaler serves all epochs, and the checkpoint keeps its state.
         scaler=torch.amp.GradScaler(devices[0].type,
                                     enabled=precision(devices[0], settings.use_amp) == torch.float16),
         ema=ema, best={"score": task.worst_score, "epoch": -1},
     )
 
 
-# ---------------------------------------------------------------- going on with a training
+# ---------------------------------------------------------------- resuming
 
 
 @dataclass(frozen=True)
 class Resumed:
-    """The checkpoint that a training goes on from; no content for a new training. `remark`: what the log says of it."""
+    """The checkpoint that a training resumes from; no content for a new training. `remark` goes into the log."""
 
     path: Path | None = None
     content: dict | None = None
@@ -231,7 +231,7 @@ class Resumed:
 
 
 def find_resumed(task: Task, settings: FitSettings) -> Resumed:
-    """What --resume asks for; `auto` takes the newest whole checkpoint of the folder, none where there is none.
+    """The checkpoint that --resume asks for; `auto`: the newest whole one of the folder, or none in a new folder.
 
     Raises UserError where the checkpoint does not fit, or all are damaged.
     """
@@ -259,7 +259,7 @@ def find_resumed(task: Task, settings: FitSettings) -> Resumed:
 
 
 def check_resumable(path: Path, content: dict, task: Task, settings: FitSettings) -> None:
-    """Raise UserError where a training cannot go on from a checkpoint."""
+    """Raise UserError where a training cannot resume from a checkpoint."""
     check_network(path, content, task.network)
     if "position" not in content:
         raise UserError(f"{path}: holds weights alone, a training cannot go on from it.")
@@ -275,7 +275,7 @@ def check_resumable(path: Path, content: dict, task: Task, settings: FitSettings
 
 
 def epoch_batches(num_clips: int, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
-    """The places in the data set of each batch of an epoch, shuffled; the last batch may be smaller."""
+    """The data set's indices in each batch of an epoch, shuffled; the last batch may be smaller."""
     order = np.random.default_rng((seed, epoch)).permutation(num_clips).tolist()
     return [order[first:first + batch_size] for first in range(0, num_clips, batch_size)]
 
@@ -289,9 +289,9 @@ def epoch_groups(settings: FitSettings, num_clips: int, epoch: int) -> list[list
 def train_epoch(run: Run, training: Training, stop: Stop) -> Epoch:
     """Train on every clip once, from training.step on.
 
-    Where any process is asked to stop, the step in hand is finished. A step that is not finite is left out and told in
-    the log. Raises UserError after three of them in a row, with `training` as it was before them, and where the memory
-    is too small or a file cannot be read.
+    When any process is asked to stop, the current step is finished first. A step that is not finite is left out and
+    logged. Raises UserError after three such steps in a row, with `training` as it was before them; also when out of
+    memory or when a file cannot be read.
     """
     groups = epoch_groups(run.settings, len(run.train.dataset), training.epoch)
     started, waited, clips_before = time.perf_counter(), run.train.waited, training.num_clips
@@ -332,7 +332,7 @@ def train_epoch(run: Run, training: Training, stop: Stop) -> Epoch:
 
 
 def leave_out(run: Run, training: Training, bad: str) -> None:
-    """Tell of a step that was not finite. Raises UserError where it is the third in a row."""
+    """Log a step that was not finite. Raises UserError where it is the third in a row."""
     training.bad.append(f"epoch {training.epoch}, step {training.step - 1}: {bad}")
     run.log.line(f"left out: {training.bad[-1]}")
     if len(training.bad) == MOST_BAD_STEPS:
@@ -342,7 +342,7 @@ def leave_out(run: Run, training: Training, bad: str) -> None:
 
 
 def progress_bar(run: Run, training: Training, groups: list[list[list[int]]]) -> tqdm:
-    """A bar of the epoch's clips, in a terminal only: in a file the lines of the log are there."""
+    """A progress bar over the epoch's clips, in a terminal only: a file gets the log's lines alone."""
     done = sum(len(batch) for group in groups[:training.step] for batch in group)
     return tqdm(total=len(run.train.dataset), initial=done, unit="clip", leave=False, dynamic_ncols=True,
                 desc=f"epoch {training.epoch}/{run.settings.max_epoch - 1}", disable=None if run.world.leads else True)
@@ -352,7 +352,7 @@ def progress_bar(run: Run, training: Training, groups: list[list[list[int]]]) ->
 
 
 def save(run: Run, training: Training, names: list[str], epoch: int) -> None:
-    """Write a checkpoint of where the training stands under these names; `epoch` is the last that is finished."""
+    """Write a checkpoint of the training under these names; `epoch` is the last finished one."""
     state = training.state()
     if run.world.leads and run.settings.save_prefix:
         content = {**run.kept, "epoch": epoch, "score": training.score, "best": training.best, **state}
@@ -360,9 +360,9 @@ def save(run: Run, training: Training, names: list[str], epoch: int) -> None:
 
 
 def save_if_due(run: Run, training: Training, saved: float) -> float:
-    """Save the position where the last save is SAVE_MINUTES ago by the first process's clock; when it was saved."""
+    """Save the position if `saved` is SAVE_MINUTES ago by the first process's clock; returns the last save's time."""
     due = run.world.leads and time.monotonic() - saved > SAVE_MINUTES * 60
-    if run.world.any(due, training.device):      # all processes take the same steps, so all come here together
+    if run.world.any(due, training.device):      # all processes reach this call at the same step
         save(run, training, [LAST], training.epoch - 1)
         return time.monotonic()
     return saved
@@ -383,7 +383,7 @@ def keeping_what_was_learnt(run: Run, training: Training) -> Iterator[None]:
 
 
 def stopped(run: Run, training: Training, stop: Stop) -> Fitted:
-    """The end of a training that a signal has ended."""
+    """End a training that a signal has stopped."""
     saved = "; saved. Go on with --resume auto." if run.settings.save_prefix else "."
     run.log.line(f"stopped by {stop.signal.name}{describe_position(training)}{saved}")
     return finished(run, training, 128 + stop.signal)
@@ -392,12 +392,12 @@ def stopped(run: Run, training: Training, stop: Stop) -> Fitted:
 def finished(run: Run, training: Training, exit_code: int) -> Fitted:
     draw(run)
     run.log.close()
-    run.world.wait()      # none leaves while the first still draws
+    run.world.wait()      # no process exits while the first one still draws
     return Fitted(training.answers_with, training.best, run.log.records, exit_code)
 
 
 def draw(run: Run) -> None:
-    """The task's pictures, by the first process."""
+    """Draw the task's pictures; only the first process does."""
     if run.world.leads and run.settings.save_prefix:
         run.task.draw(run.settings.save_prefix, run.val.dataset)
 
@@ -412,13 +412,13 @@ def describe_position(training: Training) -> str:
 
 
 def resumed_lines(found: Resumed, kept: dict, training: Training) -> list[str]:
-    """What is to be known of the checkpoint that a training goes on from."""
+    """Log lines about the checkpoint that a training resumes from."""
     if not found.content:
         return []
     lines = [f"resumed {found.path}{describe_position(training)}{found.remark}"]
     if found.content["data"] != kept["data"]:
         lines.append("the data is not what this training began with: labels, clips or feature files have changed")
-    then = found.content.get("precision", kept["precision"])      # older checkpoints do not tell
+    then = found.content.get("precision", kept["precision"])      # older checkpoints lack it
     if then != kept["precision"]:
         lines.append(f"was trained in {then} so far and goes on in {kept['precision']}")
     return lines

@@ -1,8 +1,8 @@
-"""Run several of this project's commands one after the other in one process, so that torch is loaded once.
+"""Run several commands of this project one after the other in one process, so that torch is loaded once.
 
     python -m utils.in_turn avt_main.py --max_epoch 2 ... --then avt_main.py --weights ...
 
-Each runs as if it was typed. The first that fails ends them all, with its exit code.
+Each runs as if typed in a shell. The first that fails ends the run with its exit code.
 """
 
 import runpy

@@ -1,4 +1,4 @@
-"""The log of a training: lines for people in log.txt and on screen, the same as JSON in log.jsonl, and TensorBoard."""
+"""The log of a training: lines in log.txt and on screen, the figures of each epoch in log.jsonl and TensorBoard."""
 
 import json
 import math
@@ -11,8 +11,8 @@ from tqdm import tqdm
 class Log:
     """Appends to log.txt, log.jsonl and tensorboard/ in a folder, and prints.
 
-    Without a folder it prints only; with `writes` False (all processes but the first) it does nothing. `records` holds
-    what was measured in each epoch since the start.
+    Without a folder it only prints; with `writes` False (all processes but the first) it does neither. `records` holds
+    the figures of each epoch since this process started.
     """
 
     def __init__(self, folder: Path | None, writes: bool = True):
@@ -30,7 +30,7 @@ class Log:
                 file.write(time.strftime("%Y-%m-%d %H:%M:%S ") + message + "\n")
 
     def record(self, epoch: int, **values: float) -> None:
-        """What was measured in an epoch. What is no number (the score of a kind without clips) is null in JSON."""
+        """Record an epoch's figures. A value that is not finite (the score of a kind without clips) becomes null."""
         values = {name: value if math.isfinite(value) else None for name, value in values.items()}
         self.records.append({"epoch": epoch, **values})
         if not self.writes or not self.folder:

@@ -1,4 +1,4 @@
-"""Out of memory: seen as such, and told with what to do instead."""
+"""Out of memory: recognise the errors, and report them with a remedy."""
 
 import contextlib
 import math
@@ -11,13 +11,13 @@ from datatools.errors import UserError
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of torch says that the memory of a GPU, or of the machine, is too small."""
+    """Whether torch's error means that a GPU, or the machine, is out of memory."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 @contextlib.contextmanager
 def too_large(what: str, remedy: str) -> Iterator[None]:
-    """Turn out-of-memory within into a UserError that says what was too large."""
+    """Turn out-of-memory errors in the block into a UserError that says what was too large."""
     try:
         yield
     except RuntimeError as error:
@@ -34,7 +34,7 @@ def halves(size: int) -> Iterator[int]:
 
 
 def memory_in_use(device: torch.device) -> str:
-    """The most memory so far: the GPU's where one computes, else this process's."""
+    """Peak memory so far: the GPU's if it computes, else this process's."""
     if device.type == "cuda":
         return f"{torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB"
     return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB"

@@ -1,10 +1,10 @@
-"""Networks by name: their class in models/, their entry script, and what foreign checkpoints call their tensors.
+"""Networks by name: their class in models/, their entry script, and their tensor names in foreign checkpoints.
 
     find_network("AVTNet")      # the class, from models/avtnet.py
     entry_script("AVTNet")      # avt_main.py
 
-Nothing here lists networks: a class in models/ and a script in the root that imports it are found by their text. So a
-new network is added without a change in utils. These are the only imports of ours that are not written at a file's top.
+There is no list of networks: a search in the source text finds the class in models/ and the script in the root that
+imports it, so a new network needs no change in utils. All other libraries import modules of ours at a file's top.
 """
 
 import importlib
@@ -36,12 +36,12 @@ def entry_script(name: str) -> str:
 
 
 def foreign_modules() -> list:
-    """The modules models/*_reference.py, each of which knows the tensor names of one foreign system."""
+    """The modules models/*_reference.py; each knows the tensor names of one foreign system."""
     return [importlib.import_module(f"models.{path.stem}") for path in sorted((ROOT / "models").glob("*_reference.py"))]
 
 
 def from_foreign(weights: dict[str, Tensor]) -> tuple[str, dict[str, Tensor]] | None:
-    """(network, weights under our names) of a foreign state dict; None where no system knows it."""
+    """(network, weights under our names) of a foreign state dict; None where no module recognises it."""
     for module in foreign_modules():
         if network := module.network_of(weights):
             return network, module.from_reference(network, weights)
@@ -49,7 +49,7 @@ def from_foreign(weights: dict[str, Tensor]) -> tuple[str, dict[str, Tensor]] | 
 
 
 def to_foreign(network: str, weights: dict[str, Tensor]) -> dict[str, Tensor] | None:
-    """Weights under the names of the system that a network comes from; None where it comes from none."""
+    """Weights under the names of the foreign system that a network comes from; None for a network of our own."""
     for module in foreign_modules():
         if network in module.HEADS:
             return module.to_reference(network, weights)
@@ -57,7 +57,7 @@ def to_foreign(network: str, weights: dict[str, Tensor]) -> dict[str, Tensor] | 
 
 
 def build_network(network: type, sizes: dict) -> nn.Module:
-    """The network with these sizes. Raises UserError that names a size that it does not have or cannot take."""
+    """The network with these sizes. Raises UserError for a size that it does not have, or a value it cannot take."""
     try:
         return network(**{name: tuple(size) if isinstance(size, list) else size for name, size in sizes.items()})
     except (TypeError, ValueError, IndexError) as error:
@@ -65,5 +65,5 @@ def build_network(network: type, sizes: dict) -> nn.Module:
 
 
 def frame_network(net: nn.Module) -> nn.Module | None:
-    """The part of a network that looks at single pictures, its attribute `frame_net`; None where it has none."""
+    """The submodule `frame_net` of a network, which sees single frames; None where it has none."""
     return getattr(net, "frame_net", None)

@@ -1,4 +1,4 @@
-"""Pictures: predictions against truth, and strips of frames with the true and the found boundary."""
+"""Pictures: found against true boundaries, strips of frames that show both, and a training's curves."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ ZOOM_SECONDS = 6   # s on both sides of the true boundary in a close strip
 def predictions_picture(
     path: Path, truth: dict[str, float], found: dict[str, float], frames: dict[str, np.ndarray], title: str
 ) -> None:
-    """Found against true boundary of all clips, and for the clips of `frames` an overview and a close strip.
+    """Found against true boundary of all clips; for the clips in `frames` also an overview strip and a close-up.
 
     `truth` and `found` are {clip name: seconds}; `frames` {clip name: uint8 (200, 66, 88, 3), RGB, one a second}.
     """
@@ -40,7 +40,7 @@ def predictions_picture(
 
 
 def curves_picture(path: Path, records: list[dict]) -> None:
-    """How a training went, from the records of log.jsonl: loss, validation score, shares of clips within limits."""
+    """A training's curves, from the records of log.jsonl: loss, validation score, shares of clips within limits."""
     epochs = [record["epoch"] for record in records]
     figure = Figure(figsize=(15, 4.2), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
@@ -57,7 +57,7 @@ def curves_picture(path: Path, records: list[dict]) -> None:
     kinds = [("val_score", "0.2", "all"), *((f"val_score_{kind.title}", *LOOKS[kind]) for kind in KINDS)]
     for name, colour, label in kinds:
         if any(record[name] is None for record in records):
-            continue      # no clips of this kind validate
+            continue      # no validation clip is of this kind
         middle.plot(epochs, [record[name] for record in records], color=colour, label=label, marker=marker,
                     markersize=3)
     best = min(records, key=lambda record: record["val_score"])
@@ -67,7 +67,7 @@ def curves_picture(path: Path, records: list[dict]) -> None:
     middle.set_yscale("symlog", linthresh=1)
     middle.set_ylim(0, 1.3 * max(1, middle.dataLim.y1))
     middle.yaxis.set_major_locator(ticker.FixedLocator(SCORE_TICKS))
-    for axis in (left, middle):      # 20, not 2 x 10^1
+    for axis in (left, middle):      # ticks as 20, not as 2 x 10^1
         axis.yaxis.set_major_formatter("{x:g}")
         axis.yaxis.set_minor_locator(ticker.NullLocator())
     middle.legend()
@@ -103,7 +103,7 @@ def _scatter(figure, truth: dict[str, float], found: dict[str, float]) -> None:
 
 
 def _strip(axis, title: str | None, pictures, true: float, found: float, shown: range) -> None:
-    """The frames of the seconds `shown` side by side on an axis in seconds; a frame covers the range's step."""
+    """The frames of the seconds `shown` side by side on a time axis in seconds; each is as wide as the range's step."""
     strip = np.concatenate([pictures[second] for second in shown], axis=1)
     first, end = shown.start, shown.start + shown.step * len(shown)
     axis.imshow(strip, extent=(first, end, 0, 1), aspect="auto")

@@ -1,4 +1,4 @@
-"""The one way from weights to answers.
+"""Predictor: a checkpoint's answers to batches. Inference and validation share this code.
 
     predictor = Predictor(Path("work_dir/AVTDist/avnet_bestmodel.pth"))
     columns = predictor(batch)                # {"seconds": (B,), ...} for the tensors of a batch
@@ -25,9 +25,9 @@ Rows = dict[int, dict[str, float]]     # by a sample's place in its data set
 
 
 class Answering(nn.Module):
-    """A network whose forward gives its answers, {column: (B,)}, so that several GPUs can share a batch.
+    """A network whose forward returns the answers, {column: (B,)}, so that DataParallel can split a batch.
 
-    The columns are what its `explain` tells; without that, `seconds` alone.
+    The columns are those of the network's `explain`; a network without it answers `seconds` alone.
     """
 
     def __init__(self, net: nn.Module):
@@ -43,11 +43,11 @@ class Answering(nn.Module):
 
 
 class Predictor:
-    """A trained network on its devices, ready to answer; `content` is its checkpoint's.
+    """A trained network on its devices, ready to answer; `content` is the checkpoint's.
 
-    The checkpoint rebuilds the network with its sizes and its input handling. `network` is its class, where that does
-    not lie in models/; `sizes` count only for a reference checkpoint, which does not tell its own. Several `gpus` share
-    each batch. `mixed`: in mixed precision where the device computes it. Raises UserError that names the checkpoint.
+    The checkpoint rebuilds the network with its sizes and its scaling of frames. `network`: its class, needed if that
+    is not in models/. `sizes`: used only for a reference checkpoint, which does not record them. Several `gpus` share
+    each batch. `mixed`: mixed precision where the device has it. Raises UserError that names the checkpoint.
     """
 
     def __init__(
@@ -85,18 +85,18 @@ class Predictor:
 
     @torch.inference_mode()
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
-        """What the network tells of each row of a batch, {column: (B,)} on the batch's device."""
+        """The network's answers to a batch, {column: (B,)} float32 on the network's device."""
         with autocast(self.device, self.mixed):
             columns = answer(self.answering, {n: batch[n].to(self.device) for n in self.inputs}, self.inputs)
         return {name: column.float() for name, column in columns.items()}
 
     def rows(self, batches: Iterable[Batch]) -> Rows:
-        """The same for many batches, by the rows' `index`."""
+        """The answers to many batches, {index of the sample: {column: value}}."""
         return as_rows(self, batches)
 
 
 def as_rows(columns_of: Callable[[Batch], dict[str, Tensor]], batches: Iterable[Batch]) -> Rows:
-    """{index: {column: figure}} of what a function tells of each batch, {column: (B,)}."""
+    """{index: {column: value}} from the columns, {column: (B,)}, that a function returns for each batch."""
     found: Rows = {}
     for batch in batches:
         values = {name: column.tolist() for name, column in columns_of(batch).items()}
@@ -109,9 +109,9 @@ def as_rows(columns_of: Callable[[Batch], dict[str, Tensor]], batches: Iterable[
 def validation_rows(
     net: nn.Module, columns_of: Callable[[Batch], dict[str, Tensor]], batches: Batches, batch_size: int, world: World
 ) -> list[dict[str, float]]:
-    """What a function tells of every sample, in order, each counted once however many processes share the work.
+    """The columns that a function returns for every sample, in order. The processes share the work, each sample once.
 
-    The network is set to evaluate. Raises UserError where the memory is too small.
+    Sets the network to eval mode. Raises UserError when out of memory.
     """
     net.eval()
     count = len(batches.dataset)

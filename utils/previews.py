@@ -1,9 +1,9 @@
-"""Chosen clips around their found and true boundaries, to look at: an animated strip each, and one film with sound.
+"""Previews of clips around their found and true boundaries: an animated strip each, and one film with sound.
 
     problems = write_strips(Path("out"), Path("data/processed"), [Boundary("a_start", truth=64.2, found=70.1)])
     parts, problems = write_film(Path("out/worst.mp4"), Path("data/raw"), [Boundary("a_start", truth=64.2, found=70.1)])
 
-A clip that cannot be shown is a line of `problems`; the others are shown.
+A clip that cannot be shown adds a line to `problems`; the others are shown.
 """
 
 import contextlib
@@ -22,12 +22,12 @@ from datatools.tables import markdown_table
 
 TRUE_COLOUR, FOUND_COLOUR = (26, 152, 80), (215, 48, 39)    # RGB, those of utils/plots.py
 STRIP_SECONDS = 6      # s on both sides of the found boundary
-STRIP_SCALE = 3        # times a small frame's size
-FRAME_MS = 500         # ms that a second is shown for
+STRIP_SCALE = 3        # factor of enlargement of a frame
+FRAME_MS = 500         # ms that each frame (one second of the clip) is shown
 BAR_HEIGHT = 18        # pixels of the time line below a strip's frame
 FILM_SECONDS = 5.0     # s on both sides of a boundary
 FILM_HEIGHT = 240      # pixels
-MARK_HEIGHT = 8        # pixels of the bars that tell that a boundary is past
+MARK_HEIGHT = 8        # pixels of the bars that appear once a boundary is past
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Boundary:
 
 
 def show_worst(output: Path, worst: list[dict], processed: Path | None, raw: Path | None) -> list[str]:
-    """The worst clips of an evaluation, by the first submission's answers, as strips and as a film; the problems.
+    """Write the worst clips of an evaluation as strips and as a film, with the first submission's answers.
 
-    `worst` as `evaluate_inputs` of utils/evaluation_report.py returns it. Prints what the film shows when.
+    `worst` comes from `evaluate_inputs` (utils/evaluation_report.py). Prints the film's contents; returns the problems.
     """
     boundaries = [Boundary(clip["name"], clip["truth"], clip["found"][0]) for clip in worst]
     problems = []
@@ -61,7 +61,7 @@ def show_worst(output: Path, worst: list[dict], processed: Path | None, raw: Pat
 
 
 def write_strips(output: Path, processed: Path, boundaries: list[Boundary]) -> list[str]:
-    """worst_<name>.gif of each clip from its small frames below `processed`; the problems."""
+    """Write worst_<name>.gif of each clip from its frames below `processed`; returns the problems."""
     frames_files = _by_stem(processed, (".npy",))
     problems = []
     for boundary in boundaries:
@@ -82,7 +82,7 @@ def write_strips(output: Path, processed: Path, boundaries: list[Boundary]) -> l
 
 
 def boundary_animation(path: Path, frames: np.ndarray, truth: float, found: float) -> None:
-    """A GIF of the seconds around `found`, with a time line that marks it (red), `truth` (green) and the second shown.
+    """Write a GIF of the seconds around `found`, with a time line: `found` red, `truth` green, the second shown grey.
 
     `frames` uint8 (200, 66, 88, 3), RGB, one a second; both times in seconds.
     """
@@ -94,7 +94,7 @@ def boundary_animation(path: Path, frames: np.ndarray, truth: float, found: floa
 
 
 def _strip_picture(frame: np.ndarray, second: int, truth: float, found: float) -> np.ndarray:
-    """One frame, enlarged, above its time line; times count from the line's left end."""
+    """One frame, enlarged, above its time line; times are in seconds from the line's left end."""
     large = cv2.resize(frame, None, fx=STRIP_SCALE, fy=STRIP_SCALE, interpolation=cv2.INTER_CUBIC)
     width, length = large.shape[1], 2 * STRIP_SECONDS
     bar = np.full((BAR_HEIGHT, width, 3), 40, np.uint8)
@@ -110,10 +110,10 @@ def _strip_picture(frame: np.ndarray, second: int, truth: float, found: float) -
 
 
 def write_film(path: Path, raw: Path, boundaries: list[Boundary]) -> tuple[list[list[str]], list[str]]:
-    """Join what lies around the found and the true boundary of each clip, from the videos below `raw`, into one MP4.
+    """Join the surroundings of each clip's found and true boundary, from the videos below `raw`, into one MP4.
 
-    A red bar on top tells that the found boundary is past, a green one at the bottom that the true one is. Returns rows
-    (clip, second of the film, from, to) and the problems; without any clip that can be shown, nothing is written.
+    A red bar at the top appears once the found boundary is past, a green one at the bottom once the true one is.
+    Returns rows (clip, second of the film, from, to) and the problems. Without a clip to show, nothing is written.
     """
     videos = _by_stem(raw, VIDEO_SUFFIXES)
     parts: list[VideoClip] = []
@@ -128,7 +128,7 @@ def write_film(path: Path, raw: Path, boundaries: list[Boundary]) -> tuple[list[
                 source = opened.enter_context(contextlib.closing(VideoFileClip(str(video))))
                 spans = surroundings(boundary, source.duration)
                 cut = [_cut(source, boundary, span) for span in spans]
-            except (OSError, ValueError, KeyError, IndexError, AttributeError) as error:   # all of them MoviePy's own
+            except (OSError, ValueError, KeyError, IndexError, AttributeError) as error:   # MoviePy raises all of them
                 problems.append(f"{video}: cannot be read as a video ({_first_line(error)})")
                 continue
             parts += cut
@@ -144,7 +144,7 @@ def write_film(path: Path, raw: Path, boundaries: list[Boundary]) -> tuple[list[
 
 
 def surroundings(boundary: Boundary, duration: float) -> list[tuple[float, float]]:
-    """(start, end) in seconds of the parts to show, in their order: two, or one where they touch."""
+    """(start, end) in seconds of the parts to show, in order of time: two, or one where they overlap or touch."""
     spans = []
     for time in sorted({boundary.found, boundary.truth}):
         middle = min(time, duration)
@@ -157,8 +157,8 @@ def surroundings(boundary: Boundary, duration: float) -> list[tuple[float, float
 
 
 def _cut(source: VideoFileClip, boundary: Boundary, span: tuple[float, float]) -> VideoClip:
-    """A part of a video at the film's height, with its bars. Raises OSError where it has no picture there."""
-    width = 2 * round(source.w * FILM_HEIGHT / source.h / 2)      # even, as H.264 wants it
+    """A part of a video at the film's height, with the bars. Raises OSError where the video has no picture there."""
+    width = 2 * round(source.w * FILM_HEIGHT / source.h / 2)      # even, as H.264 requires
     part = source.subclipped(*span).resized((width, FILM_HEIGHT))
     part.get_frame(0)
 
@@ -174,7 +174,7 @@ def _cut(source: VideoFileClip, boundary: Boundary, span: tuple[float, float]) -
 
 
 def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """The files of these kinds anywhere below `folder`, by name without suffix; of several the last by path."""
+    """{name without suffix: path} of files with these suffixes anywhere below `folder`; of several, the last path."""
     return {path.stem: path for path in sorted(folder.rglob("*"))
             if path.suffix.lower() in suffixes and not path.name.startswith(".")}
 

@@ -1,8 +1,8 @@
-"""The folder of a training, --save_prefix: what made it, its checkpoints, its log, and pictures of how it went.
+"""The folder of a training, --save_prefix: its settings, checkpoints, log and pictures.
 
-settings.json          flags, versions, data and commit that made it
+settings.json          flags, versions, data and commit of the training
 avnet_bestmodel.pth    best validation score; avnet_last.pth the last; avnet_last-1.pth the one before
-log.txt, log.jsonl     a line an epoch, for people and for programs; tensorboard/ the same as curves
+log.txt, log.jsonl     a line an epoch, for people and for programs; tensorboard/ holds the same figures as curves
 validation.csv         truth and answer of every validation clip, at the best epoch; error.txt those off by > 10 s
 curves.png, validation.png, worst.png
 """
@@ -24,14 +24,14 @@ from utils.checkpoint import is_whole, save_checkpoint
 from utils.settings import plain
 
 BEST, LAST = "avnet_bestmodel.pth", "avnet_last.pth"   # the reference's spelling, in epoch files too
-SAVING = "avnet_saving.pth"      # until it gets its names
+SAVING = "avnet_saving.pth"      # a new checkpoint, before it is linked to its names
 KEEP_AFTER = 0.6       # share of max_epoch after which every epoch is kept
 PACKAGES = ("torch", "torchvision", "numpy", "av", "librosa", "opencv-python-headless")
 OWN_FILES = ("log.txt", "log.jsonl", "error.txt", "validation.csv", "curves.png", "validation.png", "worst.png")
 
 
 def older(number: int) -> str:
-    """The last checkpoint's predecessors: 1 is the one before."""
+    """File name of the checkpoint `number` saves before the last one."""
     return f"avnet_last-{number}.pth"
 
 
@@ -43,7 +43,7 @@ def clear_old_run(folder: Path) -> None:
 
 
 def write_settings(folder: Path, kept: dict, *all_settings) -> None:
-    """settings.json: all that this training was started with. `kept` is what its checkpoints say of it."""
+    """Write settings.json: all that this training was started with. `kept` is what each checkpoint holds of it."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
@@ -70,18 +70,18 @@ def git_commit() -> str | None:
 
 
 def checkpoint_names(epoch: int, max_epoch: int, is_best: bool) -> list[str]:
-    """Under which names an epoch's checkpoint is kept: those of the reference, and LAST."""
+    """The names under which an epoch's checkpoint is kept: the reference's, and LAST."""
     keeps = epoch > KEEP_AFTER * max_epoch
     return [BEST] * is_best + [f"avnet_epoch{epoch}.pth"] * keeps + [LAST]
 
 
 def save_checkpoints(folder: Path, content: dict, names: list[str], keep_last: int) -> None:
-    """Write one checkpoint under several names, the last of them LAST, whose predecessors move on by one.
+    """Write one checkpoint under `names`, which end with LAST; before that, each older LAST moves to the next number.
 
-    At any moment there is a whole checkpoint to go on from.
+    At any moment there is a whole checkpoint to resume from.
     """
     new = folder / SAVING
-    save_checkpoint(new, content)      # where the disk is full, nothing has been touched yet
+    save_checkpoint(new, content)      # first: a full disk then leaves all others as they are
     for number in range(keep_last - 1, 0, -1):
         before = folder / (older(number - 1) if number > 1 else LAST)
         if before.exists():
@@ -96,7 +96,7 @@ def save_checkpoints(folder: Path, content: dict, names: list[str], keep_last: i
 
 
 def _same_file(source: Path, target: Path) -> None:
-    """`target` becomes another name of the same file, or a copy where the file system has no such names."""
+    """Make `target` a hard link to `source`, or a copy where the file system has no hard links."""
     with write_atomic(target) as temporary:
         try:
             os.link(source, temporary)
@@ -107,14 +107,14 @@ def _same_file(source: Path, target: Path) -> None:
 
 
 def checkpoints_by_age(folder: Path) -> list[Path]:
-    """The checkpoints that a training can go on from, the newest first; of those written at once, LAST and its like."""
+    """Resumable checkpoints, newest first; among the names of one save, LAST comes first."""
     found = [path for path in (folder / LAST, *folder.glob("avnet_last-*.pth"), *folder.glob("avnet_epoch*.pth"),
                                folder / BEST) if path.exists()]
     return sorted(found, key=lambda path: (path.name != LAST, -path.stat().st_mtime_ns))
 
 
 def offer_another(path: Path, error: UserError) -> UserError:
-    """The error of a checkpoint that cannot be read, with the newest whole one beside it."""
+    """The error of a checkpoint that cannot be read; it also names the newest whole one of the folder."""
     for other in checkpoints_by_age(path.parent):
         if other != path and is_whole(other):
             return UserError(f"{error} The newest whole one there: {other}.")
@@ -124,15 +124,15 @@ def offer_another(path: Path, error: UserError) -> UserError:
 def read_records(folder: Path) -> list[dict]:
     """The records of log.jsonl, one an epoch.
 
-    A training that went back (to its best checkpoint, or after a kill) made some epochs again: what it had recorded
-    from there on counts no more.
+    A training that was resumed from an earlier epoch (its best checkpoint, or after a kill) repeats epochs. A record
+    therefore replaces all lines before it that are of the same or a later epoch.
     """
     records: list[dict] = []
     for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines():
         try:
             record = json.loads(line)
         except json.JSONDecodeError:
-            continue      # cut by a kill or a full disk
+            continue      # a line cut off by a kill or a full disk
         records = [earlier for earlier in records if earlier["epoch"] < record["epoch"]] + [record]
     return records
 

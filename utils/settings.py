@@ -1,8 +1,8 @@
-"""What a training is told: frozen dataclasses. cli.py makes the flags from their fields, presets use the same names.
+"""Settings as frozen dataclasses. cli.py makes the flags from their fields; presets use the fields' names.
 
     fit_settings = FitSettings(lr=1e-3, max_epoch=20)
 
-Every setting has its one home here, with its default, its help and what it may be.
+Each setting is defined here only, with its default, its help and its allowed values.
 """
 
 import argparse
@@ -51,14 +51,14 @@ def share(text: str) -> float:
 def setting(default, group: str, help: str = "", *, agree: bool = False, **flag):
     """A field with its flag. `group` is its heading in --help; `flag` holds further arguments of add_argument.
 
-    `agree`: a training can be resumed only with the same value.
+    `agree`: a training can be resumed only with an unchanged value.
     """
     return field(default=default, metadata={"group": group, "help": help, "agree": agree, "flag": flag})
 
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How a network is trained, whatever it learns; what `fit` is told."""
+    """How `fit` trains a network, whatever the task."""
 
     num_workers: int = setting(
         4, "data", "threads that read ahead, at most one a core (%(default)s)", type=not_negative)
@@ -162,7 +162,7 @@ class InferSettings:
 
     weights: Path | None = setting(
         None, "inference", "infer with these instead of training", type=Path, metavar="CHECKPOINT")
-    # A flag of its own stands for each of the competition's two boards; of these four flags one can be given.
+    # --testB, --test, --folder and --split exclude each other. The first two stand for the competition's two boards.
     folder: str | None = setting(
         None, "inference", "clips of any folder below data_root", one_of="clips", constants={
             "--testB": (TEST_B.folders[0], f"clips of {TEST_B.folders[0]} (the default)"),
@@ -181,7 +181,7 @@ def must_agree(*all_settings) -> dict:
 
 
 def plain(value):
-    """A setting as JSON and a checkpoint hold it."""
+    """A setting as plain types, for JSON and checkpoints."""
     if isinstance(value, tuple):
         return list(value)
     return str(value) if isinstance(value, Path) else value

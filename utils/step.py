@@ -1,6 +1,6 @@
-"""One training step: the gradients of a group of batches, checked, and the weights moved by them.
+"""One training step: accumulate the gradients of a group of batches, check them, and update the weights.
 
-    done = train_step(training, recipe, batches, stop_asked)
+    done = train_step(training, recipe, group, batches, stop_asked, name_of)
 """
 
 import contextlib
@@ -19,14 +19,14 @@ from utils.distributed import World
 from utils.memory import halves, is_out_of_memory, too_large
 from utils.task import Batch, Task, answer
 
-MOST_BAD_STEPS = 3         # in a row, whose loss or gradient is not finite
+MOST_BAD_STEPS = 3         # steps in a row with a loss or gradient that is not finite end the training
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a step is made. `clip_grad` 0 clips nothing; `seed` is of all that is random; `tell` writes into the log.
+    """How a step is made. `clip_grad` 0 clips nothing; `seed` seeds all that is random; `tell` writes a log line.
 
-    `halve_when_full`: out of memory, make each batch's gradient in halves instead of an error.
+    `halve_when_full`: when out of memory, accumulate each batch's gradient over smaller pieces instead of failing.
     """
 
     task: Task
@@ -40,29 +40,29 @@ class Recipe:
 
 @dataclass
 class Training:
-    """What changes while a network is trained, and how far it is: `step` steps of `epoch` are done.
+    """What changes during a training, and its position: `step` steps of `epoch` are done.
 
-    What is random in a step follows from the seed, the epoch and the step alone, so going on needs no random state.
+    Randomness within a step depends on seed, epoch, step and rank alone, so resuming needs no random state.
     """
 
     net: nn.Module                                   # the network itself
-    parallel: nn.Module                              # the same, over several GPUs or processes
+    parallel: nn.Module                              # `net` wrapped for several GPUs or processes
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
     scaler: torch.amp.GradScaler
     ema: torch.optim.swa_utils.AveragedModel | None = None
     epoch: int = 0
     step: int = 0
-    loss_sum: float = 0.0                            # over the samples of this epoch, so far
+    loss_sum: float = 0.0                            # over this epoch's samples so far
     num_clips: int = 0
-    pieces: int = 1                                  # that a batch is cut into, for want of memory
+    pieces: int = 1                                  # number of parts that a batch is split into to fit into memory
     score: float | None = None                       # of the last validation
     best: dict = field(default_factory=dict)         # {"score": ..., "epoch": ...}
-    bad: list[str] = field(default_factory=list)     # the latest steps in a row that were not finite, in words
+    bad: list[str] = field(default_factory=list)     # a description of each of the latest bad steps in a row
 
     @property
     def answers_with(self) -> nn.Module:
-        """The network that is validated and saved: the average of the weights, where one is kept."""
+        """The network that is validated and saved: with the averaged weights under --ema, else `net`."""
         return self.ema.module if self.ema else self.net
 
     @property
@@ -70,7 +70,7 @@ class Training:
         return next(self.net.parameters()).device
 
     def state(self) -> dict:
-        """Plain types and tensors, for `restore`."""
+        """What a checkpoint holds of the training, as plain types and tensors; `restore` reads it."""
         schedule = {k: v for k, v in self.schedule.state_dict().items() if k != "lr_lambdas"}
         return {
             "model": self.answers_with.state_dict(),
@@ -82,7 +82,7 @@ class Training:
         }
 
     def restore(self, state: dict) -> None:
-        """Go on from what `state` gave."""
+        """Load what `state` returned."""
         if self.ema:
             self.ema.module.load_state_dict(state["model"])
             self.ema.n_averaged.fill_(state["num_averaged"])
@@ -96,31 +96,31 @@ class Training:
             setattr(self, name, value)
 
     def count_bad_steps(self) -> None:
-        """Give the latest bad steps their place in the learning rate's schedule; until now they could be forgotten."""
+        """Advance the learning-rate schedule by the latest bad steps. Called once they can no longer be undone."""
         for _ in range(min(len(self.bad), self.step)):
             self.schedule.step()
 
     def forget_bad_steps(self) -> None:
-        """Stand after the epoch's last good step again: bad steps have changed nothing but the position."""
+        """Move the position back to the last good step of the epoch. Bad steps have changed nothing else."""
         self.step -= min(len(self.bad), self.step)
         self.bad = []
 
 
 @dataclass(frozen=True)
 class StepDone:
-    """`bad`: what was not finite, "" for a good step; `stop`: whether any process was asked to end."""
+    """`bad`: what was not finite, "" for a good step; `stop`: whether any process was asked to stop."""
 
     bad: str
     stop: bool
 
 
 def step_seed(seed: int, epoch: int, step: int, rank: int) -> int:
-    """The seed of what torch draws within a step (dropout)."""
+    """The seed of torch's random numbers within a step (dropout)."""
     return int(np.random.SeedSequence((seed, epoch, step, rank)).generate_state(1, np.uint64)[0] >> 1)
 
 
 def share_of(indices: list[int], world: World) -> list[int]:
-    """This process's samples of a batch. A process without any computes the first, with no weight."""
+    """This process's samples of a batch. A process that gets none computes the first sample with weight 0."""
     return indices[world.rank::world.size] or indices[:1]
 
 
@@ -128,15 +128,15 @@ def train_step(
     training: Training, recipe: Recipe, group: list[list[int]], batches: list[Batch],
     stop_asked: Callable[[], bool], name_of: Callable[[int], str],
 ) -> StepDone:
-    """One step over a group of batches, of which `batches` are this process's shares.
+    """One step over a `group` of batches (gradient accumulation); `batches` are this process's shares of them.
 
-    A step whose loss or gradient is not finite in any process changes nothing. Raises UserError where the memory is too
-    small.
+    Where the loss or the gradient is not finite in any process, the step changes nothing. Raises UserError when out of
+    memory.
     """
     in_group = sum(map(len, group))
     shares = [indices[recipe.world.rank::recipe.world.size] for indices in group]
     weights = [len(share) / in_group * recipe.world.size if share else 0.0 for share in shares]
-    # Batch norm takes what it sees into its statistics, also from a step that is then left out.
+    # Batch norm updates its running statistics in the forward pass, even if the step is left out afterwards.
     buffers = [buffer.clone() for buffer in training.net.buffers()]
     with _named_when_full(training, recipe, batches, buffers):
         losses = _gradients_that_fit(training, recipe, batches, weights, buffers)
@@ -146,14 +146,14 @@ def train_step(
         [total if math.isfinite(total) else 0.0, counted, float(bad), float(stop_asked())], training.device)
     if all_bad:
         _restore(training.net, buffers)
-        training.scaler.update(training.scaler.get_scale())      # done with this step, at the same scale
+        training.scaler.update(training.scaler.get_scale())      # end the scaler's step, scale unchanged
         what, value = ("gradient", norm) if math.isfinite(total) else ("loss", total)
         names = [f"{what} {value}: {_suspects(batch, name_of)}" for batch in batches] if bad else []
         return StepDone("; ".join(line for lines in recipe.world.gather(names) for line in lines), bool(all_stop))
-    training.count_bad_steps()       # this one has its own place in the schedule
+    training.count_bad_steps()       # this step itself advances it in train_epoch
     if training.optimizer.state:
         training.scaler.step(training.optimizer)
-    else:     # Adam's two moments of every weight are made in its first step
+    else:     # the first step allocates Adam's two moments of every weight
         with too_large("the optimiser's first step", "Choose a smaller preset, or a smaller --batch_size with more "
                        "--accumulation_step."):
             training.scaler.step(training.optimizer)
@@ -166,7 +166,7 @@ def train_step(
 
 
 def _checked(training: Training, recipe: Recipe, losses: Tensor) -> tuple[float, float, bool]:
-    """(sum of the losses, norm of the gradient, whether they spoil the step); the gradient is clipped here."""
+    """Clip the gradient. (sum of the losses, norm of the gradient before clipping, whether the step is bad)."""
     training.scaler.unscale_(training.optimizer)
     parameters = [p for p in training.net.parameters() if p.grad is not None]
     if recipe.clip_grad:
@@ -174,14 +174,14 @@ def _checked(training: Training, recipe: Recipe, losses: Tensor) -> tuple[float,
     else:
         norm = nn.utils.get_total_norm([p.grad for p in parameters])
     total, norm = torch.stack([losses, norm.to(losses.device)]).tolist()
-    # Under float16's loss scaling a gradient beyond its range is no fault: the scaler leaves the step out and scales
-    # less. Where it does not scale up any more, the gradient itself is wrong.
+    # Under float16's loss scaling an infinite gradient is normal: the scaler skips the step and lowers its scale. At a
+    # scale of 1 or below, the gradient itself is wrong.
     scales = training.scaler.is_enabled() and training.scaler.get_scale() > 1
     return total, norm, not math.isfinite(total) or not (math.isfinite(norm) or scales)
 
 
 def _gradients_that_fit(training: Training, recipe: Recipe, batches, weights, buffers) -> Tensor:
-    """`_gradients`, with batches cut into more pieces where the memory is too small and the recipe allows it."""
+    """`_gradients`, with batches split into more pieces when out of memory, if the recipe allows it."""
     while True:
         try:
             return _gradients(training, recipe, batches, weights)
@@ -190,7 +190,7 @@ def _gradients_that_fit(training: Training, recipe: Recipe, batches, weights, bu
             if not (recipe.halve_when_full and is_out_of_memory(error) and training.pieces < most
                     and recipe.world.size == 1):
                 raise
-            traceback.clear_frames(error.__traceback__)      # they hold what did not fit
+            traceback.clear_frames(error.__traceback__)      # they keep the tensors alive
         training.pieces *= 2
         recipe.tell(f"epoch {training.epoch}, step {training.step}: out of memory, a batch is cut into "
                     f"{training.pieces} pieces from here on")
@@ -199,7 +199,7 @@ def _gradients_that_fit(training: Training, recipe: Recipe, batches, weights, bu
 
 
 def _gradients(training: Training, recipe: Recipe, batches: list[Batch], weights: list[float]) -> Tensor:
-    """Add up the gradients of the weighted batches; the sum of the samples' losses."""
+    """Accumulate the gradients of the weighted batches; returns the sum of the samples' losses."""
     world = recipe.world
     training.optimizer.zero_grad(set_to_none=True)
     torch.manual_seed(step_seed(recipe.seed, training.epoch, training.step, world.rank))
@@ -210,7 +210,7 @@ def _gradients(training: Training, recipe: Recipe, batches: list[Batch], weights
         pieces = list(zip(*(value.chunk(training.pieces) for value in batch.values()), strict=True))
         for place, values in enumerate(pieces):
             piece = dict(zip(batch, values, strict=True))
-            # Processes add their gradients up once a step.
+            # Processes sum their gradients once a step, in its last backward pass.
             waits = world.size > 1 and not (number == len(batches) - 1 and place == len(pieces) - 1)
             with training.parallel.no_sync() if waits else contextlib.nullcontext():
                 loss = _loss(training.parallel, recipe.task, piece, recipe.mixed)
@@ -225,7 +225,7 @@ def _loss(net: nn.Module, task: Task, batch: Batch, mixed: bool) -> Tensor:
         outputs = answer(net, batch, task.inputs)
     loss = task.loss(outputs, batch)      # in float32
     if isinstance(net, nn.parallel.DistributedDataParallel):
-        # It waits for a gradient from every output, and AVTNet_YOLT's fine one has none where no cell is right.
+        # DDP waits for a gradient of every parameter. AVTNet_YOLT's fine branch gets none where no cell is right.
         loss = loss + 0 * sum(output.float().sum() for output in outputs.values())
     return loss
 
@@ -241,7 +241,7 @@ def _empty_cache(device: torch.device) -> None:
 
 
 def _suspects(batch: Batch, name_of: Callable[[int], str]) -> str:
-    """The samples of a batch by name; only those whose features are not finite, where there are such."""
+    """The names of a batch's samples; if some have features that are not finite, only those."""
     wrong = torch.zeros(len(batch["index"]), dtype=torch.bool, device=batch["index"].device)
     for value in batch.values():
         if value.is_floating_point():
@@ -253,7 +253,7 @@ def _suspects(batch: Batch, name_of: Callable[[int], str]) -> str:
 
 @contextlib.contextmanager
 def _named_when_full(training: Training, recipe: Recipe, batches: list[Batch], buffers: list[Tensor]) -> Iterator[None]:
-    """Turn out-of-memory into a UserError that says what would have fitted, found by trying."""
+    """Turn out-of-memory into a UserError that says which batch size fits, found by trying."""
     try:
         yield
         return
@@ -261,7 +261,7 @@ def _named_when_full(training: Training, recipe: Recipe, batches: list[Batch], b
         if not is_out_of_memory(error):
             raise
         reason = str(error).splitlines()[0]
-        traceback.clear_frames(error.__traceback__)      # they hold what did not fit
+        traceback.clear_frames(error.__traceback__)      # they keep the tensors alive
     size = len(batches[0]["index"])
     fits = _largest_that_fits(training, recipe, batches[0]) if recipe.world.size == 1 else None
     _restore(training.net, buffers)
@@ -276,9 +276,9 @@ def _named_when_full(training: Training, recipe: Recipe, batches: list[Batch], b
 
 
 def _largest_that_fits(training: Training, recipe: Recipe, batch: Batch) -> tuple[int, bool] | None:
-    """(samples, whether in mixed precision) of the largest part of a batch whose gradient fits; None: not even one.
+    """(samples, whether in mixed precision) of the largest part of a batch whose gradient fits; None: none does.
 
-    For one process alone: others would wait for a step that is none.
+    For a single process only: in a trial of one process, the others would wait for its gradients.
     """
     training.optimizer.zero_grad(set_to_none=True)
     precisions = sorted({recipe.mixed, autocast_dtype(training.device) is not None})

@@ -1,14 +1,14 @@
-"""Ctrl-C and SIGTERM, noted so that the step in hand is finished and saved first."""
+"""Ctrl-C and SIGTERM, noted so that the current step is finished and saved first."""
 
 import signal
 import threading
 
 
 class Stop:
-    """Whether SIGINT or SIGTERM asked for the end.
+    """Whether SIGINT or SIGTERM asked the training to stop.
 
-    With `at_once` a second Ctrl-C ends the process without waiting. Not under torchrun: the terminal and torchrun each
-    send one.
+    With `at_once` a second Ctrl-C ends the process without waiting. It is off under torchrun: on one Ctrl-C, the
+    terminal and torchrun each send a SIGINT.
     """
 
     def __init__(self, at_once: bool = True):
@@ -17,7 +17,7 @@ class Stop:
         self.before: dict = {}
 
     def __enter__(self) -> "Stop":
-        # Handlers belong to the main thread; a training inside another one is ended from outside.
+        # Only the main thread can set handlers; a training in another thread is stopped from outside.
         if threading.current_thread() is threading.main_thread():
             self.before = {n: signal.signal(n, self._note) for n in (signal.SIGINT, signal.SIGTERM)}
         return self
@@ -36,5 +36,5 @@ class Stop:
 
     @property
     def signal(self) -> signal.Signals:
-        """The one that came here, else SIGTERM: another process may have got it."""
+        """The signal that this process got; SIGTERM if only another process got one."""
         return signal.Signals(self.number or signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""What a training learns, as plain functions: all that `fit` knows of a network and its data.
+"""What a training learns, as plain functions: all that `fit` knows about a network and its data.
 
     task = boundary_task(AVTNet, regression_loss, settings)      # utils/boundary.py
     fit(task, FitSettings(max_epoch=20), FitData(train, validation))
@@ -27,7 +27,7 @@ Outputs = dict[str, Tensor]
 
 
 class Dataset(Protocol):
-    """What `fit` reads: ClipDataset (files) and ArrayDataset (arrays) are such."""
+    """The data set interface that `fit` reads; ClipDataset (files) and ArrayDataset (arrays) implement it."""
 
     def __len__(self) -> int: ...
     def batch(self, indices: list[int], pinned: bool = False) -> Batch: ...
@@ -39,7 +39,7 @@ class FitData:
     """What a network is trained and validated on.
 
     `prepare` is called once, by the first process, before the first batch is read; it returns lines for the log.
-    `fingerprint` is plain data by which a resumed training sees whether its data has changed.
+    `fingerprint` returns plain data; a resumed training compares it to see whether its data has changed.
     """
 
     train: Dataset
@@ -50,19 +50,19 @@ class FitData:
 
 @dataclass(frozen=True)
 class Validation:
-    """What a network did on the validation set: `numbers` for the log, and `found`, what Task.keep_best writes."""
+    """The result on the validation set: `numbers` for the log, and `found` for Task.keep_best to write."""
 
     numbers: dict[str, float]
     found: Any = None
 
 
 def adam(net: nn.Module, settings: FitSettings) -> torch.optim.Optimizer:
-    """Adam over all weights, the reference's."""
+    """Adam over all weights, the reference's optimiser."""
     return torch.optim.Adam(net.parameters(), settings.lr)
 
 
 def learning_rate_factor(schedule: str, epoch: float, max_epoch: int) -> float:
-    """The learning rate at `epoch` (0 is the start; a fraction tells the place within), as a share of the highest.
+    """The learning rate at `epoch` (0 is the start; may be fractional), as a share of the highest.
 
     warmup_cosine, the reference's, changes once an epoch: linear from a tenth over 5 epochs, then a cosine over
     max_epoch - 1 - 5 epochs down to zero. one_cycle changes every step: a cosine up, a cosine down to zero.
@@ -87,25 +87,25 @@ def scheduled_rate(epoch: float, settings: FitSettings) -> float:
 
 @dataclass(frozen=True)
 class Task:
-    """A network, and everything about it that `fit` asks for.
+    """A network, and everything about it that `fit` needs.
 
-    network      the class's name; a checkpoint says it, and is refused for another
-    inputs       the tensors of a batch that the network's forward takes, by name
-    sizes        what builds the network again; plain types, kept in the checkpoint
+    network      the class's name; checkpoints hold it, and a checkpoint of another network is refused
+    inputs       names of the batch's tensors that the network's forward takes
+    sizes        arguments that rebuild the network; plain types, kept in the checkpoint
     build        sizes -> an untrained network
     loss         (outputs, batch) -> the mean loss of the batch's samples, a scalar
     validate     (network, batches, batch size, world) -> Validation, the same in every process
-    score        which of the validation's numbers decides what is best; `unit` is written behind it
+    score        the key in the validation's numbers that decides which epoch is best; `unit` is its unit in the log
     describe     numbers of a validation -> words for the log
     start        puts pretrained weights into a new network
-    augment      (batch, seed, epoch) -> a changed batch; must follow from these and batch["index"] alone
+    augment      (batch, seed, epoch) -> the augmented batch; may depend on these and batch["index"] alone
     optimizer    (network, settings) -> an optimiser with its parameter groups
-    rate         (epoch, settings) -> factor of every group's learning rate; epoch may have a fraction
-    facts        kept in every checkpoint under these names
-    settings     a dataclass of the task's own settings (settings.py); some must be the same where it is resumed
-    remarks      lines for the log's beginning
-    keep_best    writes what Validation.found holds into the folder, after a new best epoch
-    draw         draws pictures into the folder; it is given the validation set too
+    rate         (epoch, settings) -> factor of every group's learning rate; epoch may be fractional
+    facts        extra entries of every checkpoint, {name: value}
+    settings     a dataclass of the task's own settings (settings.py); on resume those marked `agree` must be unchanged
+    remarks      lines for the beginning of the log
+    keep_best    (folder, validation) writes Validation.found after a new best epoch
+    draw         (folder, validation set) draws pictures into the folder
     """
 
     network: str
@@ -130,7 +130,7 @@ class Task:
 
     @property
     def worst_score(self) -> float:
-        """Any score is better than this."""
+        """Every score is better than this."""
         return -math.inf if self.higher_is_better else math.inf
 
     def is_better(self, score: float, best: float) -> bool:

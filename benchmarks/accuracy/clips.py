@@ -1,9 +1,9 @@
 """The clips of the accuracy benchmark: training clips of some families, test seasons of all, and damaged copies.
 
-Training clips come each from a series of their own, half of them with a hard case. A test family is a number of seasons
-of a few episodes, each with a start and an end clip; its seasons' themes are short or long in two of five, the last
-episode of every second season has another opening and ending, and single episodes hold the other hard cases. Families
-share no fonts, palettes, instruments, sound textures, cutting rhythm or style of credits (synth/).
+Each training clip comes from a series of its own; half of them have a hard case. A test family consists of seasons of a
+few episodes, each episode with a start and an end clip. Two of five seasons have short or long themes, the last episode
+of every second season has another opening and ending, and single episodes have the other hard cases. Families share no
+fonts, palettes, instruments, sound textures, cutting rhythm or style of credits (synth/).
 """
 
 import json
@@ -22,10 +22,10 @@ from synth.render import render_clip
 
 TRAIN = "train"
 TRAIN_LABELS = "train/labels.csv"
-SEASON_CASES = ("short", "long")                  # of a theme, so of all its episodes
+SEASON_CASES = ("short", "long")                  # cases of a theme, and so of all episodes of its season
 CLIP_CASES = ("cold_open", "no_credits", "song", "sponsor")
 EPISODES = 4                                      # of a season
-# ffmpeg's filters and settings; the last figure is the share of its length that a copy has.
+# ffmpeg's filters and settings; the last figure is the length of a copy as a share of the original's.
 DAMAGES = {
     "low bit rate": (["-b:v", "{tenth}", "-maxrate", "{tenth}", "-bufsize", "{tenth}", "-b:a", "24k"], 1.0),
     "160x90": (["-vf", "scale=160:90", "-crf", "26"], 1.0),
@@ -38,7 +38,7 @@ DAMAGES = {
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many clips: of each training family, seasons of each test family, and clips of each damage."""
+    """Numbers: clips of each training family, seasons of each test family, and clips of each kind of damage."""
 
     train: int = 96
     seasons: int = 4
@@ -56,7 +56,7 @@ def damage_folder(damage: str) -> str:
 
 
 def train_plans(families: tuple[str, ...], sizes: Sizes, seed: int) -> list[ClipPlan]:
-    """Clips of the training families; kinds take turns, every second pair has a hard case."""
+    """Clips of the training families; start and end clips alternate, and every second pair has a hard case."""
     plans = []
     for family in families:
         for i in range(sizes.train):
@@ -82,7 +82,7 @@ def test_plans(family: str, sizes: Sizes, seed: int) -> list[ClipPlan]:
 
 
 def make_clips(root: Path, families: tuple[str, ...], sizes: Sizes, seed: int, workers: int = 0) -> dict[str, list]:
-    """Make what is missing of all clips below `root`; {folder: plans}. Raises UserError where a clip fails."""
+    """Make the missing clips below `root`; returns {folder: plans}. Raises UserError where a clip fails."""
     unknown = [family for family in families if family not in FAMILIES]
     if unknown:
         raise UserError(f"family {unknown[0]!r}: expected {', '.join(FAMILIES)}.")
@@ -106,7 +106,7 @@ def make_clips(root: Path, families: tuple[str, ...], sizes: Sizes, seed: int, w
 
 
 def check_same_clips(root: Path, facts: dict[str, dict]) -> None:
-    """Write clips.json. Raises UserError where clips lie below `root` that were planned otherwise, or others."""
+    """Write clips.json. Raises UserError where `root` holds other clips, or clips of another plan."""
     path = root / "clips.json"
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
@@ -120,7 +120,7 @@ def check_same_clips(root: Path, facts: dict[str, dict]) -> None:
 
 
 def make_damaged(root: Path, family: str, plans: list[ClipPlan], count: int) -> list[str]:
-    """Copies of `count` test clips of a family, damaged in each way; the folders, relative to `root`."""
+    """Copy `count` test clips of a family with each kind of damage; returns the folders relative to `root`."""
     chosen = clips_to_damage(plans, count)
     jobs = []
     for damage, (_, factor) in DAMAGES.items():
@@ -138,20 +138,20 @@ def make_damaged(root: Path, family: str, plans: list[ClipPlan], count: int) -> 
 
 
 def clips_to_damage(plans: list[ClipPlan], count: int) -> list[ClipPlan]:
-    """`count` clips, spread over the seasons: of each chosen episode its start and its end clip."""
+    """`count` clips spread over the seasons: the start and the end clip of each chosen episode."""
     episodes = [plans[i:i + 2] for i in range(0, len(plans), 2)]
     wanted = (count + 1) // 2
     return [plan for episode in episodes[::max(1, len(episodes) // wanted)][:wanted] for plan in episode][:count]
 
 
 def damage_name(name: str, damage: str) -> str:
-    """A name of its own for a damaged copy: names are unique in a dataset."""
+    """The name of a damaged copy, different from its original's: names are unique in a dataset."""
     clip, kind = name.rsplit("_", 1)
     return f"{clip}{list(DAMAGES).index(damage)}_{kind}"
 
 
 def damage_clip(source: Path, target: Path, damage: str) -> None:
-    """Write `source` once more as a library might hold it. Raises ValueError with ffmpeg's last line."""
+    """Write a damaged copy of `source`, as old archives hold it. Raises ValueError with ffmpeg's last line."""
     with av.open(str(source)) as container:
         rate = container.streams.audio[0].rate
         bits = container.bit_rate

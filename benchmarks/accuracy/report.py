@@ -1,4 +1,4 @@
-"""What the accuracy benchmark found, as Markdown: scores by family and case, rivals, missing modalities, damages."""
+"""The accuracy benchmark's results as Markdown: scores by family and case, rivals, missing modalities, damage."""
 
 from pathlib import Path
 
@@ -14,13 +14,13 @@ from datatools.tables import markdown_table
 from utils.evaluation import compare, evaluate
 from utils.run_folder import read_records
 
-SHARES = (0.5, 0.7, 0.8, 0.9, 1.0)     # of the clips that are answered, the surest first
+SHARES = (0.5, 0.7, 0.8, 0.9, 1.0)     # shares of the clips that are answered, the most confident first
 
 
 def joined(
     seeds: list[Seed], title: str, families: list[str], variant: str | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(answers, truth) of some families' test clips of all seeds, (N,) each, in seconds."""
+    """(answers, truth) of the families' test clips over all seeds, (N,) each, in seconds."""
     parts = [seed.arrays(title, families, variant) for seed in seeds]
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
@@ -30,7 +30,7 @@ def interval_text(value: float, interval: tuple[float, float] | None) -> str:
 
 
 def score_table(seeds: list[Seed], titles: list[str], groups: dict[str, list[str]]) -> str:
-    """How near each title comes, by group of families: score, with those of the single seeds, and shares of clips."""
+    """Accuracy of each title by group of families: score over all seeds and of each seed, and shares of clips."""
     rows = []
     for name, families in groups.items():
         for title in titles:
@@ -62,7 +62,7 @@ def comparison_table(seeds: list[Seed], others: list[str], groups: dict[str, lis
 
 
 def case_table(seeds: list[Seed], titles: list[str], groups: dict[str, list[str]]) -> str:
-    """Score by hard case, of all clips of a case together."""
+    """Score by hard case, over all clips of a case."""
     rows = []
     for case in ("", *SEASON_CASES, *CLIP_CASES):
         row = [case.replace("_", " ") or "usual"]
@@ -127,7 +127,7 @@ def predictions_path(seed: Seed, folder: str) -> Path:
 
 
 def sureness_tables(seeds: list[Seed], groups: dict[str, list[str]]) -> str:
-    """How often the 90% intervals hold the truth, and the score of the surest clips."""
+    """How often the 90% intervals hold the truth, and the score of the most confident answers."""
     coverage, curve = [], []
     for title, families in groups.items():
         rows = [(row, seed.truth[folder][name]) for seed in seeds for folder in map(clips.folder_of, families)
@@ -171,5 +171,5 @@ def report(seeds: list[Seed], ablations: list[str]) -> str:
 
 
 def read_seconds(prefix: Path) -> float:
-    """How long the epochs of a training took together, s."""
+    """Total seconds of a training's epochs."""
     return sum(record["seconds"] for record in read_records(prefix))

@@ -1,11 +1,11 @@
-"""Plain ways to find the boundary, each tuned on the training clips: what a network has to beat.
+"""Plain methods to find the boundary, each tuned on the training clips, that a network has to beat.
 
-    constant      the answer that costs least on the training labels, for start and end clips apart
+    constant      the best constant answer on the training labels, for start and end clips apart
     black         a black picture or silence near the usual time
-    change        the strongest change of the MFCC's mean, weighed with how usual the time is
+    change        the strongest change of the MFCC's mean, weighted by how usual its time is
     fingerprint   the stretch of sound that the episodes of a season share (Haitsma and Kalker, 2002); needs siblings
 
-A rival is made of training clips by `tune_...` and answers one clip, or all clips of a season. Times in seconds.
+`tune_...` makes a rival from training clips; it answers one clip, or all clips of a season. Times in seconds.
 """
 
 import itertools
@@ -24,8 +24,8 @@ MFCC_RATE = 22_050 / 512       # steps a second
 FINGERPRINT_RATE = 5_512       # Hz; its bands lie below 2 kHz
 FINGERPRINT_WINDOW, FINGERPRINT_HOP = 2_048, 512      # samples: 0.37 s every 0.093 s
 NUM_BITS = 32
-MEAN_OVER = 3.0                # s over which the share of differing bits is taken
-SHORTEST_THEME = 15.0          # s; a shorter stretch is no opening and no ending
+MEAN_OVER = 3.0                # s; window over which the share of differing bits is averaged
+SHORTEST_THEME = 15.0          # s; a shorter stretch is neither an opening nor an ending
 
 
 @dataclass
@@ -33,9 +33,9 @@ class Example:
     """A training clip: its features, its kind (`s` or `e`), and the truth in seconds."""
 
     loudness: np.ndarray      # (200,) mean of the first coefficient
-    quiet: np.ndarray         # (200,) its least value within each second
+    quiet: np.ndarray         # (200,) minimum of the first coefficient within each second
     light: np.ndarray         # (200,) mean brightness, 0 to 255
-    mfcc: np.ndarray          # (20, 800), four steps a second, each coefficient with deviation 1
+    mfcc: np.ndarray          # (20, 800), four steps a second, each coefficient with standard deviation 1
     kind: str
     seconds: float | None = None
 
@@ -67,13 +67,13 @@ def by_kind(examples: list[Example], tune: Callable) -> Callable[[Example], floa
 
 
 def tune_constant(examples: list[Example]) -> Callable[[Example], float]:
-    # The kinds are tuned apart, so all of them may bear one kind's name.
+    # All examples here are of one kind, so all names may end in _start.
     answer = best_constant({f"{i}_start": e.seconds for i, e in enumerate(examples)})["0_start"]
     return lambda _: answer
 
 
 def usual_times(examples: list[Example]) -> np.ndarray:
-    """Log of how usual each quarter second is as an answer, (800,): a kernel estimate with a bandwidth of 10 s."""
+    """Log density of the true times at each quarter second, (800,): a kernel estimate with a bandwidth of 10 s."""
     times = (np.arange(4 * CLIP_SECONDS) + 0.5) / 4
     truth = np.array([e.seconds for e in examples])
     density = np.exp(-((times[:, None] - truth) / 10) ** 2 / 2).mean(1)
@@ -81,7 +81,7 @@ def usual_times(examples: list[Example]) -> np.ndarray:
 
 
 def tune_black(examples: list[Example]) -> Callable[[Example], float]:
-    """Black picture and silence: every stretch is a candidate; the most usual one by time is taken, at its end."""
+    """Black picture and silence: of all such stretches, answer with the end of the one at the most usual time."""
     usual, constant = usual_times(examples), tune_constant(examples)
 
     def rule(dark: float, hush: float, both: bool, late: bool) -> Callable[[Example], float]:
@@ -105,7 +105,7 @@ def tune_black(examples: list[Example]) -> Callable[[Example], float]:
 
 
 def change_curve(mfcc: np.ndarray, reach: int) -> np.ndarray:
-    """How far the mean of the next `reach` steps lies from that of the last ones. (C, T) -> (T,)."""
+    """Distance between the means of the next and of the last `reach` steps. (C, T) -> (T,)."""
     total = np.concatenate([np.zeros((len(mfcc), 1)), mfcc.cumsum(1)], 1)
     t = np.arange(mfcc.shape[1])
     low, high = np.maximum(t - reach, 0), np.minimum(t + reach, mfcc.shape[1])
@@ -115,7 +115,7 @@ def change_curve(mfcc: np.ndarray, reach: int) -> np.ndarray:
 
 
 def tune_change(examples: list[Example]) -> Callable[[Example], float]:
-    """Change point: the maximum of the change of the MFCC's mean plus the weighted log of how usual the time is."""
+    """Change point: the maximum of the change of the MFCC's mean plus a weight times `usual_times`."""
     usual = usual_times(examples)
 
     def rule(reach: int, weight: float) -> Callable[[Example], float]:
@@ -126,7 +126,7 @@ def tune_change(examples: list[Example]) -> Callable[[Example], float]:
 
 
 def fingerprint(video: Path) -> np.ndarray:
-    """Which of 33 bands (300 to 2000 Hz) grow against their neighbour from window to window, (T,) uint32."""
+    """Bits that tell which of 33 bands (300 to 2000 Hz) grow relative to their neighbour, by window, (T,) uint32."""
     sound = read_audio(video, FINGERPRINT_RATE)
     spectrum = np.abs(librosa.stft(sound, n_fft=FINGERPRINT_WINDOW, hop_length=FINGERPRINT_HOP)) ** 2
     hertz = librosa.fft_frequencies(sr=FINGERPRINT_RATE, n_fft=FINGERPRINT_WINDOW)
@@ -138,7 +138,7 @@ def fingerprint(video: Path) -> np.ndarray:
 
 
 def shared_stretch(one: np.ndarray, other: np.ndarray, most_different: float) -> tuple[float, float] | None:
-    """(start, end) in seconds, in `one`, of the longest stretch of sound that `other` holds too; None without one."""
+    """(start, end) in seconds, in `one`, of the longest stretch of sound that is in `other` too; None without one."""
     per_second = FINGERPRINT_RATE / FINGERPRINT_HOP
     width = round(MEAN_OVER * per_second)
     longest: tuple[int, int] = (0, 0)
@@ -156,7 +156,7 @@ def shared_stretch(one: np.ndarray, other: np.ndarray, most_different: float) ->
                 longest, best_offset = (a + first, a + last + width), offset
     if longest[1] - longest[0] < SHORTEST_THEME * per_second:
         return None
-    # A mean over seconds smears the edges: take them where the bits' difference itself changes most.
+    # The mean over MEAN_OVER s blurs the edges: put them where the difference of the bits itself changes most.
     a, b = max(0, best_offset), min(len(one), best_offset + len(other))
     different = np.bitwise_count(one[a:b] ^ other[a - best_offset:b - best_offset]).astype(np.float32) / NUM_BITS
     start, end = (a + _sharpest(different, edge - a, width, sign) for edge, sign in zip(longest, (-1, 1), strict=True))
@@ -164,7 +164,7 @@ def shared_stretch(one: np.ndarray, other: np.ndarray, most_different: float) ->
 
 
 def _sharpest(different: np.ndarray, edge: int, width: int, sign: int) -> int:
-    """The index near `edge` at which the mean of what follows exceeds that of what comes before most (sign 1) or least.
+    """The index near `edge` with the largest (sign 1) or smallest (sign -1) mean after it minus mean before it.
 
     The clip's own end, where the stretch reaches it.
     """

@@ -34,7 +34,7 @@ NETWORKS = {
     "AVTNet": ("avt_main.py", "configs/demo_avt.yaml", ("best",)),
     "AVTNet-normalized": ("avt_normal_main.py", "configs/demo_avt_normal.yaml", ("best", "last")),
     "AVTNet_YOLT": ("avt_yolt_main.py", "configs/demo_avt_yolt.yaml", ("best", "last")),
-    # On few validation clips its score is 0 from the middle of the training on, and the best one a matter of luck.
+    # With few validation clips its score is 0 from the middle of the training on, so the best epoch would be chance.
     NEW: ("avt_dist_main.py", "configs/avt_dist.yaml", ("last",)),
 }
 CHECKPOINTS = {"best": "avnet_bestmodel.pth", "last": "avnet_last.pth"}
@@ -47,7 +47,7 @@ FUSIONS = {
     "with AVTDist, weighted": ("weighted", list(NETWORKS)),
     "with AVTDist, stacked": ("stacked", list(NETWORKS)),
 }
-# The reference's networks get as many epochs as take at least AVTDist's time; the report tells the times.
+# The reference's networks get enough epochs to take at least AVTDist's time; the report shows the times.
 EQUAL_TIME = ["--max_epoch", "28"]
 # title: (network, further flags of the training, sizes of the network)
 ABLATIONS: dict[str, tuple[str, list[str], dict]] = {
@@ -72,7 +72,7 @@ ABLATIONS: dict[str, tuple[str, list[str], dict]] = {
 
 
 def run_all(commands: dict[Path, list[str]], cores: int) -> None:
-    """Run {log: command} with one thread each, as many at once as there are cores. Raises UserError at a failure."""
+    """Run {log: command} with one thread each, one a core at once. Raises UserError where a command fails."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
     def run_one(log: Path, words: list[str]) -> None:
@@ -119,7 +119,7 @@ def is_trained(prefix: Path) -> bool:
 
 
 class Seed:
-    """One seed's clips, trainings and answers below `work`; every step leaves out what is there already."""
+    """One seed's clips, trainings and answers below `work`; every step skips what exists already."""
 
     def __init__(self, work: Path, families: tuple[str, ...], sizes: Sizes, seed: int, cores: int, epochs: int | None):
         self.work, self.families, self.sizes, self.seed, self.cores = work, families, sizes, seed, cores
@@ -129,7 +129,7 @@ class Seed:
         self.seconds: dict[str, float] = json.loads(self.record.read_text()) if self.record.exists() else {}
 
     def took(self, title: str, started: float) -> None:
-        """Note how long something took, in all runs together."""
+        """Add to the time that something took, over all runs."""
         self.seconds[title] = self.seconds.get(title, 0.0) + time.perf_counter() - started
         save_text(self.record, json.dumps(self.seconds))
 
@@ -190,7 +190,7 @@ class Seed:
                 name, self.prefix(title), self.processed, folder, output, checkpoint, more)
 
     def answer_hard_cases(self) -> None:
-        """What the new network says without a modality, and to the damaged clips."""
+        """The new network's answers without each modality, and to the damaged clips."""
         commands: dict = {}
         for variant, left_out in WITHOUT.items():
             for family in FAMILIES:
@@ -200,7 +200,7 @@ class Seed:
         run_all(commands, self.cores)
 
     def fuse(self) -> None:
-        """The five answers of the reference's three networks in one, as it did; and AVTDist's with them."""
+        """Fuse the five answers of the reference's three networks, as the reference did; and these with AVTDist's."""
         _, labels = read_validation(self.prefix(NEW))
         truth = self.answers / "validation.csv"
         save_text(truth, "name,seconds\n" + "".join(f"{name},{seconds!r}\n" for name, seconds in labels.items()))
@@ -221,14 +221,14 @@ class Seed:
         run_all(commands, self.cores)
 
     def out_of_fold(self, name: str, checkpoint: str, clip_names: Iterable[str]) -> Path:
-        """A checkpoint's answers to the clips that all trainings kept for validation."""
+        """A checkpoint's answers to the validation clips, which are the same in all trainings."""
         answers = read_answers(self.path(name, clips.TRAIN, checkpoint))
         path = self.path(name, "validation", checkpoint)
         write_submission(path, {clip: answers[clip] for clip in clip_names})
         return path
 
     def ask_rivals(self) -> None:
-        """Answers of the plain ways, tuned on the training clips."""
+        """Answer by the plain methods, tuned on the training clips."""
         labels = read_truth(self.processed / clips.TRAIN_LABELS)
         ways = {"constant": rivals.tune_constant, "black and silence": rivals.tune_black,
                 "change of MFCC": rivals.tune_change}
@@ -257,7 +257,7 @@ class Seed:
         return read_answers(self.path(title, folder))[name]
 
     def arrays(self, title: str, families: list[str], variant: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """(answers, truth) of some families' test clips, (N,) each, in seconds."""
+        """(answers, truth) of the families' test clips, (N,) each, in seconds."""
         found, truth = [], []
         for folder in map(clips.folder_of, families):
             answers = read_answers(self.path(title, folder, variant))

@@ -1,14 +1,14 @@
-"""Video and sound out of a media file, by the time at which they are shown and heard; and pictures into a video.
+"""Read a media file's pictures and sound by their presentation time, and write pictures into a video.
 
     samples = read_audio("episode.mkv")                      # float32 (n,), 22,050 Hz, mono
     for image in read_frames("episode.mkv", range(200)):     # uint8 (height, width, 3), RGB, or None after the end
         ...
 
-Time zero is the container's start (the earliest of its streams), so that picture and sound stay together.
+Time zero is the container's start (the earliest of its streams), so that picture and sound stay in sync.
 
-    probe.py      opens a file, and tells what it promises
-    packets.py    packets to decoded frames: seeking, leaving out what is not asked for, telling a damaged file
-    sound.py      frames of sound to samples
+    probe.py      opens a file and reads what its header states
+    packets.py    packets to decoded frames: seeks, skips frames that are not needed, detects damage
+    sound.py      audio frames to samples
     pictures.py   frames of video to the pictures at given times
     writing.py    pictures to a video
 """

@@ -1,10 +1,10 @@
 """A media file's packets, and the decoded frames of one stream with their times.
 
-    for second, lasts, frame in decode(path, container, stream):     # in the order in which they are shown
+    for second, lasts, frame in decode(path, container, stream):     # in presentation order
         ...
 
-`read_packets` starts near the wanted time, `mark_needless` finds packets whose frames nobody asked for, and `decode`
-decodes the rest and tells a file that is damaged or cut off.
+`read_packets` seeks to the wanted time, `mark_needless` finds packets whose frames are not needed, and `decode`
+decodes the rest and detects a damaged or truncated file.
 """
 
 import bisect
@@ -27,18 +27,18 @@ from datatools.media.probe import (
 )
 
 TIME_TOLERANCE = 1e-5             # s; containers round the start to 1 us, and a frame at 1 s must count as shown at 1 s
-CUT_TOLERANCE = 1.0               # s; a stream that ends this much before its promised end is cut or broken
-HOLE_TOLERANCE = 2.0              # s; a longer time without a packet of any stream was lost from the file
-SEEK_FROM = 5.0                   # s; an earlier time is reached by decoding from the file's start
-SEEK_BACK = (1.0, 15.0, 60.0)     # s; how far before the wanted time a jump aims, tried in this order
+CUT_TOLERANCE = 1.0               # s; a stream that ends this much before its stated end is truncated or damaged
+HOLE_TOLERANCE = 2.0              # s; a longer gap without packets of any stream means that data is missing
+SEEK_FROM = 5.0                   # s; for earlier times, decoding begins at the file's start, without a seek
+SEEK_BACK = (1.0, 15.0, 60.0)     # s; seek targets before the wanted time, tried in this order
 
 
 def read_packets(container, stream, first: float, alone: bool = False) -> Iterator[av.Packet]:
-    """The file's packets, from one so early that the stream's frame at `first` (s from time zero) can be decoded.
+    """The file's packets, from early enough to decode the stream's frame at `first` (s from time zero).
 
-    They begin at a key frame before `first`. Where that is near the file's start, or no jump leads to such a key frame,
-    they begin at the file's start. They are those of all streams; with `alone`, only the stream's own, but only where
-    `first` is so early that no jump is tried.
+    They begin at a keyframe before `first`; if `first` is before SEEK_FROM, or no seek reaches such a keyframe, at the
+    file's start. They are packets of all streams. With `alone` they are the stream's own, provided that `first` is
+    before SEEK_FROM; after a seek they are always those of all streams.
     """
     if first < SEEK_FROM:
         yield from container.demux(stream) if alone else container.demux()
@@ -51,7 +51,7 @@ def read_packets(container, stream, first: float, alone: bool = False) -> Iterat
         except av.FFmpegError:
             break
         packets = container.demux()
-        # The stream's own first packet tells where the jump has landed. Those of other streams may come before it.
+        # The stream's own first packet shows where the seek has landed; packets of other streams may precede it.
         begun = []
         for packet in packets:
             begun.append(packet)
@@ -66,7 +66,7 @@ def read_packets(container, stream, first: float, alone: bool = False) -> Iterat
 
 
 def _can_begin_with(packet: av.Packet, stream, zero: Fraction, latest: float) -> bool:
-    """Whether this is a key frame of the stream, at or before `latest` (s from time zero)."""
+    """Whether the packet is a keyframe of the stream, at or before `latest` (s from time zero)."""
     stamp = packet.pts if packet.pts is not None else packet.dts
     if stamp is None or packet.stream_index != stream.index or not packet.is_keyframe:
         return False
@@ -78,19 +78,19 @@ def mark_needless(
 ) -> Iterator[tuple[av.Packet, bool]]:
     """(packet, whether its frame is shown at none of `times`), in the packets' order; `zero` (s) is time zero.
 
-    What is shown at a time is the last frame that starts at or before it. So of the frames that start between one time
+    The frame shown at a time is the last one that starts at or before it. So of the frames that start between one time
     and the next, only the last is needed; a frame that starts after all times counts as needed too.
 
-    Packets are stored in the order of decoding, which is not the order of showing: a later packet may hold an earlier
-    frame. But no frame is shown before it is decoded. So a packet is held back until the decoding times have passed the
-    first of `times` at which its frame could be shown. No frame that is found later can replace it there.
+    Packets are in decoding order, not in presentation order: a later packet may hold an earlier frame. But a frame's
+    presentation time is never before its decoding time. So a packet is held back until the decoding times have passed
+    the first of `times` at which its frame could be shown; after that, no later packet can replace it there.
 
-    Where time stamps are missing or contradict each other, every packet from there on counts as needed.
+    Where timestamps are missing or contradictory, every packet from there on counts as needed.
     """
     base = float(stream.time_base)
     limits = [time + TIME_TOLERANCE for time in times]      # s; a frame that starts by then is shown at that time
-    last_start = [-math.inf] * len(times)      # s; where the last frame between the time before and this one starts
-    beyond = len(times)     # the index of what starts after all times, has no known start, or is of another stream
+    last_start = [-math.inf] * len(times)      # s; start of the last frame between the previous time and this one
+    beyond = len(times)     # index for packets that start after all times, at an unknown time, or in another stream
     # (packet, start of its frame (s), index of the first time at which that frame could be shown)
     held: deque[tuple[av.Packet, float, int]] = deque()
     reliable, decoded_to = True, -math.inf     # decoded_to: the last decoding time, s in the container's own time
@@ -103,9 +103,9 @@ def mark_needless(
         if packet.stream_index == stream.index:
             pts, dts = packet.pts, packet.dts
             if pts is None or (dts is not None and (pts < dts or dts * base < decoded_to)):
-                reliable = reliable and pts is dts is None      # the empty packet at a file's end has no times
+                reliable = reliable and pts is dts is None      # the empty packet at a file's end has no timestamps
             else:
-                decoded_to = decoded_to if dts is None else dts * base     # Matroska: unknown for the first ones
+                decoded_to = decoded_to if dts is None else dts * base     # Matroska: unknown for the first packets
                 start = pts * base - zero
                 index = bisect.bisect_left(limits, start)
                 if index < beyond:
@@ -130,16 +130,16 @@ def decode(
     salvage: list[str] | None = None,
     times: list[float] | None = None,
 ) -> Iterator[tuple[float, float, av.frame.Frame]]:
-    """(seconds from time zero, its duration in seconds, frame), in the order of showing; about from `first` on.
+    """(seconds from time zero, duration in seconds, frame), in presentation order; begins near `first`, or before it.
 
     With `times`, frames that are shown at none of them may be left out. Where a part is missing from the middle of the
-    file, the frames behind it keep their own times; the list `salvage`, where given, gets a message about it.
-    Raises MediaError where decoding fails, nothing can be decoded, or the stream ends before its promised end.
+    file, the frames after it keep their own times; the list `salvage`, if given, gets a message about it.
+    Raises MediaError where decoding fails, nothing can be decoded, or the stream ends before its stated end.
     """
     decoding = _Decoding(path, container, stream, salvage)
     packets = read_packets(container, stream, first, decoding.alone)
-    # H.264 marks the pictures from which no other is built. Without decoding those, the rest stays the same to the bit.
-    # (HEVC's mark means less: pictures of a higher temporal layer may still be built from a marked one.)
+    # H.264 marks non-reference frames. Skipping these leaves all other frames identical to the bit. (HEVC's mark means
+    # less: frames of a higher temporal layer may still refer to a marked one.)
     if times and stream.codec_context.name == "h264":
         marked = mark_needless(packets, stream, decoding.zero, times)
     else:
@@ -152,7 +152,7 @@ def decode(
 
 
 class _Decoding:
-    """The decoding of one stream: what the file promises of it, and how far it has come.
+    """The decoding of one stream: what the file states about it, and how far decoding has come.
 
     All times are in seconds from time zero.
     """
@@ -160,17 +160,17 @@ class _Decoding:
     def __init__(self, path: Path, container, stream, salvage: list[str] | None):
         self.path, self.stream, self.salvage = path, stream, salvage
         self.kind = "sound" if stream.type == "audio" else "picture"
-        self.zero = float(time_zero(container))     # of the container's own time
+        self.zero = float(time_zero(container))     # in the container's own time
         # As floats: making a Fraction for each packet would cost a quarter of the decoding.
         self.time_bases = {other.index: float(other.time_base) for other in container.streams if other.time_base}
         self.frame_base: float | None = None        # of the decoded frames; known from the first one on
         rate = stream.average_rate if self.kind == "picture" else None
-        self.usual_duration = float(1 / rate) if rate else 0.0      # of a frame that does not tell its own
+        self.usual_duration = float(1 / rate) if rate else 0.0      # of a frame without a duration of its own
 
         self.promised_end = promised_end(container, stream)
-        # MP4 tells the length of each stream and where all its packets lie, so one stream can be read alone. Other
-        # files need the packets of all streams: Matroska may tell no more than the length of the longest one, and a
-        # part that is missing from the middle is seen only as a time in which no stream has a packet.
+        # MP4 states the duration of each stream and the place of all its packets, so one stream can be read alone.
+        # Other files need the packets of all streams: Matroska may state only the duration of the longest one, and a
+        # part missing from the middle shows only as a gap without packets of any stream.
         self.alone = self.promised_end is not None and has_format(container, "mp4")
         self.promised_file_end: float | None = None
         if not self.alone and not has_format(container, *ESTIMATED_DURATION) and container.duration is not None:
@@ -182,7 +182,7 @@ class _Decoding:
         self.packets_end = 0.0                  # where the last packet of any stream ends
 
     def frames(self, marked: Iterable[tuple[av.Packet, bool]]) -> Iterator[tuple[float, float, av.frame.Frame]]:
-        """(start, duration, frame) of each decoded frame. Raises av.FFmpegError, or MediaError if it begins late."""
+        """(start, duration, frame) of each decoded frame. Raises av.FFmpegError, and MediaError as `_place`."""
         index, codec = self.stream.index, self.stream.codec_context
         leaving_out = False
         for packet, needless in marked:
@@ -203,7 +203,7 @@ class _Decoding:
         return (packet.pts + (packet.duration or 0)) * base - self.zero
 
     def _follow(self, packet: av.Packet) -> None:
-        """Note how far the packets of all streams reach, and report a hole before this one to `salvage`."""
+        """Note how far the packets of all streams reach, and report a gap before this packet to `salvage`."""
         if packet.pts is None:
             return
         if self.salvage is not None and self.packets_end:
@@ -216,19 +216,19 @@ class _Decoding:
         self.packets_end = max(self.packets_end, self._packet_end(packet))
 
     def _decode_packet(self, packet: av.Packet) -> list[av.frame.Frame]:
-        """The frames that are ready after this packet; none where it fails before the first frame of all."""
+        """The frames that are ready after this packet; none where decoding fails before the stream's first frame."""
         try:
             return packet.decode()
         except av.FFmpegError:
             if self.end is not None:
                 raise
-            # A recording may begin before its first key frame.
+            # A recording may begin before its first keyframe.
             if self.lost_from is None:
                 self.lost_from = (packet.pts or 0) * self.time_bases.get(packet.stream_index, 0.0) - self.zero
             return []
 
     def _place(self, frame: av.frame.Frame) -> tuple[float, float, av.frame.Frame]:
-        """(start, duration, frame). Raises MediaError where too much before the first frame could not be decoded."""
+        """(start, duration, frame). Raises MediaError where too much before the first frame cannot be decoded."""
         stamp = frame.pts if frame.pts is not None else frame.dts
         self.frame_base = self.frame_base or float(frame.time_base)
         start = stamp * self.frame_base - self.zero if stamp is not None else self.end or 0.0
@@ -252,7 +252,7 @@ class _Decoding:
         )
 
     def check_end(self) -> None:
-        """Raise MediaError where nothing was decoded, or less than the file promises."""
+        """Raise MediaError where nothing was decoded, or less than the file states."""
         if self.end is None:
             raise MediaError(
                 f"{self.path}: no {self.kind} could be decoded from its {self.stream.codec_context.name} stream. "

@@ -25,11 +25,10 @@ def read_frames(
     """The picture shown at each of `times` (ascending seconds from time zero), one at a time.
 
     That is the last frame that starts at or before the time; before the first frame, the first; after the end of the
-    last one, None. uint8 (height, width, 3), RGB, turned upright as the file says, then passed through `transform`.
-    One picture may be yielded several times: copy it before changing it. Decoding begins at a key frame before the
+    last one, None. uint8 (height, width, 3), RGB, rotated as the file's metadata says, then passed through `transform`.
+    One picture may be yielded several times: copy it before changing it. Decoding begins at a keyframe before the
     first of the times, and stops after the last.
-    Raises MediaError. With a list `salvage`, the video ends at a damaged place instead, and the message is appended to
-    the list.
+    Raises MediaError. With a list `salvage`, the video ends at a damaged place instead, and the list gets the message.
     """
     times = list(times)
     assert times == sorted(times), "times must ascend"
@@ -45,7 +44,7 @@ def read_frames(
         current, coming = None, next(frames)
         for time in times:
             while coming is not None and coming.start - TIME_TOLERANCE <= time:
-                current = coming        # in two lines: the frame before it can be freed before the next is decoded
+                current = coming        # in two lines: frees the previous frame before the next is decoded
                 coming = next(frames, None)
             if coming is None and time >= current.end - TIME_TOLERANCE:
                 yield None
@@ -63,7 +62,7 @@ class _Frame:
     image: np.ndarray | None = None
 
     def picture(self, transform: Callable[[np.ndarray], np.ndarray] | None) -> np.ndarray:
-        """The frame as RGB, turned upright and transformed. Most frames are never asked for it, so it is made late."""
+        """The frame as RGB, rotated and transformed; computed on demand, since most frames are never shown."""
         if self.image is None:
             image = self.decoded.to_ndarray(format="rgb24")
             if self.decoded.rotation % 360:

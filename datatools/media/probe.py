@@ -1,4 +1,4 @@
-"""Opening a media file, and what it promises before anything is decoded.
+"""Open a media file, and read what its header states, without decoding.
 
     info = probe("episode.mkv")     # info.duration, info.video.width, info.audio.sample_rate, ...
 """
@@ -13,9 +13,9 @@ import av
 
 from datatools.errors import UserError
 
-# Only containers that hold their streams themselves: playlists and concat scripts would open other files or addresses.
+# Only containers that hold their own streams: playlists and concat scripts would open other files or URLs.
 FORMATS = tuple("mov mp4 m4a 3gp 3g2 mj2 matroska webm avi mpegts mpeg flv asf ogg mp3 wav".split())
-ESTIMATED_DURATION = ("mpegts", "mpeg", "mp3")     # these promise nothing: libav guesses their duration
+ESTIMATED_DURATION = ("mpegts", "mpeg", "mp3")     # these state no duration: libav estimates it
 
 
 class MediaError(UserError):
@@ -49,7 +49,7 @@ class AudioInfo:
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What a media file promises; `start` is the container's own time at time zero, times in seconds."""
+    """What a media file states; `start` is the container's own time at time zero; times in seconds."""
 
     path: Path
     format: str
@@ -60,7 +60,7 @@ class MediaInfo:
 
 
 def probe(path: Path) -> MediaInfo:
-    """What the file promises, without decoding it. Raises MediaError where it cannot be read."""
+    """What the file states, without decoding it. Raises MediaError where it cannot be read."""
     with open_media(path) as container:
         video, audio = video_stream(container), audio_stream(container)
         return MediaInfo(
@@ -90,7 +90,7 @@ def probe(path: Path) -> MediaInfo:
 
 @contextlib.contextmanager
 def open_media(path: Path) -> Iterator[av.container.InputContainer]:
-    """The opened file, closed at the end. Raises MediaError where it is no media file that can be read."""
+    """The opened file, closed at the end. Raises MediaError where it is not a readable media file."""
     path = Path(path)
     if not path.is_file():
         found = "not a regular file" if path.exists() else "no such file"
@@ -103,7 +103,7 @@ def open_media(path: Path) -> Iterator[av.container.InputContainer]:
             metadata_errors="replace",
         )
     except (PermissionError, av.error.PermissionError) as error:
-        # libav answers EPERM also where a script names a protocol that is not allowed.
+        # libav also answers EPERM where a script names a protocol that is not allowed.
         raise MediaError(
             f"{path}: may not be opened (permission denied, or a playlist). Give a readable video file."
         ) from error
@@ -120,7 +120,7 @@ def open_media(path: Path) -> Iterator[av.container.InputContainer]:
 
 
 def error_reason(error: Exception) -> str:
-    """What libav says was wrong, without its own file name and number."""
+    """libav's error message, without its file name and error number."""
     return getattr(error, "strerror", None) or str(error)
 
 
@@ -150,28 +150,28 @@ def time_zero(container) -> Fraction:
 
 
 def stream_start(container, stream) -> float:
-    """Seconds from time zero to the start of the stream, as the file tells it."""
+    """Seconds from time zero to the start of the stream, as the file states it."""
     return 0.0 if stream.start_time is None else float(stream.start_time * stream.time_base - time_zero(container))
 
 
 def promised_duration(container, stream) -> float | None:
-    """Seconds that the file says this stream lasts, or None where it says nothing about this one."""
+    """The duration of this stream in seconds, as the file states it; None where it states none."""
     if has_format(container, *ESTIMATED_DURATION):
         return None
     if container.format.name == "avi" and stream.frames:
-        return float(stream.frames * stream.time_base)      # the header's; libav shortens the duration of a cut file
+        return float(stream.frames * stream.time_base)      # from the header: libav shortens a truncated file's
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
     tag = stream.metadata.get("DURATION", "")     # Matroska: 00:00:10.333000000
     try:
         hours, minutes, seconds = tag.split(":")
-        # ffmpeg writes the time of the stream's end there, not how long it is.
+        # ffmpeg writes the stream's end time there, not its duration.
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - max(0.0, stream_start(container, stream))
     except ValueError:
         return None
 
 
 def promised_end(container, stream) -> float | None:
-    """The time at which the file says this stream ends, or None where it says nothing about this one."""
+    """The end of this stream in seconds from time zero, as the file states it; None where it states none."""
     duration = promised_duration(container, stream)
     return None if duration is None else max(0.0, stream_start(container, stream)) + duration

@@ -15,8 +15,8 @@ from datatools.media.packets import CUT_TOLERANCE, decode
 from datatools.media.probe import MediaError, audio_stream, error_reason, has_format, open_media, promised_end
 
 SAMPLE_RATE = 22_050              # Hz
-AUDIO_GAP = 0.05                  # s; a longer hole between two sound packets is filled with silence
-RESAMPLE_MARGIN = 0.1             # s; more sound on both sides of a span than is given back, for the resampling filter
+AUDIO_GAP = 0.05                  # s; a longer gap between two sound packets is filled with silence
+RESAMPLE_MARGIN = 0.1             # s; extra sound decoded on both sides of a span, for the resampling filter
 
 
 def read_audio(
@@ -28,19 +28,19 @@ def read_audio(
 ) -> np.ndarray:
     """The file's sound as mono, float32 (n,), from time zero; silence before a late start and in gaps.
 
-    `start` and `duration` (s) ask for a span. What lies before it is not decoded. Its place is as exact as the file's
-    time stamps (Matroska: 1 ms), and it is shorter where the sound ends within it.
+    `start` and `duration` (s) ask for a span. What lies before it is not decoded. It begins as exactly as the file's
+    timestamps allow (Matroska: 1 ms), and it is shorter where the sound ends within it.
     Mono is the mean of two channels; libswresample mixes more than two down to stereo first. Resampling is soxr's high
     quality ("HQ"), as in librosa.load.
-    Raises MediaError. With a list `salvage`, it gives back what was decoded before a damaged place instead, and appends
-    the message to the list.
+    Raises MediaError. With a list `salvage`, it returns the sound before a damaged place instead, and the list gets the
+    message.
     """
     with open_media(path) as container:
         stream = audio_stream(container)
         if stream is None:
             raise MediaError(f"{path}: no sound in it (no audio stream). Give a file with sound, or remove it.")
         stream.codec_context.thread_count = 1
-        # The encoder fills its last packet up with silence. Only MP4 says where the sound itself ends.
+        # The encoder pads its last packet with silence. Only MP4 states where the sound itself ends.
         sound_end = promised_end(container, stream) if has_format(container, "mp4") else None
         file_end = max(container.duration or 0, 0) / av.time_base
         first = start - RESAMPLE_MARGIN
@@ -75,10 +75,10 @@ def _resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
 
 
 class _Span:
-    """The sound between the times `first` and `last` (s), gathered frame by frame; each goes where its time stamp says.
+    """The sound between the times `first` and `last` (s), gathered frame by frame; each is placed by its timestamp.
 
-    `chunks` are mono pieces, float32, that follow each other without a hole, at the `rate` (Hz) of the first frame.
-    Positions count samples from time zero; `origin` is that of the first sample.
+    `chunks` are mono pieces, float32, that follow each other without a gap, at the `rate` (Hz) of the first frame.
+    Positions count samples from time zero; `origin` is the position of the first sample.
     """
 
     def __init__(self, path: Path, first: float, last: float, file_end: float, sample_rate: int):
@@ -91,13 +91,13 @@ class _Span:
         self.chunks: list[np.ndarray] = []
 
     def add(self, second: float, frame: av.AudioFrame) -> None:
-        """Append a frame that is heard from `second` on, with silence before it where there is a hole."""
+        """Append a frame that starts at `second`, with silence before it where there is a gap."""
         if self.mixer is None:
             self._begin(frame.sample_rate)
         parts = self._mix(frame)
         gap = round(second * self.rate) - self.next_position
         if self.chunks and abs(gap) < AUDIO_GAP * self.rate:
-            gap = 0     # time stamps are rounded; the sound itself has no hole
+            gap = 0     # timestamps are rounded; the sound itself has no gap
         if gap > 0:
             self._add_silence(gap, second)
         elif gap < 0 and not self.chunks:
@@ -111,14 +111,14 @@ class _Span:
         return self.next_position >= self.last * self.rate
 
     def cut_padding(self, end: float) -> None:
-        """Cut the last piece off at `end` (s), if that lies within it."""
+        """Cut the last piece at `end` (s), if that lies within it."""
         padding = self.next_position - round(end * self.rate)
         if self.chunks and 0 < padding < len(self.chunks[-1]):
             self.chunks[-1] = self.chunks[-1][:-padding]
 
     def _begin(self, rate: int) -> None:
         self.rate, self.mixer = rate, _MonoMixer(rate)
-        # Begin where a sample of the file and a sample of the result fall on the same time.
+        # Begin where a sample of the file and a sample of the result coincide in time.
         step = rate // math.gcd(rate, self.sample_rate)
         self.origin = self.next_position = max(0, math.floor(self.first * rate)) // step * step
 
@@ -133,7 +133,7 @@ class _Span:
 
     def _add_silence(self, length: int, second: float) -> None:
         """Fill up to `second` (`length` samples), but not beyond the span's end."""
-        # Broken time stamps could ask for more silence than fits into memory.
+        # Broken timestamps could ask for more silence than fits into memory.
         if self.file_end and second > self.file_end + CUT_TOLERANCE:
             raise MediaError(
                 f"{self.path}: its sound jumps to {second:.1f} s of {self.file_end:.1f} s, so its times are broken. "
@@ -145,7 +145,7 @@ class _Span:
 
 
 class _MonoMixer:
-    """Sound frames of any format and layout to mono float32 at one rate."""
+    """Converts audio frames of any format and layout to mono float32 at one rate."""
 
     def __init__(self, rate: int):
         self.rate, self.setup, self.resampler = rate, None, None

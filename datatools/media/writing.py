@@ -1,4 +1,4 @@
-"""Pictures into a video file.
+"""Write pictures into a video file.
 
     save_video("clip.mp4", images)     # one a second
 """
@@ -21,11 +21,11 @@ def save_video(path: Path, images: Iterable[np.ndarray | None], rate: int = 1) -
     """Write RGB pictures, uint8 (height, width, 3), as H.264 in MP4 at `rate` frames a second; None is a black one.
 
     All get the size of the first, which must not be None. An odd width or height is made even by repeating the last
-    column or row, because the 4:2:0 format needs it: positions in the picture stay what they were.
+    column or row, because the 4:2:0 format requires it; positions in the picture do not change.
     Raises OSError where the file cannot be written.
     """
-    # Into memory first, so that a full disk is the plain OSError of one write. Where libav writes into the file itself,
-    # PyAV turns most such errors into its own, without the system's error number, and drops others.
+    # Into memory first, so that a full disk raises a plain OSError in one write. Where libav writes into the file
+    # itself, PyAV turns most such errors into its own, without the system's error number, and drops others.
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
         stream = None

@@ -16,7 +16,7 @@ demo: $(READY)
 	$(PYTHON) -m utils.demo --seed $(SEED)
 
 test: $(READY)
-	$(PYTHON) -m pytest -m "not soak" -n auto --dist loadfile
+	$(PYTHON) -m pytest -m "not soak" -n auto --dist loadfile --durations 10
 
 soak: $(READY)
 	$(PYTHON) -m pytest -m soak

@@ -630,11 +630,11 @@ def test_a_batch_cut_into_pieces_makes_the_step_of_the_whole_batch(sizes, most, 
 
 
 @pytest.mark.parametrize("groups, most, advice", [
-    ([[list(range(8))]], 4, "--batch_size 4 --accumulation_step 2,"),
-    ([[list(range(8))]], 3, "--batch_size 2 --accumulation_step 4,"),
-    ([[[0, 1, 2, 3], [4, 5, 6, 7]]], 1, "--batch_size 1 --accumulation_step 8,"),
+    ([[list(range(8))]], 4, "Give --batch_size 4 --accumulation_step 2, or --halve_when_full"),
+    ([[[0, 1, 2], [3, 4, 5]]], 1, "Give --batch_size 2 --accumulation_step 4, or --halve_when_full"),
+    ([[[0]]], 0, "Choose --use_amp or a smaller preset"),
 ])
-def test_out_of_memory_says_which_batch_size_would_have_fitted(groups, most, advice):
+def test_out_of_memory_says_what_takes_less_and_changes_nothing(groups, most, advice):
     class HungryNorm(Normed):
         def forward(self, x):
             self.norm(x.unsqueeze(1)) if len(x) > 1 else None       # its statistics change before the memory is full
@@ -649,12 +649,12 @@ def test_out_of_memory_says_which_batch_size_would_have_fitted(groups, most, adv
     assert equal(training.state(), before)
 
 
-def test_where_no_clip_fits_the_message_says_what_else_there_is():
-    net = Hungry()
+def test_where_no_clip_fits_halving_ends_with_the_message_too():
+    net, told = Hungry(), Told()
     net.most = 0
-    for more in ({}, {"halve_when_full": True}):
-        with pytest.raises(UserError, match=r"CUDA out of memory.*smaller --batch_size.*or a smaller preset"):
-            one_epoch(new_training(net), [[[0, 1, 2, 3]]], Numbers(NUMBERS), **more)
+    with pytest.raises(UserError, match=r"CUDA out of memory.*or choose --use_amp or a smaller preset"):
+        one_epoch(new_training(net), [[[0, 1, 2, 3]]], Numbers(NUMBERS), told=told, halve_when_full=True)
+    assert [line.split("cut into ")[1] for line in told.lines] == ["2 pieces from here on", "4 pieces from here on"]
 
 
 def test_other_errors_of_torch_are_not_taken_for_a_lack_of_memory():

@@ -1,7 +1,6 @@
 """Out of memory: recognise the errors, and report them with a remedy."""
 
 import contextlib
-import math
 import resource
 from collections.abc import Iterator
 
@@ -24,13 +23,6 @@ def too_large(what: str, remedy: str) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         raise UserError(f"out of memory in {what} ({str(error).splitlines()[0]}). {remedy}") from None
-
-
-def halves(size: int) -> Iterator[int]:
-    """Half of `size`, half of that, ... down to 1, each rounded up."""
-    while size > 1:
-        size = math.ceil(size / 2)
-        yield size
 
 
 def memory_in_use(device: torch.device) -> str:

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from datatools.errors import UserError
-from utils.devices import autocast, autocast_dtype
+from utils.devices import autocast
 from utils.distributed import World
-from utils.memory import halves, is_out_of_memory, too_large
+from utils.memory import is_out_of_memory, too_large
 from utils.task import Batch, Task, answer
 
 MOST_BAD_STEPS = 3         # steps in a row with a loss or gradient that is not finite end the training
@@ -138,7 +138,7 @@ def train_step(
     weights = [len(share) / in_group * recipe.world.size if share else 0.0 for share in shares]
     # Batch norm updates its running statistics in the forward pass, even if the step is left out afterwards.
     buffers = [buffer.clone() for buffer in training.net.buffers()]
-    with _named_when_full(training, recipe, batches, buffers):
+    with _named_when_full(training, batches, buffers):
         losses = _gradients_that_fit(training, recipe, batches, weights, buffers)
     total, norm, bad = _checked(training, recipe, losses)
     counted = sum(bool(weight) * len(batch["index"]) for weight, batch in zip(weights, batches, strict=True))
@@ -252,8 +252,8 @@ def _suspects(batch: Batch, name_of: Callable[[int], str]) -> str:
 
 
 @contextlib.contextmanager
-def _named_when_full(training: Training, recipe: Recipe, batches: list[Batch], buffers: list[Tensor]) -> Iterator[None]:
-    """Turn out-of-memory into a UserError that says which batch size fits, found by trying."""
+def _named_when_full(training: Training, batches: list[Batch], buffers: list[Tensor]) -> Iterator[None]:
+    """Turn out-of-memory into a UserError that says what takes less; the network is as it was before the step."""
     try:
         yield
         return
@@ -261,36 +261,10 @@ def _named_when_full(training: Training, recipe: Recipe, batches: list[Batch], b
         if not is_out_of_memory(error):
             raise
         reason = str(error).splitlines()[0]
-        traceback.clear_frames(error.__traceback__)      # they keep the tensors alive
-    size = len(batches[0]["index"])
-    fits = _largest_that_fits(training, recipe, batches[0]) if recipe.world.size == 1 else None
-    _restore(training.net, buffers)
-    if fits:
-        part, mixed = fits
-        remedy = (f"Tried just now: {part} clips fit{' with --use_amp' if mixed and not recipe.mixed else ''}. Give "
-                  f"--batch_size {part} --accumulation_step {len(batches) * math.ceil(size / part)}, or "
-                  "--halve_when_full, which does that by itself.")
-    else:
-        remedy = "Choose a smaller --batch_size with more --accumulation_step, --use_amp, or a smaller preset."
-    raise UserError(f"out of memory with {size} clips a batch ({reason}). {remedy}")
-
-
-def _largest_that_fits(training: Training, recipe: Recipe, batch: Batch) -> tuple[int, bool] | None:
-    """(samples, whether in mixed precision) of the largest part of a batch whose gradient fits; None: none does.
-
-    For a single process only: in a trial of one process, the others would wait for its gradients.
-    """
+        traceback.clear_frames(error.__traceback__)      # they hold what did not fit
     training.optimizer.zero_grad(set_to_none=True)
-    precisions = sorted({recipe.mixed, autocast_dtype(training.device) is not None})
-    for part, mixed in [(part, mixed) for mixed in precisions for part in halves(len(batch["index"]))]:
-        try:
-            _empty_cache(training.device)
-            piece = {name: value[:part] for name, value in batch.items()}
-            _loss(training.parallel, recipe.task, piece, mixed).backward()
-            return part, mixed
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-        finally:
-            training.optimizer.zero_grad(set_to_none=True)
-    return None
+    _restore(training.net, buffers)
+    size = len(batches[0]["index"])
+    halved = (f"Give --batch_size {math.ceil(size / 2)} --accumulation_step {2 * len(batches)}, or --halve_when_full, "
+              "which halves as often as needed; or choose" if size > 1 else "Choose")
+    raise UserError(f"out of memory with {size} clips a batch ({reason}). {halved} --use_amp or a smaller preset.")

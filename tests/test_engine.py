@@ -217,18 +217,25 @@ def test_a_save_killed_at_any_of_its_lines_leaves_whole_checkpoints_and_the_newe
     for epoch in (4, 5, 6):
         save_epoch(folder, epoch)
     num_lines = save_and_copy_at_every_line(folder, 7, tmp_path / "at")
-    assert num_lines > 100
-    newest = []
+    states = []
     for line in range(num_lines):
         killed = tmp_path / f"at/{line}"
-        by_age = checkpoints_by_age(killed)
-        assert by_age[0].name == "avnet_last.pth"
-        newest.append(place(by_age[0])[0])
-        assert {place(path)[0] for path in killed.glob("avnet_*.pth")} <= {4, 5, 6, 7}      # reads every one
+        assert checkpoints_by_age(killed)[0].name == "avnet_last.pth"
+        state = {path.name: place(path)[0] for path in killed.glob("avnet_*.pth")}      # reads every one
+        assert state.pop("avnet_saving.pth", 7) == 7
+        if state not in states[-1:]:
+            states.append(state)
         save_epoch(killed, 8)
         assert place(killed / "avnet_last.pth") == (8, 0)
         assert len(list(killed.glob("avnet_last*.pth"))) == 3 and not (killed / "avnet_saving.pth").exists()
-    assert newest == sorted(newest) and set(newest) == {6, 7}
+    # Every moment of a save was there: the older ones move on, the best and the epoch's get the new one, the last last.
+    before = {"avnet_last.pth": 6, "avnet_last-1.pth": 5, "avnet_last-2.pth": 4, "avnet_bestmodel.pth": 6,
+              **{f"avnet_epoch{epoch}.pth": epoch for epoch in (4, 5, 6)}}
+    expected = [before]
+    for change in ({"avnet_last-2.pth": 5}, {"avnet_last-1.pth": 6}, {"avnet_bestmodel.pth": 7},
+                   {"avnet_epoch7.pth": 7}, {"avnet_last.pth": 7}):
+        expected.append({**expected[-1], **change})
+    assert states == expected
 
 
 def killed_and_resumed(processed: Path, folder: Path, epochs: int, kills: int, rng: random.Random) -> None:

@@ -38,6 +38,7 @@ from datatools.extract import extract_all
 from datatools.features import mfcc
 from datatools.media import read_frames
 from datatools.stages import number_of_cores
+from datatools.tables import markdown_table
 from datatools.text_detector import MAX_AREA, MAX_SIDE, BoxFinder, _as_quad, load_detector
 from datatools.text_roi import paint_boxes
 from synth.plan import plan_clip
@@ -166,16 +167,16 @@ def text_table(clip: Path) -> None:
     def share(cells, of) -> str:
         return f"{cells.sum() / of.sum():.1%}" if of.any() else "-"
 
-    print(f"\n| text boxes, RapidOCR: {clip.name} | s a clip | pictures searched | of own size: found | extra | "
-          "of readable text: found | cells a picture without text |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    heads = [f"text boxes, RapidOCR: {clip.name}", "s a clip", "pictures searched", "of own size: found", "extra",
+             "of readable text: found", "cells a picture without text"]
+    rows = []
     there = sorted(map(int, readable[0]))      # the searched pictures: not black, and before the end
     textless = [second for second in there if not read[second].any()]
 
     def row(title, took, searched, cells):
         idle = cells[textless].sum() / max(1, len(textless))
-        print(f"| {title} | {took:.1f} | {searched} | {share(cells & own, own)} | {share(cells & ~own, own)} | "
-              f"{share(cells & read, read)} | {idle:.1f} |")
+        rows.append([title, f"{took:.1f}", str(searched), share(cells & own, own), share(cells & ~own, own),
+                     share(cells & read, read), f"{idle:.1f}"])
 
     row("defaults (enlarged), reading too", reading_took, len(there), default)
     row("defaults (enlarged), boxes alone", default_took, len(there), default)
@@ -188,6 +189,7 @@ def text_table(clip: Path) -> None:
         chosen = ", the choice" if tried == side else ""
         row(f"this project, at most {tried} px{chosen}", np.mean([d[0] for d in done]) / cores, searched,
             paint_boxes(boxes).astype(bool))
+    print(f"\n{markdown_table(heads, rows)}")
 
 
 def busy_share(clip: Path, folder: Path) -> tuple[float, float]:
@@ -221,28 +223,28 @@ def main(argv: list[str] | None = None) -> int:
         decoding_wall, decoding = best_cost(lambda: decode_alone(clip), REPEATS)
         ours_wall, ours_cpu = best_cost(lambda: ours(clip, folder), REPEATS)
         base_wall, base_cpu = best_cost(lambda: baseline(clip, folder), REPEATS)
-        print("| sound and frames of one clip | wall s | CPU s | CPU, decoding alone = 1 |")
-        print("| --- | ---: | ---: | ---: |")
-        for title, wall, cpu in (("decoding alone", decoding_wall, decoding), ("the one pass", ours_wall, ours_cpu),
-                                 ("baseline", base_wall, base_cpu)):
-            print(f"| {title} | {wall:.2f} | {cpu:.2f} | {cpu / decoding:.2f} |")
+        rows = [[title, f"{wall:.2f}", f"{cpu:.2f}", f"{cpu / decoding:.2f}"] for title, wall, cpu in (
+            ("decoding alone", decoding_wall, decoding), ("the one pass", ours_wall, ours_cpu),
+            ("baseline", base_wall, base_cpu))]
+        print(markdown_table(["sound and frames of one clip", "wall s", "CPU s", "CPU, decoding alone = 1"], rows))
         print(f"\nThe one pass takes 1/{base_cpu / ours_cpu:.1f} of the baseline's CPU time and 1/"
               f"{base_wall / ours_wall:.1f} of its wall time.\n")
         long = lengthen(clip, folder, 3600 * HOURS_LONG)
-        print("| peak memory of a worker, all stages | MiB |\n| --- | ---: |")
-        for title, path in (("the clip", clip), (f"{HOURS_LONG} hours", long)):
-            print(f"| {title} | {peak_memory(path, folder):.0f} |")
+        rows = [[title, f"{peak_memory(path, folder):.0f}"]
+                for title, path in (("the clip", clip), (f"{HOURS_LONG} hours", long))]
+        print(markdown_table(["peak memory of a worker, all stages", "MiB"], rows))
         if not arguments.skip_text:
             for text_clip in [clip, *arguments.text]:
                 text_table(text_clip)
         share, wall = busy_share(clip, folder)
         print(f"\n{4 * number_of_cores()} clips through all stages: {wall:.1f} s, cores busy {share:.0%}\n")
-        print("| start with --help | s |\n| --- | ---: |")
+        rows = []
         for command in COMMANDS:
             words = [sys.executable, command, "--help"]
             started = time.perf_counter()
             subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
-            print(f"| {command} | {time.perf_counter() - started:.2f} |")
+            rows.append([command, f"{time.perf_counter() - started:.2f}"])
+        print(markdown_table(["start with --help", "s"], rows))
     return 0
 
 

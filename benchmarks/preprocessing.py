@@ -28,6 +28,7 @@ from datatools.errors import run_command
 from datatools.extract import extract_clip, extract_roi
 from datatools.features import extract_text_boxes, mfcc
 from datatools.media import probe
+from datatools.tables import markdown_table
 from datatools.text_detector import DETECTORS, load_detector
 from synth.plan import plan_clip
 from synth.render import render_clip
@@ -86,9 +87,8 @@ def main(argv: list[str] | None = None) -> int:
     seconds = f"{info.duration:.0f} s" if info.duration else "unknown duration"
     picture = f"{info.video.codec} {info.video.width}x{info.video.height}, {info.video.rate or 0:.2f} fps"
     print(f"{clip.name}: {seconds}, {picture}, {size:.1f} MiB; {machine()}\n")
-    print("| stage | wall s | CPU s |\n| --- | ---: | ---: |")
-    for title, wall, cpu in rows:
-        print(f"| {title} | {wall:.3f} | {cpu:.3f} |")
+    cells = [[title, f"{wall:.3f}", f"{cpu:.3f}"] for title, wall, cpu in rows]
+    print(markdown_table(["stage", "wall s", "CPU s"], cells))
     return 0
 
 

@@ -38,11 +38,12 @@ from datatools.layout import (
 from datatools.manifest import FAILED, OK, PARTIAL, Entry, Manifest, digest_of, is_same_file
 from datatools.media import MediaError, probe
 from datatools.stages import StageReport, number_of_cores, run_stage
+from datatools.tables import text_table
 from datatools.text_boxes import SplitBoxes, claim_boxes, digest_of_boxes, open_splits, read_boxes
 from datatools.text_detector import detector_identity, load_detector
 
 STAGES = (AUDIO, FRAMES, TEXT, ROI)         # of the one pass; VIDEO only on request
-STATUSES = {OK: 8, PARTIAL: 9, FAILED: 8, "to do": 8}       # in the summary, and the widths of their columns
+STATUSES = (OK, PARTIAL, FAILED, "to do")   # columns of the summary
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ class Plan:
 
     def summary(self) -> str:
         """A table of stages by status, and a line for each clip that is not ok; from the manifest."""
-        rows = ["stage   " + "".join(f"{status:>{width}}" for status, width in STATUSES.items())]
+        rows = []
         told: dict[tuple[str, str, str], list[str]] = {}
         for stage in self.stages:
             counts = Counter()
@@ -162,10 +163,10 @@ class Plan:
                 counts[status] += 1
                 if status in (PARTIAL, FAILED):
                     told.setdefault((f"{clip.folder}/{clip.name}", status, entry.reason), []).append(stage)
-            rows.append(f"{stage:<8}" + "".join(f"{counts[status]:>{width}}" for status, width in STATUSES.items()))
-        rows += [f"  {status} {clip} ({', '.join(stages)}): {reason}"
+            rows.append([stage, *(str(counts[status]) for status in STATUSES)])
+        lines = [f"  {status} {clip} ({', '.join(stages)}): {reason}"
                  for (clip, status, reason), stages in sorted(told.items())]
-        return "\n".join(rows)
+        return "\n".join([text_table(["stage", *STATUSES], rows), *lines])
 
     def failed(self) -> bool:
         return any((entry := self.entry(clip, stage)) and entry.status == FAILED

@@ -277,7 +277,10 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     with tempfile.TemporaryDirectory() as folder:
         there = Path(folder) / "there"
-        subprocess.run(["git", "-C", ROOT, "worktree", "add", "--quiet", "--detach", there, args.against], check=True)
+        made = subprocess.run(["git", "-C", ROOT, "worktree", "add", "--quiet", "--detach", there, args.against],
+                              capture_output=True, text=True)
+        if made.returncode:
+            raise SystemExit(f"--against {args.against}: {made.stderr.strip()}. Name a commit of this repository.")
         try:
             before = record(there, args.only)
         finally:

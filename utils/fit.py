@@ -239,7 +239,7 @@ def find_resumed(task: Task, settings: FitSettings) -> Resumed:
         return Resumed()
     path, remark = Path(settings.resume), ""
     if settings.resume == "auto":
-        there = run_folder.checkpoints_by_age(settings.save_prefix)
+        there = run_folder.checkpoints_by_age(settings.save_prefix) if settings.save_prefix else []
         if not there:
             return Resumed()
         whole = next((number for number, path in enumerate(there) if is_whole(path)), None)

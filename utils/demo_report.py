@@ -57,8 +57,9 @@ def as_table(rows: dict[str, dict[str, dict[str, float]]]) -> str:
                   *(f"{table[f'within_{limit}s']:.0%}" for limit in (1, 2, 5))] for name, table in rows[part].items()]
         texts.append(f"{title} of {TEST_B.folders[0]}; score and mean error in seconds, then shares of clips\n"
                      + text_table(heads, lines))
-    ratio = rows["all"]["fused"]["score"] / rows["all"]["best constant"]["score"]
-    return "\n\n".join([*texts, f"fused score / best constant's score: {ratio:.2f}"])
+    fused, constant = rows["all"]["fused"]["score"], rows["all"]["best constant"]["score"]
+    ratio = f"{fused / constant:.2f}" if constant else "-"      # of very short clips a constant answers all
+    return "\n\n".join([*texts, f"fused score / best constant's score: {ratio}"])
 
 
 def draw(submission: Path, processed: Path, picture: Path, title: str) -> None:

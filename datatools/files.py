@@ -22,10 +22,12 @@ def _temporary(path: Path) -> Path:
 
 def sweep_temporaries(folder: Path) -> None:
     """Remove temporary files anywhere below `folder` that killed processes of this machine left behind."""
-    for path in folder.rglob(".tmp-*"):
-        process, _, rest = path.name.removeprefix(".tmp-").partition("@")
-        if process.isdigit() and rest.startswith(platform.node() + "-") and not _is_alive(int(process)):
-            path.unlink(missing_ok=True)
+    for parent, _, names in os.walk(folder):      # not rglob: it fails where another run removes a folder meanwhile
+        for name in names:
+            process, _, rest = name.removeprefix(".tmp-").partition("@")
+            if (name.startswith(".tmp-") and process.isdigit() and rest.startswith(platform.node() + "-")
+                    and not _is_alive(int(process))):
+                Path(parent, name).unlink(missing_ok=True)
 
 
 def _is_alive(process: int) -> bool:

@@ -5,7 +5,7 @@
 
 import argparse
 import sys
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from datatools.errors import UserError
@@ -31,9 +31,6 @@ class BoundaryCommand:
     infer: InferSettings = InferSettings()
     sizes: dict = field(default_factory=dict)
     words: tuple[str, ...] = ()
-
-    def with_fit(self, **changes) -> "BoundaryCommand":
-        return replace(self, fit=replace(self.fit, **changes))
 
 
 PARTS = {"fit": FitSettings, "boundary": BoundarySettings, "launch": LaunchSettings, "infer": InferSettings}

@@ -25,10 +25,14 @@ from datatools.media.probe import (
     promised_end,
     time_zero,
 )
+from datatools.media.structure import broken_structure
 
 TIME_TOLERANCE = 1e-5             # s; containers round the start to 1 us, and a frame at 1 s must count as shown at 1 s
 CUT_TOLERANCE = 1.0               # s; a stream that ends this much before its stated end is truncated or damaged
-HOLE_TOLERANCE = 2.0              # s; a longer gap without packets of any stream means that data is missing
+HOLE_TOLERANCE = 2.0              # s; a longer gap without packets of sound and picture means that data is missing
+HOLE_BYTES = 2048                 # between two packets of a Matroska or FLV file; more was skipped as unreadable
+BACK_TOLERANCE = 1.0              # s; decoding times that go back further begin anew, as in files that were joined
+MOST_MESSAGES = 100               # about one file; each place of a badly damaged one would fill the memory
 SEEK_FROM = 5.0                   # s; for earlier times, decoding begins at the file's start, without a seek
 SEEK_BACK = (1.0, 15.0, 60.0)     # s; seek targets before the wanted time, tried in this order
 
@@ -37,11 +41,13 @@ def read_packets(container, stream, first: float, alone: bool = False) -> Iterat
     """The file's packets, from early enough to decode the stream's frame at `first` (s from time zero).
 
     They begin at a keyframe before `first`; if `first` is before SEEK_FROM, or no seek reaches such a keyframe, at the
-    file's start. They are packets of all streams. With `alone` they are the stream's own, provided that `first` is
-    before SEEK_FROM; after a seek they are always those of all streams.
+    file's start. They are packets of all streams with sound or pictures. With `alone` they are the stream's own,
+    provided that `first` is before SEEK_FROM; after a seek they are always those of all these streams.
     """
+    # Not of attachments, subtitles and data: nothing of them is decoded, and their times may be anything.
+    streams = [other for other in container.streams if other.type in ("video", "audio")]
     if first < SEEK_FROM:
-        yield from container.demux(stream) if alone else container.demux()
+        yield from container.demux(stream if alone else streams)
         return
     zero = time_zero(container)
     for back in SEEK_BACK:
@@ -50,25 +56,25 @@ def read_packets(container, stream, first: float, alone: bool = False) -> Iterat
             container.seek(round((target + float(zero)) / stream.time_base), stream=stream)
         except av.FFmpegError:
             break
-        packets = container.demux()
+        packets = container.demux(streams)
         # The stream's own first packet shows where the seek has landed; packets of other streams may precede it.
         begun = []
         for packet in packets:
             begun.append(packet)
-            if packet.stream_index == stream.index:
+            if packet.stream.index == stream.index:
                 break
         if begun and _can_begin_with(begun[-1], stream, zero, target):
             yield from begun
             yield from packets
             return
     container.seek(container.start_time or 0)
-    yield from container.demux()
+    yield from container.demux(streams)
 
 
 def _can_begin_with(packet: av.Packet, stream, zero: Fraction, latest: float) -> bool:
     """Whether the packet is a keyframe of the stream, at or before `latest` (s from time zero)."""
     stamp = packet.pts if packet.pts is not None else packet.dts
-    if stamp is None or packet.stream_index != stream.index or not packet.is_keyframe:
+    if stamp is None or packet.stream.index != stream.index or not packet.is_keyframe:
         return False
     return float(stamp * packet.time_base - zero) <= latest + TIME_TOLERANCE
 
@@ -100,7 +106,7 @@ def mark_needless(
 
     for packet in packets:
         start, index = 0.0, beyond
-        if packet.stream_index == stream.index:
+        if packet.stream.index == stream.index:
             pts, dts = packet.pts, packet.dts
             if pts is None or (dts is not None and (pts < dts or dts * base < decoded_to)):
                 reliable = reliable and pts is dts is None      # the empty packet at a file's end has no timestamps
@@ -134,7 +140,8 @@ def decode(
 
     With `times`, frames that are shown at none of them may be left out. Where a part is missing from the middle of the
     file, the frames after it keep their own times; the list `salvage`, if given, gets a message about it.
-    Raises MediaError where decoding fails, nothing can be decoded, or the stream ends before its stated end.
+    Raises MediaError where decoding fails, nothing can be decoded, times begin anew, or the stream ends before its
+    stated end; without `salvage` also where a part is missing.
     """
     decoding = _Decoding(path, container, stream, salvage)
     packets = read_packets(container, stream, first, decoding.alone)
@@ -175,11 +182,18 @@ class _Decoding:
         self.promised_file_end: float | None = None
         if not self.alone and not has_format(container, *ESTIMATED_DURATION) and container.duration is not None:
             self.promised_file_end = container.duration / av.time_base
+        self.lists_packets = has_format(container, "mp4")
+        self.is_contiguous = has_format(container, "matroska", "flv")     # a packet begins where the last one ends
+        self.is_counted = has_format(container, "mpegts")                 # packets carry a continuity counter
 
         self.lost_from: float | None = None     # start of the first packet that cannot be decoded, before any frame
         self.end: float | None = None           # where the last decoded frame ends
         self.left_out_end = 0.0                 # where the last frame that was left out ends
         self.packets_end = 0.0                  # where the last packet of any stream ends
+        self.ends = {"audio": 0.0, "video": 0.0}                # where the last packet of each type ends
+        self.gaps = {"audio": (0.0, 0.0), "video": (0.0, 0.0)}  # the last gap between two of them
+        self.place = self.place_end = 0         # bytes; where the last packet begins, and where it ends
+        self.decoded_to = -math.inf             # the stream's last decoding time
 
     def frames(self, marked: Iterable[tuple[av.Packet, bool]]) -> Iterator[tuple[float, float, av.frame.Frame]]:
         """(start, duration, frame) of each decoded frame. Raises av.FFmpegError, and MediaError as `_place`."""
@@ -187,8 +201,15 @@ class _Decoding:
         leaving_out = False
         for packet, needless in marked:
             self._follow(packet)
-            if packet.stream_index != index:
+            if packet.stream.index != index:
                 continue
+            if self._begins_anew(packet):
+                for frame in codec.decode(None):
+                    yield self._place(frame)
+                raise MediaError(
+                    f"{self.path}: the times of its {self.kind} begin anew after {self.end or 0.0:.1f} s, as in a file "
+                    "that was joined from several. Encode it again, or cut it there."
+                )
             needless = needless and self.end is not None     # the first frame is also shown at all times before it
             if needless is not leaving_out:
                 codec.skip_frame = "NONREF" if needless else "DEFAULT"
@@ -199,21 +220,65 @@ class _Decoding:
                 yield self._place(frame)
 
     def _packet_end(self, packet: av.Packet) -> float:
-        base = self.time_bases.get(packet.stream_index, 0.0)
+        base = self.time_bases.get(packet.stream.index, 0.0)
         return (packet.pts + (packet.duration or 0)) * base - self.zero
 
+    def _begins_anew(self, packet: av.Packet) -> bool:
+        """Whether the stream's decoding times go back before this packet."""
+        if packet.dts is None:
+            return False
+        now = packet.dts * self.time_bases.get(packet.stream.index, 0.0)
+        before, self.decoded_to = self.decoded_to, now
+        return now < before - BACK_TOLERANCE
+
     def _follow(self, packet: av.Packet) -> None:
-        """Note how far the packets of all streams reach, and report a gap before this packet to `salvage`."""
+        """Note how far the packets of all streams reach, in time and in bytes, and tell what is missing between them.
+
+        Raises MediaError, as `_tell`.
+        """
         if packet.pts is None:
             return
-        if self.salvage is not None and self.packets_end:
-            start = packet.pts * self.time_bases.get(packet.stream_index, 0.0) - self.zero
-            if start > self.packets_end + HOLE_TOLERANCE:
-                self.salvage.append(
-                    f"{self.path}: nothing of it could be read between {self.packets_end:.1f} and {start:.1f} s. "
-                    "The file is damaged: copy or encode it again, or remove it."
-                )
-        self.packets_end = max(self.packets_end, self._packet_end(packet))
+        start = packet.pts * self.time_bases.get(packet.stream.index, 0.0) - self.zero
+        hole = self._hole_before(packet.stream.type, start)
+        skipped = self._skipped_bytes(packet)
+        if hole:
+            self._tell(f"nothing of it could be read between {hole[0]:.1f} and {hole[1]:.1f} s")
+        elif skipped > HOLE_BYTES:
+            self._tell(f"{skipped:,} bytes of it could not be read, near {max(start, self.packets_end):.1f} s")
+        elif self.is_counted and packet.is_corrupt and self.packets_end:
+            self._tell(f"packets of it are missing near {start:.1f} s")
+        end = self._packet_end(packet)
+        self.packets_end = max(self.packets_end, end)
+        self.ends[packet.stream.type] = max(self.ends[packet.stream.type], end)
+
+    def _hole_before(self, kind: str, start: float) -> tuple[float, float] | None:
+        """(from, to) where sound and picture have a gap in common that ends here; None without one.
+
+        A picture alone may be held, and sound alone may pause. An MP4 lists all its packets, so nothing is missing.
+        """
+        if self.lists_packets or not self.ends[kind] or start <= self.ends[kind] + HOLE_TOLERANCE:
+            return None
+        self.gaps[kind] = (self.ends[kind], start)
+        hole = max(gap[0] for gap in self.gaps.values()), min(gap[1] for gap in self.gaps.values())
+        return hole if hole[1] - hole[0] > HOLE_TOLERANCE else None
+
+    def _skipped_bytes(self, packet: av.Packet) -> int:
+        """Bytes between the packet before and this one, where the format puts them one after the other; else 0."""
+        if not self.is_contiguous or packet.pos is None or packet.pos < 0:
+            return 0
+        skipped = packet.pos - self.place_end if self.place_end and packet.pos > self.place else 0
+        # A Matroska block may hold several packets; all have its position.
+        self.place_end = packet.size + (self.place_end if packet.pos == self.place else packet.pos)
+        self.place = packet.pos
+        return skipped
+
+    def _tell(self, what: str) -> None:
+        """Add a message about damage that decoding can pass over to `salvage`. Raises MediaError without one."""
+        message = f"{self.path}: {what}. The file is damaged: copy or encode it again, or remove it."
+        if self.salvage is None:
+            raise MediaError(message)
+        if len(self.salvage) < MOST_MESSAGES:
+            self.salvage.append(message)
 
     def _decode_packet(self, packet: av.Packet) -> list[av.frame.Frame]:
         """The frames that are ready after this packet; none where decoding fails before the stream's first frame."""
@@ -224,7 +289,7 @@ class _Decoding:
                 raise
             # A recording may begin before its first keyframe.
             if self.lost_from is None:
-                self.lost_from = (packet.pts or 0) * self.time_bases.get(packet.stream_index, 0.0) - self.zero
+                self.lost_from = (packet.pts or 0) * self.time_bases.get(packet.stream.index, 0.0) - self.zero
             return []
 
     def _place(self, frame: av.frame.Frame) -> tuple[float, float, av.frame.Frame]:
@@ -252,7 +317,7 @@ class _Decoding:
         )
 
     def check_end(self) -> None:
-        """Raise MediaError where nothing was decoded, or less than the file states."""
+        """Raise MediaError where nothing was decoded, or less than the file states; tell where bytes are missing."""
         if self.end is None:
             raise MediaError(
                 f"{self.path}: no {self.kind} could be decoded from its {self.stream.codec_context.name} stream. "
@@ -269,6 +334,8 @@ class _Decoding:
                 f"{self.path}: its {self.kind} ends after {self.end:.1f} s{self._of_promised()}. "
                 "The file is cut off or damaged: copy or encode it again, or remove it."
             )
+        if broken := broken_structure(self.path):
+            self._tell(broken)
 
     def _of_promised(self) -> str:
         promised = self.promised_end or self.promised_file_end

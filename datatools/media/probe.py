@@ -130,18 +130,25 @@ def has_format(container, *formats: str) -> bool:
 
 
 def video_stream(container) -> av.VideoStream | None:
-    """The video stream to read: one marked as default, else the first, as OpenCV and most players do."""
+    """The video stream to read: one marked as default, else the first, as OpenCV and most players do.
+
+    None where there is none that a decoder exists for.
+    """
     # A cover picture is no video.
-    found = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    found = [s for s in container.streams.video
+             if s.codec_context and not s.disposition & av.stream.Disposition.attached_pic]
     return max(found, key=lambda s: bool(s.disposition & av.stream.Disposition.default), default=None)
 
 
 def audio_stream(container) -> av.AudioStream | None:
-    """The stream that the ffmpeg command line reads: marked as default, then the most channels, then the first."""
+    """The stream that the ffmpeg command line reads: marked as default, then the most channels, then the first.
+
+    None where there is none that a decoder exists for.
+    """
     def rank(stream):
         return bool(stream.disposition & av.stream.Disposition.default), stream.codec_context.channels
 
-    return max(container.streams.audio, key=rank, default=None)
+    return max((s for s in container.streams.audio if s.codec_context), key=rank, default=None)
 
 
 def time_zero(container) -> Fraction:

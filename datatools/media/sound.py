@@ -100,8 +100,8 @@ class _Span:
             gap = 0     # timestamps are rounded; the sound itself has no gap
         if gap > 0:
             self._add_silence(gap, second)
-        elif gap < 0 and not self.chunks:
-            # The frame begins before the span.
+        elif gap < 0:
+            # The frame begins before the span, or before the last one has ended: what is there already is not repeated.
             parts = [part for part in [np.concatenate(parts)[-gap:]] if len(part)]
         self.chunks += parts
         self.next_position += sum(len(part) for part in parts)

@@ -1,0 +1,129 @@
+"""What a media file's outermost structure says about its length, without decoding.
+
+    found = broken_structure(Path("episode.mkv"))     # None, or "1,204 bytes are missing at its end", ...
+
+A container states how long its parts are. Bytes that were cut out or cut off show here even where the decoder skips
+the place in silence.
+"""
+
+import os
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+MOST_BOXES = 100_000      # of an MP4 file; fragmented ones have two or three for each few seconds
+MOST_TAGS = 1_000_000     # of an FLV file, one a packet
+EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+FLV_TAGS = (8, 9, 15, 18)                  # sound, picture, data
+ASF_BROADCAST = 1         # flag: written live, its size is not valid
+
+
+def broken_structure(path: Path) -> str | None:
+    """What is wrong with the file's length, in words; None where all is well or the format states no length.
+
+    Matroska: the segment's size. MP4 and MOV: the chain of boxes. FLV: the chain of tags. AVI and WAV: the RIFF size.
+    WMV: the size in the header. Raises OSError.
+    """
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        head = file.read(64)
+        if head[:4] == EBML:
+            return _missing(_matroska_end(file), size)
+        if head[:4] == b"RIFF":
+            length = struct.unpack("<I", head[4:8])[0]
+            return _missing(length + 8 if 0 < length < 0xFFFFFFFF else None, size)
+        if head[:16] == ASF_HEADER:
+            return _missing(_asf_size(file), size)
+        if head[:3] == b"FLV":
+            return _broken_tags(file, size)
+        if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"pnot"):
+            return _broken_boxes(file, size)
+    return None
+
+
+def _missing(end: int | None, size: int) -> str | None:
+    return f"{end - size:,} bytes are missing of {end:,}" if end is not None and end > size else None
+
+
+def _element(file: BinaryIO) -> tuple[bytes, int | None]:
+    """ID and size of the Matroska element that begins here; None for an unknown size (RFC 8794, sections 4 and 5)."""
+    first = file.read(1)
+    width = 9 - first[0].bit_length() if first and first[0] else 0
+    identity = first + file.read(max(0, width - 1))
+    first = file.read(1)
+    if not first or not first[0]:
+        return identity, None
+    width = 9 - first[0].bit_length()
+    content = first + file.read(width - 1)
+    length = int.from_bytes(content, "big") & ((1 << 7 * width) - 1)
+    return identity, None if length == (1 << 7 * width) - 1 else length
+
+
+def _matroska_end(file: BinaryIO) -> int | None:
+    """Where the segment ends, in bytes; None where it was written live."""
+    file.seek(0)
+    identity, length = _element(file)
+    while identity and length is not None:
+        if identity == SEGMENT:
+            return file.tell() + length
+        file.seek(length, os.SEEK_CUR)
+        identity, length = _element(file)
+    return None
+
+
+def _asf_size(file: BinaryIO) -> int | None:
+    """The size that the File Properties Object states (Advanced Systems Format specification, section 3.2)."""
+    file.seek(24)
+    count = struct.unpack("<I", file.read(4).ljust(4, b"\0"))[0]
+    place = 30
+    for _ in range(min(count, 100)):
+        file.seek(place)
+        head = file.read(96)
+        if len(head) < 96:
+            return None
+        if head[:16] == ASF_FILE_PROPERTIES:
+            return None if head[88] & ASF_BROADCAST else struct.unpack("<Q", head[40:48])[0]
+        place += max(24, struct.unpack("<Q", head[16:24])[0])
+    return None
+
+
+def _broken_boxes(file: BinaryIO, size: int) -> str | None:
+    """What is wrong with the outermost boxes of an MP4 or MOV file (ISO/IEC 14496-12, section 4.2)."""
+    place = 0
+    for _ in range(MOST_BOXES):
+        if size - place < 8:
+            return None
+        file.seek(place)
+        head = file.read(16)
+        length, kind = struct.unpack(">I4s", head[:8])
+        if length == 1 and len(head) == 16:
+            length = struct.unpack(">Q", head[8:])[0]
+        if length == 0:       # the last box reaches to the end; some writers pad with zeros
+            return None
+        if length < 8 or not all(32 <= byte < 127 or byte == 0xA9 for byte in kind):
+            return f"no box begins at byte {place:,} of {size:,}, where the one before it ends"
+        if place + length > size:
+            return _missing(place + length, size)
+        place += length
+    return None
+
+
+def _broken_tags(file: BinaryIO, size: int) -> str | None:
+    """What is wrong with the tags of an FLV file (Adobe Flash Video File Format Specification 10.1, annex E)."""
+    file.seek(5)
+    place = int.from_bytes(file.read(4), "big") + 4
+    for _ in range(MOST_TAGS):
+        if size - place < 15:
+            return None
+        file.seek(place)
+        head = file.read(4)
+        if head[0] & 31 not in FLV_TAGS:
+            return f"no tag begins at byte {place:,} of {size:,}, where the one before it ends"
+        length = 11 + int.from_bytes(head[1:], "big")
+        if place + length > size:
+            return _missing(place + length, size)
+        place += length + 4
+    return None

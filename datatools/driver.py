@@ -35,9 +35,9 @@ from datatools.layout import (
     text_boxes_path,
     text_detector_path,
 )
-from datatools.manifest import FAILED, OK, PARTIAL, Entry, Manifest, digest_of, is_same_file
+from datatools.manifest import FAILED, OK, PARTIAL, Entry, Manifest, digest_of, fingerprint, is_same_file
 from datatools.media import MediaError, probe
-from datatools.stages import StageReport, number_of_cores, run_stage
+from datatools.stages import EVERY_CORE, TIME_LIMIT, Item, Pool, StageReport, number_of_cores, run_stage
 from datatools.tables import text_table
 from datatools.text_boxes import SplitBoxes, claim_boxes, digest_of_boxes, open_splits, read_boxes
 from datatools.text_detector import detector_identity, load_detector
@@ -57,6 +57,8 @@ class Options:
     recognize: bool = False
     folders: list[str] | None = None
     workers: int = 0
+    time_limit: float = TIME_LIMIT
+    debug: bool = False
     force: bool = False
     retry_failed: bool = False
     write_video: bool = False
@@ -66,6 +68,10 @@ class Options:
     @property
     def stages(self) -> tuple[str, ...]:
         return (*STAGES, VIDEO) if self.write_video else STAGES
+
+    @property
+    def pool(self) -> Pool:
+        return Pool(self.workers, self.time_limit, self.address if self.backend == "ray" else None, self.debug)
 
 
 def is_whole(path: Path, stage: str) -> bool:
@@ -92,6 +98,7 @@ class Plan:
     settings      {stage: settings that determine its output}, to compare with the manifest's
     force         nothing counts as done
     retry_failed  what has failed does not count as done
+    unusable      (name, reason) of files that cannot be clips
     """
 
     clips: dict[Clip, Path]
@@ -102,6 +109,7 @@ class Plan:
     settings: dict[str, dict] = field(default_factory=dict)
     force: bool = False
     retry_failed: bool = False
+    unusable: list[tuple[str, str]] = field(default_factory=list)
 
     def is_done(self, clip: Clip, stage: str) -> bool:
         """Whether a clip's stage is done.
@@ -166,11 +174,12 @@ class Plan:
             rows.append([stage, *(str(counts[status]) for status in STATUSES)])
         lines = [f"  {status} {clip} ({', '.join(stages)}): {reason}"
                  for (clip, status, reason), stages in sorted(told.items())]
+        lines += [f"  {FAILED} {name}: {reason}" for name, reason in self.unusable]
         return "\n".join([text_table(["stage", *STATUSES], rows), *lines])
 
     def failed(self) -> bool:
-        return any((entry := self.entry(clip, stage)) and entry.status == FAILED
-                   for clip in self.clips for stage in self.stages)
+        return bool(self.unusable) or any((entry := self.entry(clip, stage)) and entry.status == FAILED
+                                          for clip in self.clips for stage in self.stages)
 
     def damaged(self) -> list[str]:
         """Outputs that differ from the manifest, each with the remedy."""
@@ -196,29 +205,29 @@ class Plan:
 
 
 def extract_audio(
-    data_root: Path, save_root: Path, folders: list[str] | None = None, workers: int = 0, force: bool = False
+    data_root: Path, save_root: Path, folders: list[str] | None = None, pool: Pool = EVERY_CORE, force: bool = False
 ) -> StageReport:
     """MFCC of all clips of a dataset; label files are copied beside them. Raises UserError."""
-    clips = find_raw_clips(data_root, folders)
+    raw = find_raw_clips(data_root, folders)
     prepare_save_root(data_root, save_root, folders)
-    return _run_alone("audio", Plan(clips, save_root, (AUDIO,), force=force), workers)
+    return _run_alone("audio", Plan(raw.files, save_root, (AUDIO,), force=force, unusable=raw.unusable), pool)
 
 
 def extract_video(
-    data_root: Path, save_root: Path, folders: list[str] | None = None, workers: int = 0, force: bool = False
+    data_root: Path, save_root: Path, folders: list[str] | None = None, pool: Pool = EVERY_CORE, force: bool = False
 ) -> StageReport:
     """Frames and 1 fps videos of all clips of a dataset; label files are copied beside them. Raises UserError."""
-    clips = find_raw_clips(data_root, folders)
+    raw = find_raw_clips(data_root, folders)
     prepare_save_root(data_root, save_root, folders)
-    return _run_alone("video", Plan(clips, save_root, (FRAMES, VIDEO), force=force), workers)
+    return _run_alone("video", Plan(raw.files, save_root, (FRAMES, VIDEO), force=force, unusable=raw.unusable), pool)
 
 
-def _run_alone(title: str, plan: Plan, workers: int) -> StageReport:
+def _run_alone(title: str, plan: Plan, pool: Pool) -> StageReport:
     """Run a plan without a manifest: a clip with anything missing is done again as a whole."""
     to_do = plan.to_do()
     jobs = [(clip.name, (plan.clips[clip], {stage: plan.output(clip, stage) for stage in plan.stages}))
             for clip in to_do]
-    return run_stage(title, extract_clip, jobs, kept=plan.kept(to_do), workers=workers)
+    return run_stage(title, extract_clip, jobs, kept=plan.kept(to_do), unusable=plan.unusable, pool=pool)
 
 
 def extract_text(
@@ -227,25 +236,29 @@ def extract_text(
     ocr_weights: Path | None = None,
     recognize: bool = False,
     folders: list[str] | None = None,
-    workers: int = 0,
+    pool: Pool = EVERY_CORE,
     force: bool = False,
 ) -> StageReport:
     """Text boxes of all clips of a processed dataset. Raises UserError, also for boxes of another detector."""
-    videos = find_raw_clips(data_root, folders)
+    raw = find_raw_clips(data_root, folders)
     check_writable(data_root)
     sweep_temporaries(data_root)
     identity = detector_identity(ocr, recognize)
-    splits, other_detector = open_splits(data_root, videos, identity, force)
-    plan = Plan(videos, data_root, (TEXT,), splits, force=force)
+    splits, other_detector = open_splits(data_root, raw.files, identity, force)
+    plan = Plan(raw.files, data_root, (TEXT,), splits, force=force, unusable=raw.unusable)
     to_do = plan.to_do()
-    workers = workers or number_of_cores()
-    detector_arguments = _detector_arguments(ocr, ocr_weights, recognize, min(workers, len(to_do)) <= 1)
+    detector_arguments = _detector_arguments(ocr, ocr_weights, recognize, _is_alone(pool, len(to_do)))
     if to_do:
         _claim_boxes(plan, detector_arguments, other_detector, identity)
-    jobs = [(clip.name, (videos[clip], outputs, detector_arguments)) for clip, outputs in to_do.items()]
-    report = run_stage("text", extract_clip, jobs, kept=plan.kept(to_do), workers=workers)
+    jobs = [(clip.name, (raw.files[clip], outputs, detector_arguments)) for clip, outputs in to_do.items()]
+    report = run_stage("text", extract_clip, jobs, kept=plan.kept(to_do), unusable=plan.unusable, pool=pool)
     plan.merge_boxes()
     return report
+
+
+def _is_alone(pool: Pool, num_clips: int) -> bool:
+    """Whether one clip is worked on at a time, so that its text detector may take all cores."""
+    return pool.ray_address is None and min(pool.workers or number_of_cores(), num_clips) <= 1
 
 
 def _detector_arguments(ocr: str, ocr_weights: Path | None, recognize: bool, alone: bool) -> tuple:
@@ -284,7 +297,7 @@ def extract_text_roi(data_root: Path, force: bool = False) -> StageReport:
     to_do = plan.to_do()
     jobs = [(clip.name, (boxes[clip], outputs[ROI])) for clip, outputs in to_do.items()]
     # One process: painting a clip takes milliseconds, starting another process a second.
-    return run_stage("text ROI", extract_roi, jobs, kept=plan.kept(to_do), workers=1)
+    return run_stage("text ROI", extract_roi, jobs, kept=plan.kept(to_do), pool=Pool(here=True))
 
 
 # ---------------------------------------------------------------- all stages in one pass
@@ -296,37 +309,49 @@ def preprocess(options: Options) -> int:
     Raises UserError, also for boxes of another detector.
     """
     save_root = options.save_root
-    clips = find_raw_clips(options.data_root, options.folders)
+    raw = find_raw_clips(options.data_root, options.folders)
     prepare_save_root(options.data_root, save_root, options.folders)
     (save_root / "ROIs").mkdir(exist_ok=True)
     identity = detector_identity(options.ocr, options.recognize)
     with Manifest.open_for_writing(save_root) as manifest:
         sweep_temporaries(save_root)
-        splits, other_detector = open_splits(save_root, clips, identity, options.force)
-        plan = Plan(clips, save_root, options.stages, splits, manifest, stage_settings(identity), options.force,
-                    options.retry_failed)
+        splits, other_detector = open_splits(save_root, raw.files, identity, options.force)
+        plan = Plan(raw.files, save_root, options.stages, splits, manifest, stage_settings(identity), options.force,
+                    options.retry_failed, raw.unusable)
         to_do = plan.to_do()
-        workers = options.workers or number_of_cores()
-        alone = min(workers, len(to_do)) <= 1 and options.backend != "ray"
-        detector_arguments = _detector_arguments(options.ocr, options.ocr_weights, options.recognize, alone)
+        detector_arguments = _detector_arguments(options.ocr, options.ocr_weights, options.recognize,
+                                                 _is_alone(options.pool, len(to_do)))
         if to_do:
             _claim_boxes(plan, detector_arguments, other_detector, identity)
         names = {f"{clip.folder}/{clip.name}": clip for clip in to_do}
-        jobs = [(name, (clips[clip], to_do[clip], detector_arguments)) for name, clip in names.items()]
+        jobs = [(name, (raw.files[clip], to_do[clip], detector_arguments)) for name, clip in names.items()]
         versions = stage_versions(identity)
 
-        def record(name: str, result: tuple) -> str | None:
-            entries = _entries(plan, names[name], result, versions)
+        def record(item: Item) -> str | None:
+            if item.is_machines:
+                return None      # the next run tries it again
+            clip = names[item.name]
+            result = item.result or _all_failed(raw.files[clip], to_do[clip], item.reason)
+            entries = _entries(plan, clip, result, versions)
             manifest.record(entries)
             reasons = {entry.reason for entry in entries if entry.status == FAILED}
             return "; ".join(sorted(reasons)) or None
 
-        report = run_stage("preprocess", extract_all, jobs, kept=plan.kept(to_do), workers=workers, on_result=record,
-                           ray_address=options.address if options.backend == "ray" else None)
+        report = run_stage("preprocess", extract_all, jobs, kept=plan.kept(to_do), unusable=raw.unusable,
+                           pool=options.pool, on_item=record)
         plan.merge_boxes()
         plan.force = plan.retry_failed = False
         print(f"\n{plan.summary()}")
         return 1 if plan.failed() or report.failed else 0
+
+
+def _all_failed(source: Path, outputs: dict[str, Path], reason: str) -> tuple:
+    """What extract_all would return where no stage has an output. A vanished file has no fingerprint: it is new."""
+    try:
+        identity = fingerprint(source)
+    except OSError:
+        identity = []
+    return identity, {stage: (FAILED, reason, "") for stage in outputs}
 
 
 def _entries(plan: Plan, clip: Clip, result: tuple, versions: dict[str, dict[str, str]]) -> list[Entry]:
@@ -350,12 +375,12 @@ def inspect(options: Options, verify: bool) -> int:
     Raises UserError.
     """
     save_root = options.save_root
-    clips = find_raw_clips(options.data_root, options.folders)
+    raw = find_raw_clips(options.data_root, options.folders)
     if not save_root.is_dir():
         raise UserError(f"{save_root}: no such folder (--save_root). Nothing has been preprocessed there.")
-    splits = {name: SplitBoxes(save_root, name) for name in {split_of_folder(clip.folder) for clip in clips}}
+    splits = {name: SplitBoxes(save_root, name) for name in {split_of_folder(clip.folder) for clip in raw.files}}
     settings = stage_settings(detector_identity(options.ocr, options.recognize))
-    plan = Plan(clips, save_root, options.stages, splits, Manifest(save_root), settings)
+    plan = Plan(raw.files, save_root, options.stages, splits, Manifest(save_root), settings, unusable=raw.unusable)
     print(plan.summary())
     damaged = plan.damaged() if verify else []
     for line in damaged:

@@ -7,7 +7,11 @@
 import errno
 import os
 import sys
+import traceback
 from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
 
 # Set where a library's threads would abort the process while Python shuts down.
 leave_at_once = False
@@ -29,11 +33,29 @@ def describe_os_error(error: OSError) -> str:
     return f"{where}: {error.strerror or error}."
 
 
-def run_command(main: Callable[[], int | None]) -> None:
-    """Run `main`, print errors that a user can cause as one message on stderr, and exit.
+def describe_error(error: BaseException) -> str:
+    """One line about an exception: a UserError's message, else its type, message and place in this project."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        return describe_os_error(error)
+    places = traceback.extract_tb(error.__traceback__)
+    ours = [place for place in places if Path(place.filename).is_relative_to(ROOT)] or places
+    where = f" ({Path(ours[-1].filename).name}, line {ours[-1].lineno})" if ours else ""
+    lines = str(error).strip().splitlines()
+    told = f": {lines[0][:200]}" if lines else ""
+    return f"{type(error).__name__}{told}{where}"
 
-    Exit codes: what `main` returns (None is 0), 2 for a UserError or an OSError, 130 for Ctrl-C.
+
+def run_command(main: Callable[[], int | None]) -> None:
+    """Run `main`, print errors as one message on stderr, and exit.
+
+    Exit codes: what `main` returns (None is 0), 2 for an error, 130 for Ctrl-C. The traceback of an error that is no
+    UserError is shown where the environment has AVTNET_DEBUG.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")      # a file's name may be no text at all
     try:
         code = main() or 0
     except UserError as error:
@@ -41,6 +63,12 @@ def run_command(main: Callable[[], int | None]) -> None:
         code = 2
     except OSError as error:
         print(f"error: {describe_os_error(error)}", file=sys.stderr)
+        code = 2
+    except Exception as error:
+        if os.environ.get("AVTNET_DEBUG"):
+            traceback.print_exc()
+        print(f"error: {describe_error(error)}. This should not happen: please report it, with what AVTNET_DEBUG=1 "
+              "shows.", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         print("interrupted; what was finished is kept", file=sys.stderr)

@@ -10,9 +10,12 @@
     video   a video of 1 fps
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+from datatools.errors import describe_error
 from datatools.features import (
     FRAME_HEIGHT,
     FRAME_WIDTH,
@@ -103,57 +106,92 @@ def write_pictures(
     return made.count, made.boxes
 
 
+@dataclass
+class Taken:
+    """What could be read of a clip's sound or of its picture.
+
+    stages    what is made of it, of which at most `most` seconds count
+    seconds   how much could be read
+    digests   {stage: SHA-256 of its output}
+    damage    messages about parts that could not be read
+    failure   why nothing could be read
+    """
+
+    what: str
+    stages: list[str]
+    most: float
+    seconds: float = 0.0
+    digests: dict[str, str] = field(default_factory=dict)
+    damage: list[str] = field(default_factory=list)
+    failure: str = ""
+
+
 def extract_all(
     source: Path, outputs: dict[str, Path], detector_arguments: tuple = ()
 ) -> tuple[list, dict[str, Outcome]]:
     """Run the stages named in `outputs` on one clip, decoding it once, and take what a damaged clip holds.
 
-    Returns the clip's fingerprint and {stage: (status, reason, SHA-256 of its output)}. Damage in the clip gives a
-    status, not an exception. Raises OSError where an output cannot be written.
+    Returns the clip's fingerprint and {stage: (status, reason, SHA-256 of its output)}. Whatever is wrong with the clip
+    gives a status, not an exception. Raises OSError where an output cannot be written.
     """
     identity = fingerprint(source)
     try:
         duration = probe(source).duration
     except MediaError as error:
         return identity, {stage: (FAILED, str(error), "") for stage in outputs}
+    sound = Taken("sound", [stage for stage in outputs if stage == AUDIO], MOST_SECONDS)
+    picture = Taken("picture", [stage for stage in outputs if stage != AUDIO], CLIP_SECONDS)
+    _take(sound, lambda: _take_sound(sound, source, outputs))
+    _take(picture, lambda: _take_pictures(picture, source, outputs, detector_arguments, identity))
+    lasts = max(duration or 0.0, sound.seconds, picture.seconds)
     found = {}
-    if AUDIO in outputs:
-        found[AUDIO] = _salvage_sound(source, outputs[AUDIO], duration)
-    if outputs.keys() - {AUDIO}:
-        found |= _salvage_pictures(source, outputs, detector_arguments, identity, duration)
+    for taken in (sound, picture):
+        status, reason = _how_much(taken, duration, lasts)
+        found |= {stage: (status, reason, taken.digests.get(stage, "")) for stage in taken.stages}
     return identity, found
 
 
-def _salvage_sound(source: Path, target: Path, duration: float | None) -> Outcome:
-    damage: list[str] = []
+def _take(taken: Taken, take: Callable[[], None]) -> None:
+    """Call `take`; whatever goes wrong with the clip becomes the failure of `taken`. Raises OSError."""
     try:
-        mfcc = extract_mfcc(source, salvage=damage)
-    except MediaError as error:
-        return FAILED, str(error), ""
-    save_array(target, mfcc)
-    seconds = min((mfcc.shape[1] - 0.5) * HOP / SAMPLE_RATE, MOST_SECONDS)
-    return *_how_much("sound", seconds, duration, MOST_SECONDS, damage), digest_of(target)
+        if taken.stages:
+            take()
+    except OSError:
+        raise       # an output cannot be written, or the file is gone
+    except Exception as error:
+        taken.failure = describe_error(error)
 
 
-def _salvage_pictures(
-    source: Path, outputs: dict[str, Path], detector_arguments: tuple, identity: list, duration: float | None
-) -> dict[str, Outcome]:
-    stages = [stage for stage in outputs if stage != AUDIO]
-    damage: list[str] = []
-    try:
-        count, boxes = write_pictures(source, outputs, detector_arguments, identity, damage)
-    except MediaError as error:
-        return {stage: (FAILED, str(error), "") for stage in stages}
-    told = _how_much("picture", float(count), duration, CLIP_SECONDS, damage)
-    return {stage: (*told, digest_of_boxes(boxes) if stage == TEXT else digest_of(outputs[stage])) for stage in stages}
+def _take_sound(taken: Taken, source: Path, outputs: dict[str, Path]) -> None:
+    mfcc = extract_mfcc(source, salvage=taken.damage)
+    save_array(outputs[AUDIO], mfcc)
+    taken.seconds = min((mfcc.shape[1] - 0.5) * HOP / SAMPLE_RATE, MOST_SECONDS)
+    taken.digests[AUDIO] = digest_of(outputs[AUDIO])
 
 
-def _how_much(what: str, seconds: float, duration: float | None, most: float, damage: list[str]) -> tuple[str, str]:
-    """(status, reason) of a stream of which `seconds` could be read, in a file of `duration` s (None: unknown)."""
-    if damage:
-        return PARTIAL, f"{seconds:.0f} s of {what}: {damage[0]}"
-    if duration is not None and seconds < min(duration, most) - SHORT_SECONDS:
-        return PARTIAL, f"its {what} ends after {seconds:.0f} s of {duration:.0f} s"
+def _take_pictures(
+    taken: Taken, source: Path, outputs: dict[str, Path], detector_arguments: tuple, identity: list
+) -> None:
+    count, boxes = write_pictures(source, outputs, detector_arguments, identity, taken.damage)
+    taken.seconds = float(count)
+    for stage in taken.stages:
+        taken.digests[stage] = digest_of_boxes(boxes) if stage == TEXT else digest_of(outputs[stage])
+
+
+def _how_much(taken: Taken, duration: float | None, lasts: float) -> tuple[str, str]:
+    """(status, reason): ok only where nothing is damaged, and sound, picture and file agree on how long they last.
+
+    `duration`: that the file states, in seconds; None where it states none. `lasts`: the longest of the three.
+    """
+    what, seconds, most = taken.what, taken.seconds, taken.most
+    if taken.failure:
+        return FAILED, taken.failure
+    if taken.damage:
+        return PARTIAL, f"{seconds:.0f} s of {what}: {taken.damage[0]}"
+    if seconds < min(lasts, most) - SHORT_SECONDS:
+        return PARTIAL, f"its {what} ends after {seconds:.0f} s of {lasts:.0f} s"
     if duration is not None and duration > most + SHORT_SECONDS:
         return PARTIAL, f"the first {most:.0f} s of {duration:.0f} s; cut the file into clips"
+    if duration is not None and seconds > duration + SHORT_SECONDS:
+        return PARTIAL, f"its {what} lasts {seconds:.0f} s, but the file states {duration:.0f} s. Encode it again"
     return OK, ""

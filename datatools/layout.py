@@ -130,21 +130,36 @@ def split_of_folder(folder: str) -> str:
     return folder.strip("/").replace("/", "_")
 
 
-def find_raw(root: Path, folder: str) -> dict[Clip, Path]:
-    """The video files in `root/folder`, sorted by name.
+@dataclass(frozen=True)
+class RawClips:
+    """The clips of a raw dataset, {clip: its file}, and (name, reason) of each file that cannot be used as one."""
 
-    Raises UserError where the folder is missing or holds no video, or where two names differ only in the suffix.
-    """
+    files: dict[Clip, Path]
+    unusable: list[tuple[str, str]]
+
+
+def find_raw(root: Path, folder: str) -> list[Path]:
+    """The video files in `root/folder`, sorted by name. Raises UserError where the folder is missing or holds none."""
     where = root / folder
     if not where.is_dir():
         raise UserError(f"{where}: no such folder. Expected clips (*.mp4) in it; name other folders with --folders.")
     paths = sorted(p for p in where.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith("."))
     if not paths:
         raise UserError(f"{where}: no clips in it. Expected files that end in {', '.join(VIDEO_SUFFIXES)}.")
-    doubled = [stem for stem, count in Counter(p.stem for p in paths).items() if count > 1]
-    if doubled:
-        raise UserError(f"{where}: two files with the name {doubled[0]!r} and different suffixes; keep one of them.")
-    return {Clip(folder, p.stem): p for p in paths}
+    return paths
+
+
+def why_unusable(path: Path) -> str | None:
+    """Why a file cannot be a clip, with the remedy; None where it can. It is not opened: a pipe would wait for ever."""
+    try:
+        path.name.encode()
+    except UnicodeEncodeError:
+        return "its name is not UTF-8, and no label file could name it. Rename it."
+    if not path.name.isprintable():
+        return "its name holds a control character. Rename it."
+    if not path.is_file():
+        return "not a regular file (a folder, a pipe, a device or a broken link). Remove it, or put the video there."
+    return None
 
 
 def choose_folders(root: Path, folders: list[str] | None) -> list[str]:
@@ -160,16 +175,31 @@ def choose_folders(root: Path, folders: list[str] | None) -> list[str]:
     return found
 
 
-def find_raw_clips(root: Path, folders: list[str] | None) -> dict[Clip, Path]:
-    """All raw clips of a dataset. Raises UserError where two folders hold a clip of the same name.
+def find_raw_clips(root: Path, folders: list[str] | None) -> RawClips:
+    """All raw clips of a dataset. Raises UserError where a folder is missing or empty.
 
-    Text masks lie in one flat folder (as in the reference), so a name must be unique in the whole dataset.
+    Two files of the same name are both unusable, in one folder or in two: text masks lie in one flat folder (as in the
+    reference), so a name must be unique in the whole dataset.
     """
-    clips: dict[Clip, Path] = {}
-    for folder in choose_folders(root, folders):
-        clips |= find_raw(root, folder)
-    check_unique(clips)
-    return clips
+    found = [(folder, path) for folder in choose_folders(root, folders) for path in find_raw(root, folder)]
+    times = Counter(path.stem for _, path in found)
+    files: dict[Clip, Path] = {}
+    unusable = []
+    for folder, path in found:
+        reason = why_unusable(path)
+        if reason is None and times[path.stem] > 1:
+            others = ", ".join(f"{f}/{p.name}" for f, p in found if p.stem == path.stem and p != path)
+            reason = f"has the same name as {others}, and ROIs/{path.stem}.npy is shared. Rename or remove one of them."
+        if reason is None:
+            files[Clip(folder, path.stem)] = path
+        else:
+            unusable.append((as_text(f"{folder}/{path.name}"), reason))
+    return RawClips(files, unusable)
+
+
+def as_text(name: str) -> str:
+    """A file's name as text that can be printed and saved, whatever its bytes are."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def check_unique(clips) -> None:
@@ -186,7 +216,7 @@ def check_unique(clips) -> None:
 
 def label_files_below(root: Path, folders: list[str]) -> list[Path]:
     """Label and truth files in these folders, which the preprocessing commands copy beside the features."""
-    return [p for f in folders for p in sorted((root / f).iterdir()) if p.suffix in (".txt", ".csv")]
+    return [p for f in folders for p in sorted((root / f).iterdir()) if p.suffix in (".txt", ".csv") and p.is_file()]
 
 
 def prepare_save_root(data_root: Path, save_root: Path, folders: list[str] | None) -> None:

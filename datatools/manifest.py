@@ -85,7 +85,8 @@ class Manifest:
 
     def record(self, entries: list[Entry]) -> None:
         """Append entries and flush them to the disk."""
-        with open(self.path, "a", encoding="utf-8") as file:
+        # A path in a reason may be no text; in JSON, a backslash escape stands for such bytes.
+        with open(self.path, "a", encoding="utf-8", errors="backslashreplace") as file:
             for entry in entries:
                 self.entries[entry.clip, entry.stage] = entry
                 file.write(_as_line(entry))
@@ -95,6 +96,7 @@ class Manifest:
     def tidy(self) -> None:
         """Rewrite the file, sorted, one line a clip and stage."""
         text = "".join(_as_line(self.entries[key]) for key in sorted(self.entries))
+        text = text.encode("utf-8", "backslashreplace").decode()
         if self.entries and (not self.path.exists() or self.path.read_text(encoding="utf-8") != text):
             save_text(self.path, text)
 

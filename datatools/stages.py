@@ -1,16 +1,26 @@
 """Run a function over many clips: in several processes or on a Ray cluster, with a progress bar and a summary.
 
-    report = run_stage("audio", extract_clip, [("abc_start", (source, target)), ...])
+    report = run_stage("audio", extract_clip, [("abc_start", (source, target)), ...], pool=Pool(workers=4))
+
+Whatever happens to a clip is that clip's failure: any exception, a crash of its process, too long a time.
 """
 
 import argparse
+import contextlib
+import multiprocessing
 import os
+import signal
 import time
+import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datatools.errors import UserError, describe_os_error
+from datatools.errors import UserError, describe_error
+
+TIME_LIMIT = 3600.0      # s for one clip; text detection on a slow core takes some minutes
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 def stage_parser(description: str, *, save_root: bool = True, clips: bool = True) -> argparse.ArgumentParser:
@@ -23,6 +33,11 @@ def stage_parser(description: str, *, save_root: bool = True, clips: bool = True
             raise argparse.ArgumentTypeError("must not be negative")
         return int(text)
 
+    def seconds(text: str) -> float:
+        if not 1 <= float(text) <= 1e6:
+            raise argparse.ArgumentTypeError("must be 1 to 1,000,000 seconds")
+        return float(text)
+
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     root = "folder of the raw dataset" if save_root else "folder of the processed dataset"
     parser.add_argument("--data_root", type=Path, required=True, help=root)
@@ -33,6 +48,9 @@ def stage_parser(description: str, *, save_root: bool = True, clips: bool = True
         help_text = "folders below --data_root (default: the competition's)"
         parser.add_argument("--folders", nargs="+", metavar="FOLDER", help=help_text)
         parser.add_argument("--workers", type=count, default=0, help="processes at once (default: one per core)")
+        parser.add_argument("--time_limit", type=seconds, default=TIME_LIMIT, metavar="SECONDS",
+                            help="a clip that takes longer counts as failed (default: %(default)g)")
+        parser.add_argument("--debug", action="store_true", help="show tracebacks of unexpected failures")
     parser.add_argument("--force", action="store_true", help="do again what is already there")
     return parser
 
@@ -65,14 +83,53 @@ class StageReport:
         return 1 if self.failed else 0
 
 
-def _attempt(function: Callable, name: str, arguments: tuple) -> tuple[str, str | None, object]:
-    """Runs in a worker: (name, None, result) on success, (name, reason, None) where the clip fails."""
+@dataclass(frozen=True)
+class Pool:
+    """How the clips of a stage are spread.
+
+    workers      processes at once; 0: one per core
+    time_limit   seconds; a clip that takes longer fails, and its process is ended (not on a Ray cluster)
+    ray_address  of a Ray cluster to use instead; "local" starts one
+    debug        print the traceback of an unexpected exception
+    here         call the function in this process, which a crash would end
+    """
+
+    workers: int = 0
+    time_limit: float = TIME_LIMIT
+    ray_address: str | None = None
+    debug: bool = False
+    here: bool = False
+
+
+EVERY_CORE = Pool()
+
+
+def pool_of(arguments: dict) -> Pool:
+    """The pool that the flags of `stage_parser` ask for; takes them out of `arguments`."""
+    return Pool(**{name: arguments.pop(name) for name in ("workers", "time_limit", "debug")})
+
+
+@dataclass(frozen=True)
+class Item:
+    """What became of a clip: the function's result, or the reason why it failed.
+
+    `is_machines`: the failure is the machine's (a full disk, no permission), not the clip's.
+    """
+
+    name: str
+    result: object = None
+    reason: str | None = None
+    is_machines: bool = False
+
+
+def _attempt(function: Callable, name: str, arguments: tuple, debug: bool = False) -> Item:
+    """Call the function for one clip. Runs in a worker."""
     try:
-        return name, None, function(*arguments)
-    except ValueError as error:
-        return name, str(error), None
-    except OSError as error:
-        return name, describe_os_error(error), None
+        return Item(name, function(*arguments))
+    except Exception as error:
+        if debug and not isinstance(error, UserError):
+            traceback.print_exc()
+        return Item(name, None, describe_error(error), is_machines=isinstance(error, OSError))
 
 
 def run_stage(
@@ -81,90 +138,121 @@ def run_stage(
     jobs: list[tuple[str, tuple]],
     *,
     kept: list[str] | None = None,
-    workers: int = 0,
-    on_result: Callable[[str, object], str | None] | None = None,
-    ray_address: str | None = None,
+    unusable: list[tuple[str, str]] | None = None,
+    pool: Pool = EVERY_CORE,
+    on_item: Callable[[Item], str | None] | None = None,
 ) -> StageReport:
     """Call `function(*arguments)` for each (name, arguments) in `jobs`, in several processes, with a progress bar.
 
-    A ValueError or OSError fails that clip alone and is reported; the others go on. Any other exception is a bug of
-    ours and ends the stage. `workers` 0 means one per core. `on_result(name, result)` is called in this process as
-    each clip finishes; it may return a reason why the clip failed after all. `ray_address` spreads the clips over a
-    Ray cluster instead; "local" starts one.
+    An exception fails that clip alone and is reported with its place in the code; so does a worker that dies or takes
+    too long; the others go on. `kept` and `unusable` (name, reason) are reported too. `on_item` is called in this
+    process as each clip finishes, also where it failed; it may return a reason why it failed after all.
     Prints the summary and returns the report.
     """
     from tqdm import tqdm
 
-    report = StageReport(title, kept=list(kept or []))
+    report = StageReport(title, kept=list(kept or []), failed=list(unusable or []))
     started = time.perf_counter()
     if jobs:
-        if ray_address is None:
-            results = _results(function, jobs, min(workers or number_of_cores(), len(jobs)))
-        else:
-            results = _ray_results(function, jobs, workers, ray_address)
+        results = _results(function, jobs, pool) if pool.ray_address is None else _ray_results(function, jobs, pool)
         bar = tqdm(total=len(jobs), desc=title, unit="clip", dynamic_ncols=True, mininterval=0.5)
-        for name, reason, result in results:
-            if reason is None and on_result:
-                reason = on_result(name, result)
-            if reason is None:
-                report.done.append(name)
-            else:
-                report.failed.append((name, reason))
-            bar.update()
+        with contextlib.closing(results):
+            for item in results:
+                reason = (on_item(item) if on_item else None) or item.reason
+                if reason is None:
+                    report.done.append(item.name)
+                else:
+                    report.failed.append((item.name, reason))
+                bar.update()
         bar.close()
     report.seconds = time.perf_counter() - started
     print(report.summary())
     return report
 
 
-def _results(function: Callable, jobs: list[tuple[str, tuple]], workers: int) -> Iterator[tuple]:
-    if workers == 1:
-        for name, arguments in jobs:
-            yield _attempt(function, name, arguments)
+def _results(function: Callable, jobs: list[tuple[str, tuple]], pool: Pool) -> Iterator[Item]:
+    if pool.here:
+        yield from (_attempt(function, name, arguments, pool.debug) for name, arguments in jobs)
         return
-    from joblib import Parallel, delayed
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
+    from pebble import ProcessExpired, ProcessPool
 
+    workers = min(pool.workers or number_of_cores(), len(jobs))
     # One library thread a worker: the workers fill all cores, and threads of libraries would only compete with them.
-    parallel = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1, inner_max_num_threads=1)
+    with _environment(dict.fromkeys(THREAD_VARIABLES, "1") if workers > 1 else {}):
+        processes = ProcessPool(workers, initializer=_ignore_interrupts,
+                                context=multiprocessing.get_context("spawn"))
+        try:
+            futures = {
+                processes.schedule(_attempt, (function, name, arguments, pool.debug), timeout=pool.time_limit): name
+                for name, arguments in jobs
+            }
+            for future in as_completed(futures):
+                try:
+                    yield future.result()
+                except TimeoutError:
+                    yield Item(futures[future], None, f"took longer than {pool.time_limit:g} s. Look at it alone, or "
+                               "give a higher --time_limit.")
+                except ProcessExpired as error:
+                    yield Item(futures[future], None, _death(error.exitcode))
+                except Exception as error:      # its result cannot be sent
+                    yield Item(futures[future], None, describe_error(error))
+        finally:
+            processes.stop()
+            processes.join()
+
+
+def _death(exit_code: int) -> str:
+    """Why a worker process ended in the middle of a clip."""
+    if exit_code == -signal.SIGKILL:
+        return "its process was killed (out of memory?). Run it again with --retry_failed, or with fewer --workers."
+    name = signal.Signals(-exit_code).name if -exit_code in set(signal.Signals) else f"exit code {exit_code}"
+    return f"its process crashed ({name}). The file is damaged in a way that a library cannot take: encode it again."
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)      # the main process ends its workers
+
+
+@contextlib.contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Environment variables that processes started meanwhile get."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
-        yield from parallel(delayed(_attempt)(function, name, arguments) for name, arguments in jobs)
-    except TerminatedWorkerError as error:
-        raise UserError(
-            "a worker process was killed (out of memory?). What was finished is kept: run the command again, "
-            f"with fewer --workers than {workers}."
-        ) from error
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
-def _ray_results(
-    function: Callable, jobs: list[tuple[str, tuple]], workers: int, address: str
-) -> Iterator[tuple]:
-    """The workers' results from a Ray cluster; its machines must see this folder and the data under the same paths."""
+def _ray_results(function: Callable, jobs: list[tuple[str, tuple]], pool: Pool) -> Iterator[Item]:
+    """The items from a Ray cluster; its machines must see this folder and the data under the same paths."""
     try:
         import ray
     except ImportError:
         raise UserError("--backend ray: the package ray is not installed. Run `pip install ray`.") from None
 
     root = str(Path(__file__).resolve().parents[1])
-    threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-    environment = {"env_vars": {"PYTHONPATH": root, **threads}}
-    cluster = {"num_cpus": workers or number_of_cores()} if address == "local" else {}
+    environment = {"env_vars": {"PYTHONPATH": root, **dict.fromkeys(THREAD_VARIABLES, "1")}}
+    cluster = {"num_cpus": pool.workers or number_of_cores()} if pool.ray_address == "local" else {}
     try:
-        ray.init(address, runtime_env=environment, log_to_driver=False, include_dashboard=False, **cluster)
+        ray.init(pool.ray_address, runtime_env=environment, log_to_driver=False, include_dashboard=False, **cluster)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UserError(f"--address {address}: no Ray cluster can be reached there ({error}). Start one with "
+        raise UserError(f"--address {pool.ray_address}: no Ray cluster can be reached there ({error}). Start one with "
                         "`ray start --head`, or give --address local.") from error
     try:
         attempt = ray.remote(num_cpus=1)(_attempt)
-        waiting = {attempt.remote(function, name, arguments): name for name, arguments in jobs}
+        waiting = {attempt.remote(function, name, arguments, pool.debug): name for name, arguments in jobs}
         while waiting:
             (done,), _ = ray.wait(list(waiting), num_returns=1)
             name = waiting.pop(done)
             try:
                 yield ray.get(done)
-            except ray.exceptions.RayTaskError as error:
-                raise error.as_instanceof_cause() from error
             except ray.exceptions.RayError as error:
-                yield name, f"its worker was lost ({type(error).__name__}): out of memory, or its machine is gone", None
+                reason = f"its worker was lost ({type(error).__name__}): out of memory, or its machine is gone"
+                yield Item(name, None, reason, is_machines=True)
     finally:
         ray.shutdown()

@@ -16,7 +16,7 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from datatools.errors import run_command
-from datatools.stages import stage_parser
+from datatools.stages import pool_of, stage_parser
 from datatools.text_detector import DETECTORS
 
 
@@ -26,11 +26,11 @@ def main(argv: list[str] | None = None) -> int:
     help_text = "folder with EasyOCR's weights (default: it downloads them)"
     parser.add_argument("--ocr_weights", type=Path, metavar="FOLDER", help=help_text)
     parser.add_argument("--recognize", action="store_true", help="read the texts too; nothing here needs them")
-    arguments = parser.parse_args(argv)
+    arguments = vars(parser.parse_args(argv))
 
     from datatools.driver import extract_text
 
-    return extract_text(**vars(arguments)).exit_code
+    return extract_text(pool=pool_of(arguments), **arguments).exit_code
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 from datatools.errors import UserError
 from datatools.files import check_writable, save_text
 from datatools.layout import TEST, TEST_B, TRAIN
-from datatools.stages import StageReport, run_stage
+from datatools.stages import Pool, StageReport, run_stage
 from synth.plan import ClipPlan, plan_clip
 from synth.render import render_clip
 
@@ -95,7 +95,7 @@ def make_dataset(
                 kept.append(plan.name)
             else:
                 jobs.append((plan.name, (plan, path)))
-    report = run_stage("synth", render_clip, jobs, kept=kept, workers=workers)
+    report = run_stage("synth", render_clip, jobs, kept=kept, pool=Pool(workers))
     for folder, clips in plans.items():
         there = [p for p in clips if (save_root / folder / f"{p.name}.mp4").exists()]
         save_text(save_root / _label_file(folder), _labels(folder, there))

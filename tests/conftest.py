@@ -1,10 +1,13 @@
 """A small processed data set and small networks, made once a run."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from datatools import stages
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")   # the networks of the tests are too small for more
 
@@ -62,6 +65,15 @@ def tiny_preset(tmp_path_factory) -> Path:
         encoding="utf-8",
     )
     return path
+
+
+@pytest.fixture(autouse=True)
+def items_here(request, monkeypatch):
+    """Items are worked on in the test's own process, which saves a second each; `workers` tests ask for real ones."""
+    if "workers" not in request.keywords:
+        results = stages._results
+        monkeypatch.setattr(stages, "_results", lambda function, jobs, pool: results(
+            function, jobs, replace(pool, here=pool.here or pool.workers == 1)))
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from datatools.driver import STAGES, extract_audio, extract_video
 from datatools.errors import UserError
 from datatools.files import sweep_temporaries
 from datatools.manifest import NAME, Entry, Manifest
+from datatools.stages import Pool
 from synth.plan import plan_clip
 from synth.render import render_clip
 
@@ -72,8 +73,8 @@ def content(out: Path) -> dict[str, bytes]:
 
 
 def test_one_pass_writes_what_the_single_commands_write(made_raw, made_out, tmp_path):
-    extract_audio(made_raw, tmp_path / "four", workers=1)
-    extract_video(made_raw, tmp_path / "four", workers=1)
+    extract_audio(made_raw, tmp_path / "four", pool=Pool(1))
+    extract_video(made_raw, tmp_path / "four", pool=Pool(1))
     one, four = content(made_out), content(tmp_path / "four")
     assert set(four) <= set(one) and len(four) == 7
     assert all(one[name] == four[name] for name in four)

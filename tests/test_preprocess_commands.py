@@ -16,6 +16,7 @@ from media_files import numbered_picture, read_number, tone, write_clip, write_m
 from datatools.driver import extract_audio, extract_text_roi, extract_video
 from datatools.errors import UserError, run_command
 from datatools.media import read_frames
+from datatools.stages import Pool
 from utils import extract_audio as audio_command
 from utils import extract_textROI
 from utils import extract_video as video_command
@@ -47,7 +48,7 @@ def made_out(made_clips, tmp_path_factory) -> Path:
     """What the sound's and the picture's stage give of these clips."""
     out = tmp_path_factory.mktemp("made") / "out"
     for extract in (extract_audio, extract_video):
-        report = extract(made_clips, out, workers=1)
+        report = extract(made_clips, out, pool=Pool(1))
         assert (sorted(report.done), report.exit_code) == (["a_start", "b_end", "c_start"], 0)
     return out
 
@@ -116,24 +117,24 @@ def test_the_whole_chain_runs_as_commands_in_two_processes(raw, tmp_path, capsys
 @pytest.mark.parametrize("extract", [extract_audio, extract_video])
 def test_a_second_run_does_only_what_is_missing_cut_changed_or_asked_for(raw, out, extract):
     before = snapshot(out)
-    assert sorted(extract(raw, out, workers=1).kept) == ["a_start", "b_end", "c_start"]
+    assert sorted(extract(raw, out, pool=Pool(1)).kept) == ["a_start", "b_end", "c_start"]
     assert snapshot(out) == before
     ending = "_mfcc.npy" if extract is extract_audio else "_frames.npy"
     for path in [*out.rglob(f"b_end{ending}"), *out.rglob("b_end.mp4")]:           # cut by hand
         path.write_bytes(path.read_bytes()[:-100])
-    assert extract(raw, out, workers=1).done == ["b_end"]
+    assert extract(raw, out, pool=Pool(1)).done == ["b_end"]
     next(out.rglob(f"c_start{ending}")).unlink()
-    assert extract(raw, out, workers=1).done == ["c_start"]
+    assert extract(raw, out, pool=Pool(1)).done == ["c_start"]
     future = time.time() + 10
     os.utime(raw / "data_A/train/a_start.mp4", (future, future))
-    assert extract(raw, out, workers=1).done == ["a_start"]
-    assert len(extract(raw, out, workers=1, force=True, folders=["data_A/train"]).done) == 2
+    assert extract(raw, out, pool=Pool(1)).done == ["a_start"]
+    assert len(extract(raw, out, pool=Pool(1), force=True, folders=["data_A/train"]).done) == 2
 
 
 def test_a_cut_1_fps_video_is_made_again(raw, out):
     video = out / "data_C/c_start.mp4"
     video.write_bytes(video.read_bytes()[:-100])
-    assert extract_video(raw, out, workers=1).done == ["c_start"]
+    assert extract_video(raw, out, pool=Pool(1)).done == ["c_start"]
 
 
 def test_an_unreadable_clip_fails_alone_with_exit_code_1(raw, tmp_path, capsys):
@@ -145,7 +146,7 @@ def test_an_unreadable_clip_fails_alone_with_exit_code_1(raw, tmp_path, capsys):
     assert "2 done, 0 already there, 2 failed" in told
     assert "failed b_end:" in told and "b_end.mkv: not a media file" in told
     assert "failed d_end:" in told and "d_end.mp4: no sound in it" in told
-    report = extract_video(raw, tmp_path / "out", workers=1)
+    report = extract_video(raw, tmp_path / "out", pool=Pool(1))
     assert [name for name, _ in report.failed] == ["b_end"]
     assert len(report.done) == 3
 

@@ -196,7 +196,7 @@ def test_label_files_name_every_clip_with_its_exact_time(dataset):
         assert rows[0] == ["name", "seconds"]
         found |= {name: float(seconds) for name, seconds in rows[1:]}
     assert found == truth
-    assert {c.name for c in find_raw_clips(dataset, None)} == set(truth)
+    assert {c.name for c in find_raw_clips(dataset, None).files} == set(truth)
 
 
 def test_a_second_run_makes_only_what_is_missing_and_the_same_bytes(dataset):

@@ -22,6 +22,7 @@ from datatools import driver, extract, text_detector, text_extract
 from datatools.errors import UserError, run_command
 from datatools.features import extract_text_boxes
 from datatools.media import save_video
+from datatools.stages import Pool
 from datatools.text_detector import detector_identity, load_detector, same_detector, same_text_boxes
 from datatools.text_roi import paint_boxes
 
@@ -263,7 +264,7 @@ def use(monkeypatch):
 
 
 def extract_text(root: Path, **settings):
-    return driver.extract_text(root, **({"ocr": "rapidocr", "workers": 1} | settings))
+    return driver.extract_text(root, **({"ocr": "rapidocr", "pool": Pool(1)} | settings))
 
 
 def test_the_json_has_every_second_of_every_clip(dataset, use):
@@ -318,7 +319,7 @@ def test_a_killed_command_goes_on_where_it_was(tmp_path, capsys):
     process.wait()
     finished = len(list(tmp_path.glob("ocr_text_own.parts/c*.json")))
     assert 2 <= finished < 5
-    assert driver.extract_text(tmp_path, "rapidocr", folders=["own"], workers=1).exit_code == 0
+    assert driver.extract_text(tmp_path, "rapidocr", folders=["own"], pool=Pool(1)).exit_code == 0
     assert f"text: {5 - finished} done, {finished} already there, 0 failed" in capsys.readouterr().out
     assert len(json.loads((tmp_path / "ocr_text_own.json").read_text())) == 5
     assert not list(tmp_path.glob("*.parts")) and not list(tmp_path.rglob(".tmp-*"))

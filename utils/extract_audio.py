@@ -12,15 +12,15 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from datatools.errors import run_command
-from datatools.stages import stage_parser
+from datatools.stages import pool_of, stage_parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = stage_parser(__doc__).parse_args(argv)
+    arguments = vars(stage_parser(__doc__).parse_args(argv))
 
     from datatools.driver import extract_audio
 
-    return extract_audio(**vars(arguments)).exit_code
+    return extract_audio(pool=pool_of(arguments), **arguments).exit_code
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import imageio_ffmpeg
 
 from datatools.errors import UserError
 from datatools.files import check_writable, save_text, write_atomic
-from datatools.stages import run_stage
+from datatools.stages import Pool, run_stage
 from synth.plan import CASES, FAMILIES, ClipPlan, plan_clip
 from synth.render import render_clip
 
@@ -96,7 +96,7 @@ def make_clips(root: Path, families: tuple[str, ...], sizes: Sizes, seed: int, w
         check_writable(root / folder)
         paths = {p.name: root / folder / f"{p.name}.mp4" for p in clips}
         jobs += [(p.name, (p, paths[p.name])) for p in clips if not paths[p.name].exists()]
-    report = run_stage("made clips", render_clip, jobs, workers=workers)
+    report = run_stage("made clips", render_clip, jobs, pool=Pool(workers))
     if report.failed:
         raise UserError(f"{root}: {len(report.failed)} clips could not be made, see above.")
     for folder, clips in plans.items():

@@ -241,10 +241,10 @@ class _Decoding:
         start = packet.pts * self.time_bases.get(packet.stream.index, 0.0) - self.zero
         hole = self._hole_before(packet.stream.type, start)
         skipped = self._skipped_bytes(packet)
+        if hole is None and skipped > HOLE_BYTES:
+            hole = min(start, self.packets_end), start
         if hole:
             self._tell(f"nothing of it could be read between {hole[0]:.1f} and {hole[1]:.1f} s")
-        elif skipped > HOLE_BYTES:
-            self._tell(f"{skipped:,} bytes of it could not be read, near {max(start, self.packets_end):.1f} s")
         elif self.is_counted and packet.is_corrupt and self.packets_end:
             self._tell(f"packets of it are missing near {start:.1f} s")
         end = self._packet_end(packet)

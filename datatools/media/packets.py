@@ -21,6 +21,7 @@ from datatools.media.probe import (
     ESTIMATED_DURATION,
     MediaError,
     error_reason,
+    file_duration,
     has_format,
     promised_end,
     time_zero,
@@ -41,11 +42,10 @@ def read_packets(container, stream, first: float, alone: bool = False) -> Iterat
     """The file's packets, from early enough to decode the stream's frame at `first` (s from time zero).
 
     They begin at a keyframe before `first`; if `first` is before SEEK_FROM, or no seek reaches such a keyframe, at the
-    file's start. They are packets of all streams with sound or pictures. With `alone` they are the stream's own,
-    provided that `first` is before SEEK_FROM; after a seek they are always those of all these streams.
+    file's start. They are packets of all streams but attachments and data, whose times may be anything. With `alone`
+    they are the stream's own, provided that `first` is before SEEK_FROM; after a seek they are always those of all.
     """
-    # Not of attachments, subtitles and data: nothing of them is decoded, and their times may be anything.
-    streams = [other for other in container.streams if other.type in ("video", "audio")]
+    streams = [other for other in container.streams if other.type in ("video", "audio", "subtitle")]
     if first < SEEK_FROM:
         yield from container.demux(stream if alone else streams)
         return
@@ -180,8 +180,8 @@ class _Decoding:
         # part missing from the middle shows only as a gap without packets of any stream.
         self.alone = self.promised_end is not None and has_format(container, "mp4")
         self.promised_file_end: float | None = None
-        if not self.alone and not has_format(container, *ESTIMATED_DURATION) and container.duration is not None:
-            self.promised_file_end = container.duration / av.time_base
+        if not self.alone and not has_format(container, *ESTIMATED_DURATION):
+            self.promised_file_end = file_duration(container)
         self.lists_packets = has_format(container, "mp4")
         self.is_contiguous = has_format(container, "matroska", "flv")     # a packet begins where the last one ends
         self.is_counted = has_format(container, "mpegts")                 # packets carry a continuity counter
@@ -249,14 +249,16 @@ class _Decoding:
             self._tell(f"packets of it are missing near {start:.1f} s")
         end = self._packet_end(packet)
         self.packets_end = max(self.packets_end, end)
-        self.ends[packet.stream.type] = max(self.ends[packet.stream.type], end)
+        self.ends[packet.stream.type] = max(self.ends.get(packet.stream.type, 0.0), end)
 
     def _hole_before(self, kind: str, start: float) -> tuple[float, float] | None:
         """(from, to) where sound and picture have a gap in common that ends here; None without one.
 
         A picture alone may be held, and sound alone may pause. An MP4 lists all its packets, so nothing is missing.
         """
-        if self.lists_packets or not self.ends[kind] or start <= self.ends[kind] + HOLE_TOLERANCE:
+        if self.lists_packets or not self.ends.get(kind) or start <= self.ends[kind] + HOLE_TOLERANCE:
+            return None
+        if kind not in self.gaps:
             return None
         self.gaps[kind] = (self.ends[kind], start)
         hole = max(gap[0] for gap in self.gaps.values()), min(gap[1] for gap in self.gaps.values())

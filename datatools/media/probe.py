@@ -67,7 +67,7 @@ def probe(path: Path) -> MediaInfo:
             path=Path(path),
             format=container.format.name,
             start=float(time_zero(container)),
-            duration=None if container.duration is None else container.duration / av.time_base,
+            duration=file_duration(container),
             video=video and VideoInfo(
                 index=video.index,
                 codec=video.codec_context.name,
@@ -129,14 +129,17 @@ def has_format(container, *formats: str) -> bool:
     return not set(container.format.name.split(",")).isdisjoint(formats)
 
 
+def is_cover(stream: av.VideoStream) -> bool:
+    """Whether a video stream is a cover picture."""
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
 def video_stream(container) -> av.VideoStream | None:
     """The video stream to read: one marked as default, else the first, as OpenCV and most players do.
 
     None where there is none that a decoder exists for.
     """
-    # A cover picture is no video.
-    found = [s for s in container.streams.video
-             if s.codec_context and not s.disposition & av.stream.Disposition.attached_pic]
+    found = [s for s in container.streams.video if s.codec_context and not is_cover(s)]
     return max(found, key=lambda s: bool(s.disposition & av.stream.Disposition.default), default=None)
 
 
@@ -161,24 +164,42 @@ def stream_start(container, stream) -> float:
     return 0.0 if stream.start_time is None else float(stream.start_time * stream.time_base - time_zero(container))
 
 
-def promised_duration(container, stream) -> float | None:
-    """The duration of this stream in seconds, as the file states it; None where it states none."""
+def promised_end(container, stream) -> float | None:
+    """The end of this stream in seconds from time zero, as the file states it; None where it states none."""
     if has_format(container, *ESTIMATED_DURATION):
         return None
+    start = max(0.0, stream_start(container, stream))
     if container.format.name == "avi" and stream.frames:
-        return float(stream.frames * stream.time_base)      # from the header: libav shortens a truncated file's
+        return start + float(stream.frames * stream.time_base)      # from the header: libav shortens a truncated file's
     if stream.duration is not None:
-        return float(stream.duration * stream.time_base)
+        # In ASF it is the end, on the container's own clock: a recording may begin an hour after that clock's zero.
+        zero = -time_zero(container) if has_format(container, "asf") else Fraction(start)
+        return float(zero + stream.duration * stream.time_base)
     tag = stream.metadata.get("DURATION", "")     # Matroska: 00:00:10.333000000
     try:
         hours, minutes, seconds = tag.split(":")
-        # ffmpeg writes the stream's end time there, not its duration.
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - max(0.0, stream_start(container, stream))
+        # ffmpeg writes the stream's end there, on the container's own clock.
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - float(time_zero(container))
     except ValueError:
         return None
 
 
-def promised_end(container, stream) -> float | None:
-    """The end of this stream in seconds from time zero, as the file states it; None where it states none."""
-    duration = promised_duration(container, stream)
-    return None if duration is None else max(0.0, stream_start(container, stream)) + duration
+def promised_duration(container, stream) -> float | None:
+    """The duration of this stream in seconds, as the file states it; None where it states none."""
+    end = promised_end(container, stream)
+    return None if end is None else end - max(0.0, stream_start(container, stream))
+
+
+def file_duration(container) -> float | None:
+    """Seconds from time zero to the end of sound and picture, as the file states it; None where it is unknown.
+
+    In some formats it is libav's estimate.
+    """
+    films = [stream for stream in container.streams.video if not is_cover(stream)]
+    ends = [promised_end(container, stream) for stream in (*films, *container.streams.audio)]
+    if container.streams.subtitles and ends and None not in ends:
+        return max(ends)      # a subtitle may be shown, as far as the file tells, long after the film's end
+    if container.duration is None:
+        return None
+    begins = max(0, container.start_time or 0) if has_format(container, "matroska", "asf") else 0      # as above
+    return max(0.0, (container.duration - begins) / av.time_base)

@@ -12,7 +12,15 @@ import numpy as np
 import soxr
 
 from datatools.media.packets import CUT_TOLERANCE, decode
-from datatools.media.probe import MediaError, audio_stream, error_reason, has_format, open_media, promised_end
+from datatools.media.probe import (
+    MediaError,
+    audio_stream,
+    error_reason,
+    file_duration,
+    has_format,
+    open_media,
+    promised_end,
+)
 
 SAMPLE_RATE = 22_050              # Hz
 AUDIO_GAP = 0.05                  # s; a longer gap between two sound packets is filled with silence
@@ -42,7 +50,7 @@ def read_audio(
         stream.codec_context.thread_count = 1
         # The encoder pads its last packet with silence. Only MP4 states where the sound itself ends.
         sound_end = promised_end(container, stream) if has_format(container, "mp4") else None
-        file_end = max(container.duration or 0, 0) / av.time_base
+        file_end = file_duration(container) or 0.0
         first = start - RESAMPLE_MARGIN
         last = math.inf if duration is None else start + duration + RESAMPLE_MARGIN
         span = _Span(path, first, last, file_end, sample_rate)

@@ -244,7 +244,7 @@ def damage(content: bytes, rng: random.Random) -> tuple[bytes, str]:
     elif kind == "repeat":
         data[start:start] = data[start:start + span]
     else:
-        data += data
+        data += content
     return bytes(data), f"{kind} {span} at {start}"
 
 

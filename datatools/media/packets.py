@@ -17,6 +17,7 @@ from pathlib import Path
 
 import av
 
+from datatools.media.gaps import PacketGaps
 from datatools.media.probe import (
     ESTIMATED_DURATION,
     MediaError,
@@ -30,10 +31,10 @@ from datatools.media.structure import broken_structure
 
 TIME_TOLERANCE = 1e-5             # s; containers round the start to 1 us, and a frame at 1 s must count as shown at 1 s
 CUT_TOLERANCE = 1.0               # s; a stream that ends this much before its stated end is truncated or damaged
-HOLE_TOLERANCE = 2.0              # s; a longer gap without packets of sound and picture means that data is missing
-HOLE_BYTES = 2048                 # between two packets of a Matroska or FLV file; more was skipped as unreadable
+GAP_TOLERANCE = {"sound": 0.2, "picture": 1.0}      # s; a longer gap between decoded frames is looked into
 BACK_TOLERANCE = 1.0              # s; decoding times that go back further begin anew, as in files that were joined
 MOST_MESSAGES = 100               # about one file; each place of a badly damaged one would fill the memory
+MOST_AWAITED = 1000               # packets; decoders hold back some 20 frames, a frame may come from two packets
 SEEK_FROM = 5.0                   # s; for earlier times, decoding begins at the file's start, without a seek
 SEEK_BACK = (1.0, 15.0, 60.0)     # s; seek targets before the wanted time, tried in this order
 
@@ -153,7 +154,9 @@ def decode(
         marked = zip(packets, itertools.repeat(False), strict=False)
     try:
         yield from decoding.frames(marked)
-    except av.FFmpegError as error:
+    except MediaError:
+        raise
+    except (av.FFmpegError, LookupError, ArithmeticError, ValueError) as error:      # PyAV's own, at odd files
         raise decoding.failure(error) from error
     decoding.check_end()
 
@@ -167,9 +170,8 @@ class _Decoding:
     def __init__(self, path: Path, container, stream, salvage: list[str] | None):
         self.path, self.stream, self.salvage = path, stream, salvage
         self.kind = "sound" if stream.type == "audio" else "picture"
-        self.zero = float(time_zero(container))     # in the container's own time
-        # As floats: making a Fraction for each packet would cost a quarter of the decoding.
-        self.time_bases = {other.index: float(other.time_base) for other in container.streams if other.time_base}
+        self.gaps = PacketGaps(path, container)
+        self.zero, self.time_bases = self.gaps.zero, self.gaps.time_bases
         self.frame_base: float | None = None        # of the decoded frames; known from the first one on
         rate = stream.average_rate if self.kind == "picture" else None
         self.usual_duration = float(1 / rate) if rate else 0.0      # of a frame without a duration of its own
@@ -182,25 +184,19 @@ class _Decoding:
         self.promised_file_end: float | None = None
         if not self.alone and not has_format(container, *ESTIMATED_DURATION):
             self.promised_file_end = file_duration(container)
-        self.lists_packets = has_format(container, "mp4")
-        self.is_contiguous = has_format(container, "matroska", "flv")     # a packet begins where the last one ends
-        self.is_counted = has_format(container, "mpegts")                 # packets carry a continuity counter
-
         self.lost_from: float | None = None     # start of the first packet that cannot be decoded, before any frame
         self.end: float | None = None           # where the last decoded frame ends
         self.left_out_end = 0.0                 # where the last frame that was left out ends
-        self.packets_end = 0.0                  # where the last packet of any stream ends
-        self.ends = {"audio": 0.0, "video": 0.0}                # where the last packet of each type ends
-        self.gaps = {"audio": (0.0, 0.0), "video": (0.0, 0.0)}  # the last gap between two of them
-        self.place = self.place_end = 0         # bytes; where the last packet begins, and where it ends
         self.decoded_to = -math.inf             # the stream's last decoding time
+        self.awaited: deque[float] = deque(maxlen=MOST_AWAITED)     # starts of packets whose frames are yet to come
+        self.is_conceded = False                # whether a corrupt frame has been told of
 
     def frames(self, marked: Iterable[tuple[av.Packet, bool]]) -> Iterator[tuple[float, float, av.frame.Frame]]:
         """(start, duration, frame) of each decoded frame. Raises av.FFmpegError, and MediaError as `_place`."""
         index, codec = self.stream.index, self.stream.codec_context
         leaving_out = False
         for packet, needless in marked:
-            self._follow(packet)
+            self.gaps.follow(packet, self._tell)
             if packet.stream.index != index:
                 continue
             if self._begins_anew(packet):
@@ -215,13 +211,11 @@ class _Decoding:
                 codec.skip_frame = "NONREF" if needless else "DEFAULT"
                 leaving_out = needless
             if needless:
-                self.left_out_end = max(self.left_out_end, self._packet_end(packet))
+                self.left_out_end = max(self.left_out_end, self.gaps.end_of(packet))
+            elif packet.pts is not None:
+                self.awaited.append(self.gaps.start_of(packet))
             for frame in self._decode_packet(packet):
                 yield self._place(frame)
-
-    def _packet_end(self, packet: av.Packet) -> float:
-        base = self.time_bases.get(packet.stream.index, 0.0)
-        return (packet.pts + (packet.duration or 0)) * base - self.zero
 
     def _begins_anew(self, packet: av.Packet) -> bool:
         """Whether the stream's decoding times go back before this packet."""
@@ -230,49 +224,6 @@ class _Decoding:
         now = packet.dts * self.time_bases.get(packet.stream.index, 0.0)
         before, self.decoded_to = self.decoded_to, now
         return now < before - BACK_TOLERANCE
-
-    def _follow(self, packet: av.Packet) -> None:
-        """Note how far the packets of all streams reach, in time and in bytes, and tell what is missing between them.
-
-        Raises MediaError, as `_tell`.
-        """
-        if packet.pts is None:
-            return
-        start = packet.pts * self.time_bases.get(packet.stream.index, 0.0) - self.zero
-        hole = self._hole_before(packet.stream.type, start)
-        skipped = self._skipped_bytes(packet)
-        if hole is None and skipped > HOLE_BYTES:
-            hole = min(start, self.packets_end), start
-        if hole:
-            self._tell(f"nothing of it could be read between {hole[0]:.1f} and {hole[1]:.1f} s")
-        elif self.is_counted and packet.is_corrupt and self.packets_end:
-            self._tell(f"packets of it are missing near {start:.1f} s")
-        end = self._packet_end(packet)
-        self.packets_end = max(self.packets_end, end)
-        self.ends[packet.stream.type] = max(self.ends.get(packet.stream.type, 0.0), end)
-
-    def _hole_before(self, kind: str, start: float) -> tuple[float, float] | None:
-        """(from, to) where sound and picture have a gap in common that ends here; None without one.
-
-        A picture alone may be held, and sound alone may pause. An MP4 lists all its packets, so nothing is missing.
-        """
-        if self.lists_packets or not self.ends.get(kind) or start <= self.ends[kind] + HOLE_TOLERANCE:
-            return None
-        if kind not in self.gaps:
-            return None
-        self.gaps[kind] = (self.ends[kind], start)
-        hole = max(gap[0] for gap in self.gaps.values()), min(gap[1] for gap in self.gaps.values())
-        return hole if hole[1] - hole[0] > HOLE_TOLERANCE else None
-
-    def _skipped_bytes(self, packet: av.Packet) -> int:
-        """Bytes between the packet before and this one, where the format puts them one after the other; else 0."""
-        if not self.is_contiguous or packet.pos is None or packet.pos < 0:
-            return 0
-        skipped = packet.pos - self.place_end if self.place_end and packet.pos > self.place else 0
-        # A Matroska block may hold several packets; all have its position.
-        self.place_end = packet.size + (self.place_end if packet.pos == self.place else packet.pos)
-        self.place = packet.pos
-        return skipped
 
     def _tell(self, what: str) -> None:
         """Add a message about damage that decoding can pass over to `salvage`. Raises MediaError without one."""
@@ -291,7 +242,7 @@ class _Decoding:
                 raise
             # A recording may begin before its first keyframe.
             if self.lost_from is None:
-                self.lost_from = (packet.pts or 0) * self.time_bases.get(packet.stream.index, 0.0) - self.zero
+                self.lost_from = self.gaps.start_of(packet) if packet.pts is not None else 0.0
             return []
 
     def _place(self, frame: av.frame.Frame) -> tuple[float, float, av.frame.Frame]:
@@ -303,13 +254,27 @@ class _Decoding:
             lasts = frame.samples / frame.sample_rate
         else:
             lasts = frame.duration * self.frame_base if frame.duration else self.usual_duration
-        if self.end is None and self.lost_from is not None and start - self.lost_from > CUT_TOLERANCE:
-            raise MediaError(
-                f"{self.path}: its {self.kind} cannot be decoded before {start:.1f} s{self._of_promised()}. "
-                "The file is damaged: copy or encode it again, or remove it."
-            )
+        self._check_gap(start)
+        if self.kind == "picture" and frame.is_corrupt and not self.is_conceded:
+            self.is_conceded = True
+            self._tell(f"its picture is damaged at {start:.1f} s")
         self.end = max(self.end or 0.0, start + lasts)
         return start, lasts, frame
+
+    def _check_gap(self, start: float) -> None:
+        """Tell where frames before the one at `start` could not be decoded. Raises MediaError before the first one."""
+        if self.end is None:
+            if self.lost_from is not None and start - self.lost_from > CUT_TOLERANCE:
+                raise MediaError(
+                    f"{self.path}: its {self.kind} cannot be decoded before {start:.1f} s{self._of_promised()}. "
+                    "The file is damaged: copy or encode it again, or remove it."
+                )
+        elif start > self.end + GAP_TOLERANCE[self.kind]:
+            # A gap in the times alone is none: a picture may be held, a sound may pause.
+            if any(self.end < awaited < start - TIME_TOLERANCE for awaited in self.awaited):
+                self._tell(f"its {self.kind} cannot be decoded between {self.end:.1f} and {start:.1f} s")
+        while self.awaited and self.awaited[0] <= start + TIME_TOLERANCE:
+            self.awaited.popleft()
 
     def failure(self, error: av.FFmpegError) -> MediaError:
         """The message about an error in the middle of the stream."""
@@ -329,14 +294,14 @@ class _Decoding:
             self.promised_end is not None and max(self.end, self.left_out_end) < self.promised_end - CUT_TOLERANCE
         )
         file_is_cut = (
-            self.promised_file_end is not None and self.packets_end < self.promised_file_end - CUT_TOLERANCE
+            self.promised_file_end is not None and self.gaps.end < self.promised_file_end - CUT_TOLERANCE
         )
         if stream_is_cut or file_is_cut:
             raise MediaError(
                 f"{self.path}: its {self.kind} ends after {self.end:.1f} s{self._of_promised()}. "
                 "The file is cut off or damaged: copy or encode it again, or remove it."
             )
-        if broken := broken_structure(self.path):
+        if broken := broken_structure(self.path) or self.gaps.unread_tail():
             self._tell(broken)
 
     def _of_promised(self) -> str:

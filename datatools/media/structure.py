@@ -13,7 +13,10 @@ from typing import BinaryIO
 
 MOST_BOXES = 100_000      # of an MP4 file; fragmented ones have two or three for each few seconds
 MOST_TAGS = 1_000_000     # of an FLV file, one a packet
+TS_PACKET = 188           # bytes; each begins with "G"
 EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+AFTER_BLOCKS = [bytes.fromhex(name) for name in ("1c53bb6b", "1254c367", "1043a770", "1941a469", "114d9b74")]
+TAIL_WINDOW = 64          # bytes around the end of the last block in which the next element must begin
 ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 FLV_TAGS = (8, 9, 15, 18)                  # sound, picture, data
@@ -24,7 +27,7 @@ def broken_structure(path: Path) -> str | None:
     """What is wrong with the file's length, in words; None where all is well or the format states no length.
 
     Matroska: the segment's size. MP4 and MOV: the chain of boxes. FLV: the chain of tags. AVI and WAV: the RIFF size.
-    WMV: the size in the header. Raises OSError.
+    MPEG-TS: whole packets. WMV: the size in the header. Raises OSError.
     """
     with open(path, "rb") as file:
         size = file.seek(0, os.SEEK_END)
@@ -39,9 +42,25 @@ def broken_structure(path: Path) -> str | None:
             return _missing(_asf_size(file), size)
         if head[:3] == b"FLV":
             return _broken_tags(file, size)
+        if head[:1] == b"G" and size > 2 * TS_PACKET:
+            file.seek(TS_PACKET)
+            whole = size - size % TS_PACKET
+            return _missing(whole + TS_PACKET * (size > whole), size) if file.read(1) == b"G" else None
         if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"pnot"):
             return _broken_boxes(file, size)
     return None
+
+
+def unread_tail(path: Path, place: int) -> int:
+    """Bytes of a Matroska file after its last packet, which ends near byte `place`, that hold nothing readable; else 0.
+
+    After the last block, only an index, tags and the like may follow (RFC 9559, section 5.1). Raises OSError.
+    """
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, place - TAIL_WINDOW))
+        around = file.read(2 * TAIL_WINDOW)
+    return 0 if any(identity in around for identity in AFTER_BLOCKS) else max(0, size - place)
 
 
 def _missing(end: int | None, size: int) -> str | None:

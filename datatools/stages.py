@@ -205,8 +205,10 @@ def _death(exit_code: int) -> str:
     """Why a worker process ended in the middle of a clip."""
     if exit_code == -signal.SIGKILL:
         return "its process was killed (out of memory?). Run it again with --retry_failed, or with fewer --workers."
-    name = signal.Signals(-exit_code).name if -exit_code in set(signal.Signals) else f"exit code {exit_code}"
-    return f"its process crashed ({name}). The file is damaged in a way that a library cannot take: encode it again."
+    if -exit_code in set(signal.Signals):
+        return (f"its process crashed ({signal.Signals(-exit_code).name}). The file is damaged in a way that a library "
+                "cannot take: encode it again.")
+    return f"its process ended without a result (exit code {exit_code})."
 
 
 def _ignore_interrupts() -> None:

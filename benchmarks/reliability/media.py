@@ -23,11 +23,13 @@ from datatools.manifest import FAILED, OK
 from datatools.stages import Item, Pool, run_stage
 
 TIME_LIMIT = 30.0               # s for one file
+POOL = Pool(time_limit=TIME_LIMIT)
 SECONDS = 12                    # of a file
 WIDTH, HEIGHT = 96, 64
 BRIGHTNESS_STEP, BRIGHTNESS_RANGE = 53, 200     # a second's brightness is 24 + (53 k modulo 200)
 PITCHES = (300, 700, 1100, 1500, 1900)          # Hz, in turn; below the 4 kHz of a telephone
 BRIGHTNESS_ERROR = 20.0         # of 255; lossy codecs and colour ranges stay below 10
+SOUND_ERROR = 0.6               # s of its length; a codec's first and last packets, and 0.5 s that an end may be off
 WRONG_SECONDS = 1               # seconds of an array that may differ: one at a damaged place can pass unnoticed
 
 VIDEO = {
@@ -194,10 +196,10 @@ def b_frames(path: Path, rng: random.Random, inputs: list, options: list) -> boo
 
 
 def sparse(path: Path, rng: random.Random, inputs: list, options: list) -> bool:
-    """Of the pictures of seconds 3 to 9 only those around each second's start stay: they are held."""
+    """Of the pictures of seconds 3 to 9 only those around the middle of each second stay: they are held."""
     if path.suffix not in (".mkv", ".mp4", ".mov"):
         return False
-    held = "select='not(between(t,3,9))+lt(mod(t+0.06,1),0.1)'"
+    held = "select='not(between(t,3,9))+lt(mod(t+0.5,1),0.1)'"
     inputs[3] = inputs[3].replace(",format=yuv420p", f",{held},format=yuv420p")
     options += ["-fps_mode", "vfr"]
     return True
@@ -251,7 +253,7 @@ def damage(content: bytes, rng: random.Random) -> tuple[bytes, str]:
 # ---------------------------------------------------------------- campaigns
 
 
-def composed(count: int, seed: int, folder: Path) -> list[Outcome]:
+def composed(count: int, seed: int, folder: Path, pool: Pool = POOL) -> list[Outcome]:
     """`count` whole files of random combinations."""
     rng = random.Random(seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -261,10 +263,10 @@ def composed(count: int, seed: int, folder: Path) -> list[Outcome]:
             made.append(compose(folder / f"composed{index:04d}", rng))
         except subprocess.CalledProcessError:      # ffmpeg does not write this combination
             continue
-    return examined(made, {}, must_be_ok=True)
+    return examined(made, pool, must_be_ok=True)
 
 
-def mutated(count: int, seed: int, folder: Path, bases: int = 10) -> list[Outcome]:
+def mutated(count: int, seed: int, folder: Path, pool: Pool = POOL, bases: int = 10) -> list[Outcome]:
     """`count` damaged copies of `bases` files."""
     rng = random.Random(seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -283,11 +285,11 @@ def mutated(count: int, seed: int, folder: Path, bases: int = 10) -> list[Outcom
         path = folder / f"mutated{index:04d}{original.path.suffix}"
         path.write_bytes(content)
         copies.append(Made(path, original.sound, original.picture, f"{original.told}, {how}"))
-    return examined(copies, {}, must_be_ok=False)
+    return examined(copies, pool, must_be_ok=False)
 
 
-def examined(made: list[Made], _, must_be_ok: bool) -> list[Outcome]:
-    """Preprocess the files in worker processes and compare what is called ok with what it must hold."""
+def examined(made: list[Made], pool: Pool, must_be_ok: bool) -> list[Outcome]:
+    """Preprocess the files and compare what is called ok with what it must hold."""
     outcomes = {}
     jobs = [(one.path.name, (one.path, outputs_of(one.path))) for one in made]
     by_name = {one.path.name: one for one in made}
@@ -295,7 +297,7 @@ def examined(made: list[Made], _, must_be_ok: bool) -> list[Outcome]:
     def examine(item: Item) -> None:
         outcomes[item.name] = verdict(by_name[item.name], item, must_be_ok)
 
-    run_stage("files", extract_all, jobs, pool=Pool(time_limit=TIME_LIMIT), on_item=examine)
+    run_stage("files", extract_all, jobs, pool=pool, on_item=examine)
     return [outcomes[one.path.name] for one in made]
 
 
@@ -341,7 +343,7 @@ def wrong_sound(mfcc: np.ndarray, seconds: float) -> str | None:
     Seconds of the same pitch must be alike, those of different pitches must not.
     """
     lasts = mfcc.shape[1] * HOP / SAMPLE_RATE
-    if abs(lasts - seconds) > 0.3:
+    if abs(lasts - seconds) > SOUND_ERROR:
         return f"lasts {lasts:.2f} s instead of {seconds:g} s"
     steps = (np.arange(int(seconds)) + 0.5) * SAMPLE_RATE / HOP
     middles = np.stack([mfcc[1:13, int(step) - 8:int(step) + 8].mean(1) for step in steps])          # (S, 12)

@@ -14,6 +14,7 @@ from datatools.media.probe import has_format, time_zero
 from datatools.media.structure import unread_tail
 
 HOLE_SECONDS = 2.0      # a longer gap that sound and picture have in common means that data is missing
+HELD_SECONDS = 10.0     # of a broadcast: a longer gap in one stream where the other has ended is a wrong time
 HOLE_BYTES = 2048       # between two packets of a Matroska or FLV file; more was skipped as unreadable
 
 
@@ -57,8 +58,11 @@ class PacketGaps:
         self.end = max(self.end, end)
         self.ends[kind] = max(self.ends.get(kind, 0.0), end)
 
-    def unread_tail(self) -> str | None:
-        """What a Matroska file holds after its last packet that could not be read, in words; None where all is well."""
+    def at_end(self) -> str | None:
+        """What is wrong once all packets are read, in words; None where all is well."""
+        for (start, end), other in zip(self.gaps.values(), ("video", "audio"), strict=True):
+            if self.is_counted and end - start > HELD_SECONDS and self.ends.get(other, 0.0) < end - HELD_SECONDS:
+                return f"nothing of it could be read between {start:.1f} and {end:.1f} s"
         tail = unread_tail(self.path, self.place_end) if self.is_matroska and self.place_end else 0
         return f"its last {tail:,} bytes could not be read" if tail > HOLE_BYTES else None
 

@@ -30,7 +30,8 @@ from datatools.media.probe import (
 from datatools.media.structure import broken_structure
 
 TIME_TOLERANCE = 1e-5             # s; containers round the start to 1 us, and a frame at 1 s must count as shown at 1 s
-CUT_TOLERANCE = 1.0               # s; a stream that ends this much before its stated end is truncated or damaged
+CUT_TOLERANCE = 0.5               # s; a stream that ends this much before its stated end is truncated or damaged
+START_TOLERANCE = 1.0             # s; this much before the first frame may fail: a recording begins before a keyframe
 GAP_TOLERANCE = {"sound": 0.2, "picture": 1.0}      # s; a longer gap between decoded frames is looked into
 BACK_TOLERANCE = 1.0              # s; decoding times that go back further begin anew, as in files that were joined
 MOST_MESSAGES = 100               # about one file; each place of a badly damaged one would fill the memory
@@ -156,7 +157,7 @@ def decode(
         yield from decoding.frames(marked)
     except MediaError:
         raise
-    except (av.FFmpegError, LookupError, ArithmeticError, ValueError) as error:      # PyAV's own, at odd files
+    except (av.FFmpegError, LookupError, ArithmeticError, ValueError, TypeError) as error:      # PyAV's, at odd files
         raise decoding.failure(error) from error
     decoding.check_end()
 
@@ -184,7 +185,6 @@ class _Decoding:
         self.promised_file_end: float | None = None
         if not self.alone and not has_format(container, *ESTIMATED_DURATION):
             self.promised_file_end = file_duration(container)
-        self.lost_from: float | None = None     # start of the first packet that cannot be decoded, before any frame
         self.end: float | None = None           # where the last decoded frame ends
         self.left_out_end = 0.0                 # where the last frame that was left out ends
         self.decoded_to = -math.inf             # the stream's last decoding time
@@ -240,15 +240,12 @@ class _Decoding:
         except av.FFmpegError:
             if self.end is not None:
                 raise
-            # A recording may begin before its first keyframe.
-            if self.lost_from is None:
-                self.lost_from = self.gaps.start_of(packet) if packet.pts is not None else 0.0
-            return []
+            return []       # a recording may begin before its first keyframe; `_check_gap` knows how long before
 
     def _place(self, frame: av.frame.Frame) -> tuple[float, float, av.frame.Frame]:
         """(start, duration, frame). Raises MediaError where too much before the first frame cannot be decoded."""
         stamp = frame.pts if frame.pts is not None else frame.dts
-        self.frame_base = self.frame_base or float(frame.time_base)
+        self.frame_base = self.frame_base or float(frame.time_base or self.stream.time_base)
         start = stamp * self.frame_base - self.zero if stamp is not None else self.end or 0.0
         if self.kind == "sound":
             lasts = frame.samples / frame.sample_rate
@@ -264,7 +261,7 @@ class _Decoding:
     def _check_gap(self, start: float) -> None:
         """Tell where frames before the one at `start` could not be decoded. Raises MediaError before the first one."""
         if self.end is None:
-            if self.lost_from is not None and start - self.lost_from > CUT_TOLERANCE:
+            if self.awaited and start - self.awaited[0] > START_TOLERANCE:
                 raise MediaError(
                     f"{self.path}: its {self.kind} cannot be decoded before {start:.1f} s{self._of_promised()}. "
                     "The file is damaged: copy or encode it again, or remove it."
@@ -301,7 +298,7 @@ class _Decoding:
                 f"{self.path}: its {self.kind} ends after {self.end:.1f} s{self._of_promised()}. "
                 "The file is cut off or damaged: copy or encode it again, or remove it."
             )
-        if broken := broken_structure(self.path) or self.gaps.unread_tail():
+        if broken := broken_structure(self.path) or self.gaps.at_end():
             self._tell(broken)
 
     def _of_promised(self) -> str:

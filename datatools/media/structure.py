@@ -1,4 +1,4 @@
-"""What a media file's outermost structure says about its length, without decoding.
+"""What a media file's outermost structure says about its length and content, without decoding.
 
     found = broken_structure(Path("episode.mkv"))     # None, or "1,204 bytes are missing at its end", ...
 
@@ -8,14 +8,17 @@ the place in silence.
 
 import os
 import struct
+import zlib
 from pathlib import Path
 from typing import BinaryIO
 
 MOST_BOXES = 100_000      # of an MP4 file; fragmented ones have two or three for each few seconds
 MOST_TAGS = 1_000_000     # of an FLV file, one a packet
+MOST_PARTS = 1_000_000    # of a Matroska file: one a few seconds, or one a packet where it was written live
 TS_PACKET = 188           # bytes; each begins with "G"
-EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
-AFTER_BLOCKS = [bytes.fromhex(name) for name in ("1c53bb6b", "1254c367", "1043a770", "1941a469", "114d9b74")]
+EBML, SEGMENT, CLUSTER = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"
+CRC32 = b"\xbf\x84"       # the element's ID and its size, 4
+AFTER_BLOCKS = [bytes.fromhex(name) for name in ("1c53bb6b", "1254c367", "1043a770", "1941a469", "114d9b74")]   # IDs
 TAIL_WINDOW = 64          # bytes around the end of the last block in which the next element must begin
 ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
@@ -26,15 +29,16 @@ ASF_BROADCAST = 1         # flag: written live, its size is not valid
 def broken_structure(path: Path) -> str | None:
     """What is wrong with the file's length, in words; None where all is well or the format states no length.
 
-    Matroska: the segment's size. MP4 and MOV: the chain of boxes. FLV: the chain of tags. AVI and WAV: the RIFF size.
-    MPEG-TS: whole packets. WMV: the size in the header. Raises OSError.
+    Matroska: the segment's size, and the checksums of its parts where there are any. MP4 and MOV: the chain of boxes.
+    FLV: the chain of tags. MPEG-TS: whole packets. AVI and WAV: the RIFF size. WMV: the size in the header.
+    Raises OSError.
     """
     with open(path, "rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         head = file.read(64)
         if head[:4] == EBML:
-            return _missing(_matroska_end(file), size)
+            return _broken_matroska(file, size)
         if head[:4] == b"RIFF":
             length = struct.unpack("<I", head[4:8])[0]
             return _missing(length + 8 if 0 < length < 0xFFFFFFFF else None, size)
@@ -81,16 +85,46 @@ def _element(file: BinaryIO) -> tuple[bytes, int | None]:
     return identity, None if length == (1 << 7 * width) - 1 else length
 
 
-def _matroska_end(file: BinaryIO) -> int | None:
-    """Where the segment ends, in bytes; None where it was written live."""
+def _broken_matroska(file: BinaryIO, size: int) -> str | None:
+    """What is wrong with the sizes of a segment and its parts, or with the checksums that some writers add."""
     file.seek(0)
     identity, length = _element(file)
-    while identity and length is not None:
-        if identity == SEGMENT:
-            return file.tell() + length
+    while identity and identity != SEGMENT and length is not None:
         file.seek(length, os.SEEK_CUR)
         identity, length = _element(file)
+    if identity != SEGMENT:
+        return None
+    end = size if length is None else file.tell() + length      # None: written live
+    if end > size:
+        return _missing(end, size)
+    for _ in range(MOST_PARTS):
+        place = file.tell()
+        identity, length = _element(file)
+        if not identity:
+            return None
+        if length is None:
+            if identity == CLUSTER:      # written live: its blocks follow as parts of their own
+                continue
+            return None
+        after = file.tell() + length
+        if after > end:
+            return _missing(after, end)
+        if not _checksum_holds(file, length):
+            return f"the checksum of its bytes {place:,} to {after:,} is wrong"
+        file.seek(after)
     return None
+
+
+def _checksum_holds(file: BinaryIO, length: int) -> bool:
+    """Whether the CRC-32 with which an element's content may begin fits the rest (RFC 8794, section 11.3.1)."""
+    head = file.read(min(length, 6))
+    if head[:2] != CRC32 or len(head) < 6:
+        return True
+    crc, left = 0, length - 6
+    while left > 0 and (block := file.read(min(left, 1 << 20))):
+        crc = zlib.crc32(block, crc)
+        left -= len(block)
+    return left > 0 or crc == int.from_bytes(head[2:], "little")
 
 
 def _asf_size(file: BinaryIO) -> int | None:
@@ -120,8 +154,8 @@ def _broken_boxes(file: BinaryIO, size: int) -> str | None:
         length, kind = struct.unpack(">I4s", head[:8])
         if length == 1 and len(head) == 16:
             length = struct.unpack(">Q", head[8:])[0]
-        if length == 0:       # the last box reaches to the end; some writers pad with zeros
-            return None
+        if length == 0 and (kind != bytes(4) or _only_zeros(file, place)):
+            return None       # the last box reaches to the end; some writers pad with zeros
         if length < 8 or not all(32 <= byte < 127 or byte == 0xA9 for byte in kind):
             return f"no box begins at byte {place:,} of {size:,}, where the one before it ends"
         if place + length > size:
@@ -130,15 +164,23 @@ def _broken_boxes(file: BinaryIO, size: int) -> str | None:
     return None
 
 
+def _only_zeros(file: BinaryIO, place: int) -> bool:
+    file.seek(place)
+    while block := file.read(1 << 20):
+        if block.count(0) != len(block):
+            return False
+    return True
+
+
 def _broken_tags(file: BinaryIO, size: int) -> str | None:
     """What is wrong with the tags of an FLV file (Adobe Flash Video File Format Specification 10.1, annex E)."""
     file.seek(5)
     place = int.from_bytes(file.read(4), "big") + 4
     for _ in range(MOST_TAGS):
-        if size - place < 15:
+        if place == size:
             return None
         file.seek(place)
-        head = file.read(4)
+        head = file.read(4).ljust(4, b"\0")
         if head[0] & 31 not in FLV_TAGS:
             return f"no tag begins at byte {place:,} of {size:,}, where the one before it ends"
         length = 11 + int.from_bytes(head[1:], "big")

@@ -145,7 +145,7 @@ def decode(
     Raises MediaError where decoding fails, nothing can be decoded, times begin anew, or the stream ends before its
     stated end; without `salvage` also where a part is missing.
     """
-    decoding = _Decoding(path, container, stream, salvage)
+    decoding = _Decoding(path, container, stream, salvage, seeks=first >= SEEK_FROM)
     packets = read_packets(container, stream, first, decoding.alone)
     # H.264 marks non-reference frames. Skipping these leaves all other frames identical to the bit. (HEVC's mark means
     # less: frames of a higher temporal layer may still refer to a marked one.)
@@ -168,8 +168,8 @@ class _Decoding:
     All times are in seconds from time zero.
     """
 
-    def __init__(self, path: Path, container, stream, salvage: list[str] | None):
-        self.path, self.stream, self.salvage = path, stream, salvage
+    def __init__(self, path: Path, container, stream, salvage: list[str] | None, seeks: bool):
+        self.path, self.stream, self.salvage, self.seeks = path, stream, salvage, seeks
         self.kind = "sound" if stream.type == "audio" else "picture"
         self.gaps = PacketGaps(path, container)
         self.zero, self.time_bases = self.gaps.zero, self.gaps.time_bases
@@ -185,6 +185,7 @@ class _Decoding:
         self.promised_file_end: float | None = None
         if not self.alone and not has_format(container, *ESTIMATED_DURATION):
             self.promised_file_end = file_duration(container)
+        self.lost_from: float | None = None     # start of the first packet without a frame, before any frame
         self.end: float | None = None           # where the last decoded frame ends
         self.left_out_end = 0.0                 # where the last frame that was left out ends
         self.decoded_to = -math.inf             # the stream's last decoding time
@@ -212,8 +213,10 @@ class _Decoding:
                 leaving_out = needless
             if needless:
                 self.left_out_end = max(self.left_out_end, self.gaps.end_of(packet))
-            elif packet.pts is not None:
+            elif packet.pts is not None and not packet.is_discard:
                 self.awaited.append(self.gaps.start_of(packet))
+                if self.lost_from is None and not self.seeks:      # a seek may land before a frame that can be decoded
+                    self.lost_from = self.awaited[0]
             for frame in self._decode_packet(packet):
                 yield self._place(frame)
 
@@ -240,7 +243,10 @@ class _Decoding:
         except av.FFmpegError:
             if self.end is not None:
                 raise
-            return []       # a recording may begin before its first keyframe; `_check_gap` knows how long before
+            # A recording may begin before its first keyframe.
+            if self.lost_from is None:
+                self.lost_from = self.gaps.start_of(packet) if packet.pts is not None else 0.0
+            return []
 
     def _place(self, frame: av.frame.Frame) -> tuple[float, float, av.frame.Frame]:
         """(start, duration, frame). Raises MediaError where too much before the first frame cannot be decoded."""
@@ -261,7 +267,7 @@ class _Decoding:
     def _check_gap(self, start: float) -> None:
         """Tell where frames before the one at `start` could not be decoded. Raises MediaError before the first one."""
         if self.end is None:
-            if self.awaited and start - self.awaited[0] > START_TOLERANCE:
+            if self.lost_from is not None and start - self.lost_from > START_TOLERANCE:
                 raise MediaError(
                     f"{self.path}: its {self.kind} cannot be decoded before {start:.1f} s{self._of_promised()}. "
                     "The file is damaged: copy or encode it again, or remove it."

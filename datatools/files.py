@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import errno
 import io
 import os
 import platform
@@ -110,13 +111,20 @@ def check_writable(folder: Path) -> None:
 def locked(path: Path, message: str) -> Iterator[None]:
     """Hold the lock file `path`; the system releases it when the process ends, even after a kill.
 
-    Raises UserError with `message` where another process holds it.
+    The file stays, and tells who held it last. Raises UserError with `message` where it is held.
     """
     from filelock import FileLock, Timeout
 
     try:
         lock = FileLock(path, timeout=0).acquire()
     except Timeout:
-        raise UserError(message) from None
+        raise UserError(f"{message} Its lock is held by {path.read_text() or 'a process just started'}.") from None
+    except (OSError, NotImplementedError) as error:
+        number = getattr(error, "errno", errno.ENOSYS)
+        if number not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+            raise OSError(number, error.strerror, str(path)) from error
+        raise UserError(f"{path}: its file system cannot lock files ({os.strerror(number)}), so two runs at once could "
+                        "mix their results. Choose a folder on another file system.") from error
     with lock:
+        path.write_text(f"process {os.getpid()} of {platform.node()}")
         yield

@@ -145,6 +145,7 @@ def _ray_results(
     except ImportError:
         raise UserError("--backend ray: the package ray is not installed. Run `pip install ray`.") from None
 
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"      # a cluster started here sends no usage statistics
     root = str(Path(__file__).resolve().parents[1])
     threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     environment = {"env_vars": {"PYTHONPATH": root, **threads}}

@@ -6,7 +6,8 @@
 
 EasyOCR downloads its weights at the first use, or reads them from a folder. It unpickles them after an MD5 check, and
 unpickling can run code: take a folder of weights only from a source you trust. RapidOCR's package includes its models
-(ONNX). Nothing heavy is imported before a detector is loaded.
+(ONNX); onnxruntime, which runs them, is kept from gathering telemetry. Nothing heavy is imported before a detector is
+loaded.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import importlib.util
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -175,8 +177,14 @@ class RapidOcrDetector:
     """RapidOCR: PP-OCR models on onnxruntime's CPU provider."""
 
     def __init__(self, identity: dict, threads: int):
+        # onnxruntime reads it once, as it is imported: it would write an identifier and a queue of events below
+        # ~/.cache/Microsoft and send them. Its disable_telemetry_events() comes too late for that, and helps only
+        # where someone has imported it before.
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+        import onnxruntime
         from rapidocr import RapidOCR
 
+        onnxruntime.disable_telemetry_events()
         self.identity = identity
         self.recognize = identity["settings"]["recognize"]
         params = {

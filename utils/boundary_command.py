@@ -26,7 +26,7 @@ from utils.devices import choose_devices
 from utils.distributed import join, run_torchrun, started_by_torchrun, told_once
 from utils.fit import fit
 from utils.predict import Predictor
-from utils.run_folder import LAST
+from utils.run_folder import LAST, held
 
 NUM_FOLDS = 7    # values of --data_seed whose validation clips differ
 
@@ -48,9 +48,12 @@ def run(network: type, loss: Loss, command: BoundaryCommand) -> int:
         if launch.processes:
             raise UserError(f"--processes {launch.processes}: --strategy {launch.strategy} is one process. Give "
                             "--strategy ddp too, or start the script by torchrun.")
-    join(choose_devices(fit_settings.gpus))      # first, so that a mistake is told once and not by every process
+    world = join(choose_devices(fit_settings.gpus))    # first, so that a mistake is told once, not by every process
     with told_once():
-        return train_folds(network, loss, command) if command.boundary.folds else train(network, loss, command)
+        if not command.boundary.folds:
+            return train(network, loss, command)
+        with held(fit_settings.save_prefix, world):
+            return train_folds(network, loss, command)
 
 
 def number_of_processes(command: BoundaryCommand) -> int:

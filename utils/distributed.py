@@ -12,6 +12,7 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -73,6 +74,19 @@ class World:
         """A barrier: return when all processes have called it."""
         self.gather(None)
 
+    def lead(self, function: Callable):
+        """What `function()` returns in the first process, in all of them; its UserError or OSError is raised in all."""
+        result = error = None
+        if self.leads:
+            try:
+                result = function()
+            except (UserError, OSError) as failed:
+                error = failed
+        result, error = self.gather((result, error))[0]
+        if error is not None:
+            raise error
+        return result
+
     def agree(self, facts: dict) -> None:
         """Raise UserError, in all processes, unless all pass the same {name: value}."""
         all_facts = self.gather(facts)
@@ -120,10 +134,10 @@ def join(devices: list) -> World:
 
 @contextlib.contextmanager
 def told_once():
-    """Where several processes of a machine end with the same UserError, let only one of them print it."""
+    """Where several processes of a machine end with the same error of the user's, let only one of them print it."""
     try:
         yield
-    except UserError as error:
+    except (UserError, OSError) as error:
         if _store is not None and _store.add(f"{os.environ['GROUP_RANK']}: {error}", 1) > 1:
             raise SystemExit(2) from None
         raise

@@ -392,7 +392,6 @@ def stopped(run: Run, training: Training, stop: Stop) -> Fitted:
 
 def finished(run: Run, training: Training, exit_code: int) -> Fitted:
     draw(run)
-    run.log.close()
     run.world.wait()      # no process exits while the first one still draws
     return Fitted(training.answers_with, training.best, run.log.records, exit_code)
 

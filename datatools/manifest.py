@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from datatools.errors import UserError
-from datatools.files import locked, save_text
+from datatools.files import errors_name, locked, save_text
 
 OK, PARTIAL, FAILED = "ok", "partial", "failed"
 NAME, LOCK = "manifest.jsonl", ".manifest.lock"
@@ -85,7 +85,7 @@ class Manifest:
 
     def record(self, entries: list[Entry]) -> None:
         """Append entries and flush them to the disk."""
-        with open(self.path, "a", encoding="utf-8") as file:
+        with errors_name(self.path), open(self.path, "a", encoding="utf-8") as file:
             for entry in entries:
                 self.entries[entry.clip, entry.stage] = entry
                 file.write(_as_line(entry))

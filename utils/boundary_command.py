@@ -14,7 +14,7 @@ from tqdm import tqdm
 from datatools.clips import ClipSet, check_features, labelled_clips, unlabelled_clips
 from datatools.dataset import ClipDataset
 from datatools.errors import UserError
-from datatools.files import check_writable
+from datatools.files import check_writable, save_text
 from datatools.layout import TEST_B, recorded_text_detector
 from datatools.scores import score_table
 from datatools.stages import number_of_cores
@@ -107,7 +107,7 @@ def write_out_of_fold(prefix: Path, folders: list[Path]) -> dict[str, float]:
         truth |= seconds
     write_submission(prefix / "out_of_fold.csv", predicted)
     table = score_table(predicted, truth)
-    (prefix / "out_of_fold.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+    save_text(prefix / "out_of_fold.json", json.dumps(table, indent=2) + "\n")
     return table
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from datatools.files import append
+
 
 class Log:
     """Appends to log.txt, log.jsonl and tensorboard/ in a folder, and prints.
@@ -24,7 +26,7 @@ class Log:
         self.events = f"events.out.tfevents.{time.time_ns()}.{platform.node()}.{os.getpid()}"
         for name in ("log.txt", "log.jsonl"):
             if folder and writes and (folder / name).exists() and not (folder / name).read_bytes().endswith(b"\n"):
-                self._append(name, b"\n")       # after a line that a full disk cut off
+                append(folder / name, b"\n")       # after a line that a full disk cut off
 
     def line(self, message: str) -> None:
         if not self.writes:
@@ -32,7 +34,7 @@ class Log:
         with tqdm.external_write_mode():      # above a progress bar, where there is one
             print(message, flush=True)
         if self.folder:
-            self._append("log.txt", f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n".encode())
+            append(self.folder / "log.txt", f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n".encode())
 
     def record(self, epoch: int, **values: float) -> None:
         """Record an epoch's figures. A value that is not finite (the score of a kind without clips) becomes null."""
@@ -40,16 +42,9 @@ class Log:
         self.records.append({"epoch": epoch, **values})
         if not self.writes or not self.folder:
             return
-        self._append("log.jsonl", (json.dumps({"epoch": epoch, **values}) + "\n").encode())
+        append(self.folder / "log.jsonl", (json.dumps({"epoch": epoch, **values}) + "\n").encode())
         (self.folder / "tensorboard").mkdir(exist_ok=True)
-        self._append(f"tensorboard/{self.events}", scalar_events(epoch, values, begins=len(self.records) == 1))
-
-    def _append(self, name: str, content: bytes) -> None:
-        try:
-            with open(self.folder / name, "ab") as file:
-                file.write(content)
-        except OSError as error:      # a full disk's names no file
-            raise OSError(error.errno, error.strerror, str(self.folder / name)) from error
+        append(self.folder / "tensorboard" / self.events, scalar_events(epoch, values, begins=len(self.records) == 1))
 
 
 def scalar_events(epoch: int, values: dict[str, float | None], begins: bool) -> bytes:

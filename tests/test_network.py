@@ -1,14 +1,21 @@
 """Nothing calls home, and nothing needs a network but what downloads weights. test_chain.py runs the whole chain so."""
 
+import contextlib
 import shutil
+import socket
 import subprocess
 import sys
+import threading
+import urllib.request
 
 import pytest
 from offline import ROOT, own_network, run_offline
+from torchvision.models import resnet18
 
+from datatools import downloads
 from datatools.errors import UserError
 from datatools.stages import run_stage
+from utils.checkpoint import load_pretrained
 
 DETECT = """
 import cv2
@@ -65,6 +72,43 @@ def test_imagenet_weights_that_cannot_be_downloaded_are_one_message(shared_proce
     assert done.code == 2 and "Traceback" not in done.output
     message = [line for line in done.output.splitlines() if line.startswith("error: ")]
     assert len(message) == 1 and "cannot be downloaded" in message[0] and "--pretrained none" in message[0]
+
+
+def answering(content: bytes | None):
+    """The address of a server on this machine that answers every request with these bytes; None: never."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        kept = []
+        with contextlib.suppress(OSError):      # closed
+            while True:
+                kept.append(server.accept()[0])
+                if content is not None:
+                    kept.pop().sendall(content)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return server, f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"I am the hotel's network.\r\n\r\n",
+                                     b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\ncut", b"HTTP/1.1 404 no\r\n\r\n"])
+def test_a_server_that_is_silent_or_answers_nonsense_ends_a_download_with_one_message(tmp_path, monkeypatch, content):
+    server, address = answering(content)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.3)
+    monkeypatch.setattr("torch.hub.urlopen", lambda *_, **__: urllib.request.urlopen(address))
+    with server, pytest.raises(UserError, match="cannot be downloaded, .* or start untrained with --pretrained none"):
+        load_pretrained(resnet18(), "imagenet")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights", b"PK\x03\x04 cut off"])
+def test_a_damaged_file_in_torchs_cache_is_one_message(tmp_path, monkeypatch, content):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / "hub/checkpoints").mkdir(parents=True)
+    (tmp_path / "hub/checkpoints/resnet18-f37072fd.pth").write_bytes(content)
+    with pytest.raises(UserError, match=f"their file below {tmp_path / 'hub'} is damaged .* Remove that file"):
+        load_pretrained(resnet18(), "imagenet")
 
 
 def test_the_guard_of_these_tests_keeps_a_command_from_the_network(tmp_path):

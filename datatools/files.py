@@ -124,14 +124,15 @@ def check_writable(folder: Path) -> None:
 def locked(path: Path, message: str) -> Iterator[None]:
     """Hold the lock file `path`; the system releases it when the process ends, even after a kill.
 
-    The file stays, and tells who held it last. Raises UserError with `message` where it is held.
+    The file stays; while it is held it tells by whom. Raises UserError with `message` where it is held.
     """
     from filelock import FileLock, Timeout
 
     try:
         lock = FileLock(path, timeout=0).acquire()
     except Timeout:
-        raise UserError(f"{message} It is {path.read_text(errors='replace') or 'a process just started'}.") from None
+        holder = path.read_text(errors="replace") or "a process that has just started"
+        raise UserError(f"{message} It is {holder}.") from None
     except (OSError, NotImplementedError) as error:      # filelock raises the latter where there is no flock at all
         number = getattr(error, "errno", errno.ENOSYS)
         if number not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
@@ -141,4 +142,8 @@ def locked(path: Path, message: str) -> Iterator[None]:
     with lock:
         with contextlib.suppress(OSError):      # a full disk: what the run itself writes there will tell
             path.write_text(f"process {os.getpid()} of {platform.node()}")
-        yield
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                os.truncate(path, 0)

@@ -73,8 +73,7 @@ class Manifest:
     @contextlib.contextmanager
     def open_for_writing(cls, root: Path) -> Iterator[Manifest]:
         """The manifest, locked for this run, sorted at its end. Raises UserError where another run holds the lock."""
-        busy = f"{root}: another preprocessing run works on it. Wait for its end, or stop it."
-        with locked(root / LOCK, busy):
+        with held(root):
             manifest = cls(root)
             if manifest.path.exists():
                 os.truncate(manifest.path, manifest.whole)
@@ -97,6 +96,11 @@ class Manifest:
         text = "".join(_as_line(self.entries[key]) for key in sorted(self.entries))
         if self.entries and (not self.path.exists() or self.path.read_text(encoding="utf-8") != text):
             save_text(self.path, text)
+
+
+def held(root: Path) -> contextlib.AbstractContextManager[None]:
+    """Hold a data set, for the one pass or a run of the text stage. Raises UserError where another run holds it."""
+    return locked(root / LOCK, f"{root}: another preprocessing run works on it. Wait for its end, or stop it.")
 
 
 def _as_line(entry: Entry) -> str:

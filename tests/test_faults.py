@@ -26,6 +26,7 @@ from synth.plan import plan_clip
 from synth.render import render_clip
 from utils import extract_audio, extract_textROI, extract_video
 from utils.checkpoint import load_checkpoint
+from utils.log import Log
 from utils.run_folder import BEST, LAST, LOCK, read_records
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -425,3 +426,9 @@ def test_a_label_changed_in_mid_training_takes_no_effect_and_resuming_tells_of_i
     capsys.readouterr()
     assert train_small(small_flags(processed, folder, "--resume", "auto")) == 0
     assert "the data is not what this training began with" in capsys.readouterr().out
+
+
+def test_a_record_that_a_full_disk_cut_off_costs_no_other(tmp_path):
+    (tmp_path / "log.jsonl").write_text('{"epoch": 0, "score": 3.0}\n{"epoch": 1, "sc')
+    Log(tmp_path).record(epoch=1, score=2.0)
+    assert read_records(tmp_path) == [{"epoch": 0, "score": 3.0}, {"epoch": 1, "score": 2.0}]

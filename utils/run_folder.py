@@ -38,13 +38,21 @@ OWN_FILES = ("log.txt", "log.jsonl", "error.txt", "validation.csv", "curves.png"
 def held(folder: Path | None, world: World) -> Iterator[None]:
     """Hold a training's folder, which is made if needed: the first process locks it for all. None holds nothing.
 
-    Raises UserError, in all processes, where another training holds it or it cannot be written.
+    A folder that was made and into which nothing was written is removed again: the training could not begin. Raises
+    UserError, in all processes, where another training holds the folder or it cannot be written.
     """
     busy = f"{folder}: another training works in it. Wait for its end, stop it, or choose another --save_prefix."
 
     def take() -> None:
+        is_new = not folder.exists()
         check_writable(folder)
         stack.enter_context(locked(folder / LOCK, busy))
+        if is_new:
+            stack.callback(leave)
+
+    def leave() -> None:
+        if folder.is_dir() and os.listdir(folder) == [LOCK]:
+            shutil.rmtree(folder)
 
     with contextlib.ExitStack() as stack:
         if folder:

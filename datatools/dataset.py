@@ -36,9 +36,9 @@ def fill_mfcc(target: np.ndarray, path: Path) -> None:
 
 def fill_frames(target: np.ndarray, root: Path, clip: Clip) -> None:
     """Copy a clip's frames into `target`, uint8 (200, 66, 88, 3), RGB; from the 1 fps video where there is no .npy."""
-    path = clip.frames(root)
-    np.copyto(target, _open(path, REMEDIES["frames"]) if path.exists() else extract_frames(clip.video(root)),
-              casting="unsafe")
+    path, video = clip.frames(root), clip.video(root)
+    decodes = not path.exists() and video.exists()
+    np.copyto(target, extract_frames(video) if decodes else _open(path, REMEDIES["frames"]), casting="unsafe")
 
 
 def fill_text_roi(target: np.ndarray, path: Path) -> None:

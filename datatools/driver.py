@@ -4,7 +4,8 @@
     preprocess(Options(Path("data/raw"), Path("data/processed"), ocr="rapidocr"))          # all of them in one pass
 
 A stage run alone fails on a damaged clip, and takes what is done from the dates and shapes of existing files; several
-may run at once. The one pass takes what a damaged clip holds, and what is done from its manifest. `Plan` decides both.
+may run at once, but for text. The one pass takes what a damaged clip holds, and what is done from its manifest. `Plan`
+decides both.
 """
 
 from collections import Counter
@@ -35,7 +36,7 @@ from datatools.layout import (
     text_boxes_path,
     text_detector_path,
 )
-from datatools.manifest import FAILED, OK, PARTIAL, Entry, Manifest, digest_of, fingerprint, is_same_file
+from datatools.manifest import FAILED, OK, PARTIAL, Entry, Manifest, digest_of, fingerprint, held, is_same_file
 from datatools.media import MediaError, probe
 from datatools.stages import EVERY_CORE, TIME_LIMIT, Item, Pool, StageReport, number_of_cores, run_stage
 from datatools.tables import text_table
@@ -244,16 +245,17 @@ def extract_text(
     check_writable(data_root)
     sweep_temporaries(data_root)
     identity = detector_identity(ocr, recognize)
-    splits, other_detector = open_splits(data_root, raw.files, identity, force)
-    plan = Plan(raw.files, data_root, (TEXT,), splits, force=force, unusable=raw.unusable)
-    to_do = plan.to_do()
-    detector_arguments = _detector_arguments(ocr, ocr_weights, recognize, _is_alone(pool, len(to_do)))
-    if to_do:
-        _claim_boxes(plan, detector_arguments, other_detector, identity)
-    jobs = [(clip.name, (raw.files[clip], outputs, detector_arguments)) for clip, outputs in to_do.items()]
-    report = run_stage("text", extract_clip, jobs, kept=plan.kept(to_do), unusable=plan.unusable, pool=pool)
-    plan.merge_boxes()
-    return report
+    with held(data_root):      # all runs share the files of the boxes
+        splits, other_detector = open_splits(data_root, raw.files, identity, force)
+        plan = Plan(raw.files, data_root, (TEXT,), splits, force=force, unusable=raw.unusable)
+        to_do = plan.to_do()
+        detector_arguments = _detector_arguments(ocr, ocr_weights, recognize, _is_alone(pool, len(to_do)))
+        if to_do:
+            _claim_boxes(plan, detector_arguments, other_detector, identity)
+        jobs = [(clip.name, (raw.files[clip], outputs, detector_arguments)) for clip, outputs in to_do.items()]
+        report = run_stage("text", extract_clip, jobs, kept=plan.kept(to_do), unusable=plan.unusable, pool=pool)
+        plan.merge_boxes()
+        return report
 
 
 def _is_alone(pool: Pool, num_clips: int) -> bool:

@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import errno
 import io
 import os
 import platform
@@ -48,14 +49,27 @@ def write_atomic(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     temporary = _temporary(path)
+    with errors_name(path):
+        try:
+            yield temporary
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def errors_name(path: Path) -> Iterator[None]:
+    """Have an OSError within name `path`, which the user knows: a full disk's names none, others a temporary file."""
     try:
-        yield temporary
-        os.replace(temporary, path)
+        yield
     except OSError as error:
-        # The message names the file that the user knows, not the temporary one.
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def append(path: Path, content: bytes) -> None:
+    """Append to a file, which is made if needed."""
+    with errors_name(path), open(path, "ab") as file:
+        file.write(content)
 
 
 def save_array(path: Path, array) -> None:
@@ -110,13 +124,26 @@ def check_writable(folder: Path) -> None:
 def locked(path: Path, message: str) -> Iterator[None]:
     """Hold the lock file `path`; the system releases it when the process ends, even after a kill.
 
-    Raises UserError with `message` where another process holds it.
+    The file stays; while it is held it tells by whom. Raises UserError with `message` where it is held.
     """
     from filelock import FileLock, Timeout
 
     try:
         lock = FileLock(path, timeout=0).acquire()
     except Timeout:
-        raise UserError(message) from None
+        holder = path.read_text(errors="replace") or "a process that has just started"
+        raise UserError(f"{message} It is {holder}.") from None
+    except (OSError, NotImplementedError) as error:      # filelock raises the latter where there is no flock at all
+        number = getattr(error, "errno", errno.ENOSYS)
+        if number not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+            raise OSError(number, os.strerror(number), str(path)) from error
+        raise UserError(f"{path}: its file system cannot lock files ({os.strerror(number)}), so two runs at once could "
+                        "mix their results. Choose a folder on another file system.") from error
     with lock:
-        yield
+        with contextlib.suppress(OSError):      # a full disk: what the run itself writes there will tell
+            path.write_text(f"process {os.getpid()} of {platform.node()}")
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                os.truncate(path, 0)

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from datatools.errors import UserError
-from datatools.files import locked, save_text
+from datatools.files import errors_name, locked, save_text
 
 OK, PARTIAL, FAILED = "ok", "partial", "failed"
 NAME, LOCK = "manifest.jsonl", ".manifest.lock"
@@ -73,8 +73,7 @@ class Manifest:
     @contextlib.contextmanager
     def open_for_writing(cls, root: Path) -> Iterator[Manifest]:
         """The manifest, locked for this run, sorted at its end. Raises UserError where another run holds the lock."""
-        busy = f"{root}: another preprocessing run works on it. Wait for its end, or stop it."
-        with locked(root / LOCK, busy):
+        with held(root):
             manifest = cls(root)
             if manifest.path.exists():
                 os.truncate(manifest.path, manifest.whole)
@@ -86,7 +85,7 @@ class Manifest:
     def record(self, entries: list[Entry]) -> None:
         """Append entries and flush them to the disk."""
         # A path in a reason may be no text; in JSON, a backslash escape stands for such bytes.
-        with open(self.path, "a", encoding="utf-8", errors="backslashreplace") as file:
+        with errors_name(self.path), open(self.path, "a", encoding="utf-8", errors="backslashreplace") as file:
             for entry in entries:
                 self.entries[entry.clip, entry.stage] = entry
                 file.write(_as_line(entry))
@@ -99,6 +98,11 @@ class Manifest:
         text = text.encode("utf-8", "backslashreplace").decode()
         if self.entries and (not self.path.exists() or self.path.read_text(encoding="utf-8") != text):
             save_text(self.path, text)
+
+
+def held(root: Path) -> contextlib.AbstractContextManager[None]:
+    """Hold a data set, for the one pass or a run of the text stage. Raises UserError where another run holds it."""
+    return locked(root / LOCK, f"{root}: another preprocessing run works on it. Wait for its end, or stop it.")
 
 
 def _as_line(entry: Entry) -> str:

@@ -237,6 +237,7 @@ def _ray_results(function: Callable, jobs: list[tuple[str, tuple]], pool: Pool) 
     except ImportError:
         raise UserError("--backend ray: the package ray is not installed. Run `pip install ray`.") from None
 
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"      # a cluster started here sends no usage statistics
     root = str(Path(__file__).resolve().parents[1])
     environment = {"env_vars": {"PYTHONPATH": root, **dict.fromkeys(THREAD_VARIABLES, "1")}}
     cluster = {"num_cpus": pool.workers or number_of_cores()} if pool.ray_address == "local" else {}

@@ -6,7 +6,8 @@
 
 EasyOCR downloads its weights at the first use, or reads them from a folder. It unpickles them after an MD5 check, and
 unpickling can run code: take a folder of weights only from a source you trust. RapidOCR's package includes its models
-(ONNX). Nothing heavy is imported before a detector is loaded.
+(ONNX); onnxruntime, which runs them, is kept from gathering telemetry. Nothing heavy is imported before a detector is
+loaded.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import importlib.util
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datatools.downloads import download_timeout
 from datatools.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,7 +34,6 @@ MAX_SIDE = {"easyocr": 2560, "rapidocr": 640}
 # Share of the picture. RapidOCR takes some smooth pictures without text for one letter that fills them; the largest
 # line of readable text seen on made clips had 0.09. benchmarks/one_pass.py prints what it marks where there is no text.
 MAX_AREA = 0.15
-DOWNLOAD_TIMEOUT = 30             # s without a response
 EASYOCR_LANGUAGES = ["ch_sim", "en"]
 EASYOCR_DETECTION = "craft_mlt_25k.pth"
 EASYOCR_RECOGNITION = "zh_sim_g2.pth"
@@ -108,7 +110,7 @@ class EasyOcrDetector:
             self.reader.detector = in_half_precision(self.reader.detector, "cuda")
 
     def _reader(self, weights: Path | None, gpu: bool):
-        import socket
+        import http.client
         import urllib.error
         import zipfile
 
@@ -118,26 +120,23 @@ class EasyOcrDetector:
             "Choose `--ocr rapidocr` (needs no download), or name a folder that holds "
             f"{' and '.join(self.identity['models'])} with `--ocr_weights FOLDER`."
         )
-        # EasyOCR's downloads set no timeout of their own.
-        timeout = socket.getdefaulttimeout()
-        socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
         try:
-            return easyocr.Reader(
-                EASYOCR_LANGUAGES,
-                gpu=gpu,
-                model_storage_directory=None if weights is None else str(weights),
-                # With downloads allowed, EasyOCR deletes a file with an unknown checksum.
-                download_enabled=weights is None,
-                recognizer=self.recognize,
-                verbose=False,
-            )
+            with download_timeout():
+                return easyocr.Reader(
+                    EASYOCR_LANGUAGES,
+                    gpu=gpu,
+                    model_storage_directory=None if weights is None else str(weights),
+                    # With downloads allowed, EasyOCR deletes a file with an unknown checksum.
+                    download_enabled=weights is None,
+                    recognizer=self.recognize,
+                    verbose=False,
+                )
         except FileNotFoundError as error:
             raise UserError(f"EasyOCR's weights: {error}. Replace the file. {remedy}") from error
-        except (urllib.error.URLError, TimeoutError, ConnectionError, zipfile.BadZipFile, AssertionError) as error:
+        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, zipfile.BadZipFile,
+                AssertionError) as error:
             reason = getattr(error, "reason", None) or error
             raise UserError(f"EasyOCR's weights could not be downloaded ({reason}). {remedy}") from error
-        finally:
-            socket.setdefaulttimeout(timeout)
 
     def detect(self, image: np.ndarray) -> list[Box]:
         """Text boxes of one RGB picture, uint8 (height, width, 3)."""
@@ -175,8 +174,14 @@ class RapidOcrDetector:
     """RapidOCR: PP-OCR models on onnxruntime's CPU provider."""
 
     def __init__(self, identity: dict, threads: int):
+        # onnxruntime reads it once, as it is imported: it would write an identifier and a queue of events below
+        # ~/.cache/Microsoft and send them. Its disable_telemetry_events() comes too late for that, and helps only
+        # where someone has imported it before.
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+        import onnxruntime
         from rapidocr import RapidOCR
 
+        onnxruntime.disable_telemetry_events()
         self.identity = identity
         self.recognize = identity["settings"]["recognize"]
         params = {

@@ -1,33 +1,37 @@
 """The whole system on real files: clips, features, three trainings, five inferences, fusion, table and picture."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from offline import Offline, run_offline
 
 from datatools.labels import read_truth
 from datatools.submission import read_submission
 from fuse.vote import two_means_vote
 
-ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 12    # of a clip
 
 
-def run_demo(work: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "utils.demo", "--work_dir", str(work), "--train", "8", "--test", "4",
-               "--duration", str(SECONDS), "--max_epoch", "1"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+def run_demo(work: Path, folder: Path) -> Offline:
+    return run_offline(folder, "-m", "utils.demo", "--work_dir", work, "--train", 8, "--test", 4,
+                       "--duration", SECONDS, "--max_epoch", 1)
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """A demo of 8 training and 4 test clips of 24 s, one epoch a network: (its folder, what it printed)."""
+    """A demo of 8 training and 4 test clips of 12 s, one epoch a network: (its folder, how it went)."""
     work = tmp_path_factory.mktemp("demo")
-    result = run_demo(work)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return work, result.stdout
+    result = run_demo(work, tmp_path_factory.mktemp("offline") / "first")
+    assert result.code == 0, result.output
+    return work, result
+
+
+@pytest.mark.chain
+def test_the_whole_chain_needs_no_network_and_asks_for_none(demo):
+    _, result = demo
+    assert not result.attempts
+    assert not [path for path in result.home if not path.startswith(".cache/matplotlib/")]     # its list of fonts
 
 
 @pytest.mark.chain
@@ -47,12 +51,12 @@ def test_every_clip_goes_all_the_way(demo):
 
 @pytest.mark.chain
 def test_the_demo_reports_a_score_beside_the_best_constant_and_draws_a_picture(demo):
-    work, printed = demo
+    work, result = demo
     report = (work / "report.txt").read_text()
     for row in ("avt best", "avt_yolt last", "fused", "best constant", "fused score / best constant's score"):
-        assert row in report and row in printed
+        assert row in report and row in result.output
     assert (work / "demo.png").read_bytes().startswith(b"\x89PNG")
-    assert "[4/4," in printed
+    assert "[4/4," in result.output
 
 
 @pytest.mark.chain
@@ -72,11 +76,11 @@ def test_features_have_the_references_shapes(demo):
 
 
 @pytest.mark.chain
-def test_a_second_demo_does_nothing_again(demo):
+def test_a_second_demo_does_nothing_again(demo, tmp_path):
     work, _ = demo
     before = (work / "avt/avnet_last.pth").stat().st_mtime_ns, (work / "submission_fused.csv").read_bytes()
-    result = run_demo(work)
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "synth: 0 done, 12 already there" in result.stdout
-    assert "preprocess: 0 done, 12 already there" in result.stdout
+    result = run_demo(work, tmp_path / "second")
+    assert result.code == 0, result.output
+    assert "synth: 0 done, 12 already there" in result.output
+    assert "preprocess: 0 done, 12 already there" in result.output
     assert ((work / "avt/avnet_last.pth").stat().st_mtime_ns, (work / "submission_fused.csv").read_bytes()) == before

@@ -17,11 +17,13 @@ import torch
 from conftest import write_clip
 
 from datatools.errors import UserError
+from datatools.files import locked
 from datatools.scores import score_table
 from datatools.submission import read_submission
 from utils import boundary_command
 from utils.checkpoint import load_checkpoint
 from utils.distributed import World
+from utils.run_folder import BEST, LOCK
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -301,6 +303,29 @@ def test_missing_data_is_told_once_and_ends_all_processes(data, tmp_path):
     output = command.output.read_text()
     assert output.count("none.txt: no such label file") == 1 and "Traceback" not in output
     assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_in_use_is_told_once_and_ends_all_processes(data, tmp_path):
+    prefix = tmp_path / "run"
+    prefix.mkdir()
+    with locked(prefix / LOCK, "busy"), Command(tmp_path, SMALL, *flags(data, prefix, *DDP)) as command:
+        assert command.wait() == 2
+        assert not command.alive()
+    output = command.output.read_text()
+    assert output.count(f"{prefix}: another training works in it") == 1 and "Traceback" not in output
+    assert [path.name for path in prefix.iterdir()] == [LOCK]
+
+
+def test_an_error_of_one_process_in_mid_training_is_told_without_tracebacks_of_the_others(data, tmp_path):
+    """The first process finds a folder where it wants to write its checkpoint."""
+    prefix = tmp_path / "run"
+    with Command(tmp_path, SMALL, *flags(data, prefix, *DDP), pause=0.1) as command:
+        command.wait_until((prefix / "settings.json").exists)
+        (prefix / BEST).mkdir()
+        assert command.wait() == 2
+        assert not command.alive()
+    output = command.output.read_text()
+    assert output.count("error: ") == 1 and f"{prefix / BEST}: " in output and "Traceback" not in output
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a GPU")

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from datatools.clips import ClipSet, check_features, labelled_clips, unlabelled_clips
 from datatools.dataset import ClipDataset
 from datatools.errors import UserError
-from datatools.files import check_writable
+from datatools.files import check_writable, save_text
 from datatools.layout import TEST_B, recorded_text_detector
 from datatools.scores import score_table
 from datatools.stages import number_of_cores
@@ -26,7 +26,7 @@ from utils.devices import choose_devices
 from utils.distributed import join, run_torchrun, started_by_torchrun, told_once
 from utils.fit import fit
 from utils.predict import Predictor
-from utils.run_folder import LAST
+from utils.run_folder import LAST, held
 
 NUM_FOLDS = 7    # values of --data_seed whose validation clips differ
 
@@ -48,9 +48,12 @@ def run(network: type, loss: Loss, command: BoundaryCommand) -> int:
         if launch.processes:
             raise UserError(f"--processes {launch.processes}: --strategy {launch.strategy} is one process. Give "
                             "--strategy ddp too, or start the script by torchrun.")
-    join(choose_devices(fit_settings.gpus))      # first, so that a mistake is told once and not by every process
+    world = join(choose_devices(fit_settings.gpus))    # first, so that a mistake is told once, not by every process
     with told_once():
-        return train_folds(network, loss, command) if command.boundary.folds else train(network, loss, command)
+        if not command.boundary.folds:
+            return train(network, loss, command)
+        with held(fit_settings.save_prefix, world):
+            return train_folds(network, loss, command)
 
 
 def number_of_processes(command: BoundaryCommand) -> int:
@@ -104,7 +107,7 @@ def write_out_of_fold(prefix: Path, folders: list[Path]) -> dict[str, float]:
         truth |= seconds
     write_submission(prefix / "out_of_fold.csv", predicted)
     table = score_table(predicted, truth)
-    (prefix / "out_of_fold.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+    save_text(prefix / "out_of_fold.json", json.dumps(table, indent=2) + "\n")
     return table
 
 

@@ -15,13 +15,13 @@ import hashlib
 import os
 from collections import Counter, defaultdict
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
+from datatools.downloads import download_timeout
 from datatools.errors import UserError, run_command
 from datatools.files import write_atomic
 from utils.networks import entry_script, from_foreign, to_foreign
@@ -207,11 +207,14 @@ def load_pretrained(frame_net: nn.Module | None, choice: str) -> None:
         from torchvision.models import ResNet18_Weights
 
         try:
-            weights = ResNet18_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
-        except (URLError, OSError, RuntimeError) as error:
+            with download_timeout():
+                weights = ResNet18_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
+        except Exception as error:  # network and HTTP errors; for a damaged file in the cache pickle, EOF and others
+            reason = str(error).strip() or type(error).__name__
             raise UserError(
-                f"ImageNet weights for ResNet-18 cannot be downloaded ({error}). Give a file that you have with "
-                "--pretrained FILE (torchvision's resnet18-f37072fd.pth), or start untrained with --pretrained none."
+                f"ImageNet weights for ResNet-18 cannot be downloaded, or their file below {torch.hub.get_dir()} is "
+                f"damaged ({reason}). Remove that file; or give one that you have with --pretrained FILE "
+                "(torchvision's resnet18-f37072fd.pth), or start untrained with --pretrained none."
             ) from error
     else:
         path = Path(choice)

@@ -12,6 +12,7 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -24,6 +25,7 @@ from datatools.stages import number_of_cores
 STARTED_BY_TORCHRUN = "TORCHELASTIC_RUN_ID"    # torchrun sets it for the processes that it starts
 PATIENCE = timedelta(hours=1)    # timeout of collectives: the first process decodes videos while the others wait
 SECONDS_TO_SAVE = 120            # from SIGTERM to SIGKILL, for finishing a step or validation and saving (torchrun: 30)
+ENDED = "ended with an error of the user's"      # counts in the store the processes that have
 PR_SET_PDEATHSIG = 1             # of Linux's prctl
 
 _store = None                    # the key-value store of the process group, once joined
@@ -73,6 +75,19 @@ class World:
         """A barrier: return when all processes have called it."""
         self.gather(None)
 
+    def lead(self, function: Callable):
+        """What `function()` returns in the first process, in all of them; its UserError or OSError is raised in all."""
+        result = error = None
+        if self.leads:
+            try:
+                result = function()
+            except (UserError, OSError) as failed:
+                error = failed
+        result, error = self.gather((result, error))[0]
+        if error is not None:
+            raise error
+        return result
+
     def agree(self, facts: dict) -> None:
         """Raise UserError, in all processes, unless all pass the same {name: value}."""
         all_facts = self.gather(facts)
@@ -120,11 +135,18 @@ def join(devices: list) -> World:
 
 @contextlib.contextmanager
 def told_once():
-    """Where several processes of a machine end with the same UserError, let only one of them print it."""
+    """Let only one process of a machine print an error of the user's, also where it breaks off the others' collectives.
+    """
     try:
         yield
-    except UserError as error:
-        if _store is not None and _store.add(f"{os.environ['GROUP_RANK']}: {error}", 1) > 1:
+    except (UserError, OSError) as error:
+        if _store is not None:
+            _store.add(ENDED, 1)
+            if _store.add(f"{os.environ['GROUP_RANK']}: {error}", 1) > 1:
+                raise SystemExit(2) from None
+        raise
+    except RuntimeError:      # what a collective raises whose other end is gone
+        if _store is not None and _store.add(ENDED, 0):
             raise SystemExit(2) from None
         raise
 

@@ -19,7 +19,7 @@ from torch import nn
 from tqdm import tqdm
 
 from datatools.errors import UserError
-from datatools.files import check_writable, sweep_temporaries
+from datatools.files import sweep_temporaries
 from datatools.stages import number_of_cores
 from utils import distributed, run_folder
 from utils.batches import Batches
@@ -85,7 +85,14 @@ def fit(task: Task, settings: FitSettings, data: FitData) -> Fitted:
 
     Under torchrun every process calls it with the same arguments. Raises UserError.
     """
-    run, training = begin(task, settings, data)
+    world = distributed.join(choose_devices(settings.gpus))
+    with run_folder.held(settings.save_prefix, world):      # before anything in it is read or removed
+        return train(*begin(task, settings, data))
+
+
+def train(run: Run, training: Training) -> Fitted:
+    """The epochs from where `training` stands up to the last one."""
+    task, settings = run.task, run.settings
     started, epochs_done = time.perf_counter(), 0
     with Stop(at_once=run.world.size == 1) as stop:
         while training.epoch < settings.max_epoch:
@@ -154,16 +161,15 @@ def begin(task: Task, settings: FitSettings, data: FitData) -> tuple[Run, Traini
         load_weights(found.path, net, found.content["model"])
     else:
         task.start(net)
-    remarks = prepare_folder(data, folder, world)
+    remarks = world.lead(lambda: prepare(data, folder))
     kept = {"network": task.network, "sizes": {k: plain(v) for k, v in sizes.items()}, "data": data.fingerprint(),
             "precision": dtype_name(precision(device, settings.use_amp)),
             "training": must_agree(settings, task.settings), **task.facts}
     world.agree({"data": kept["data"], "precision": kept["precision"],
                  "place": found.content["position"] if found.content else "the start",
                  **{f"--{name}": value for name, value in kept["training"].items()}})
-    if world.leads and begins and folder:
-        run_folder.clear_old_run(folder)
-        run_folder.write_settings(folder, kept, settings, task.settings)
+    if begins and folder:
+        world.lead(lambda: run_folder.begin_run(folder, kept, settings, task.settings))
     log = Log(folder, writes=world.leads)
     recipe = Recipe(task, world, settings.use_amp, settings.clip_grad, settings.seed, settings.halve_when_full,
                     log.line)
@@ -179,16 +185,11 @@ def begin(task: Task, settings: FitSettings, data: FitData) -> tuple[Run, Traini
     return Run(task, settings, recipe, log, train, val, kept), training
 
 
-def prepare_folder(data: FitData, folder: Path | None, world: distributed.World) -> list[str]:
-    """The first process makes the folder and prepares the data while the others wait; returns lines for the log."""
-    remarks = []
-    if world.leads:
-        if folder:
-            check_writable(folder)
-            sweep_temporaries(folder)
-        remarks = data.prepare()
-    world.wait()
-    return remarks
+def prepare(data: FitData, folder: Path | None) -> list[str]:
+    """Remove what killed trainings left in the folder, and prepare the data; returns lines for the log."""
+    if folder:
+        sweep_temporaries(folder)
+    return data.prepare()
 
 
 def new_training(
@@ -391,7 +392,6 @@ def stopped(run: Run, training: Training, stop: Stop) -> Fitted:
 
 def finished(run: Run, training: Training, exit_code: int) -> Fitted:
     draw(run)
-    run.log.close()
     run.world.wait()      # no process exits while the first one still draws
     return Fitted(training.answers_with, training.best, run.log.records, exit_code)
 

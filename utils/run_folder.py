@@ -5,6 +5,7 @@ avnet_bestmodel.pth    best validation score; avnet_last.pth the last; avnet_las
 log.txt, log.jsonl     a line an epoch, for people and for programs; tensorboard/ holds the same figures as curves
 validation.csv         truth and answer of every validation clip, at the best epoch; error.txt those off by > 10 s
 curves.png, validation.png, worst.png
+.training.lock         held while a training works in the folder
 """
 
 import contextlib
@@ -14,20 +15,49 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from datatools.errors import UserError
-from datatools.files import save_text, write_atomic
+from datatools.files import check_writable, locked, save_text, write_atomic
 from utils.checkpoint import is_whole, save_checkpoint
+from utils.distributed import World
 from utils.settings import plain
 
 BEST, LAST = "avnet_bestmodel.pth", "avnet_last.pth"   # the reference's spelling, in epoch files too
+LOCK = ".training.lock"
 SAVING = "avnet_saving.pth"      # a new checkpoint, before it is linked to its names
 KEEP_AFTER = 0.6       # share of max_epoch after which every epoch is kept
 PACKAGES = ("torch", "torchvision", "numpy", "av", "librosa", "opencv-python-headless")
 OWN_FILES = ("log.txt", "log.jsonl", "error.txt", "validation.csv", "curves.png", "validation.png", "worst.png")
+
+
+@contextlib.contextmanager
+def held(folder: Path | None, world: World) -> Iterator[None]:
+    """Hold a training's folder, which is made if needed: the first process locks it for all. None holds nothing.
+
+    A folder that was made and into which nothing was written is removed again: the training could not begin. Raises
+    UserError, in all processes, where another training holds the folder or it cannot be written.
+    """
+    busy = f"{folder}: another training works in it. Wait for its end, stop it, or choose another --save_prefix."
+
+    def take() -> None:
+        is_new = not folder.exists()
+        check_writable(folder)
+        stack.enter_context(locked(folder / LOCK, busy))
+        if is_new:
+            stack.callback(leave)
+
+    def leave() -> None:
+        if folder.is_dir() and os.listdir(folder) == [LOCK]:
+            shutil.rmtree(folder)
+
+    with contextlib.ExitStack() as stack:
+        if folder:
+            world.lead(take)
+        yield
 
 
 def older(number: int) -> str:
@@ -35,15 +65,14 @@ def older(number: int) -> str:
     return f"avnet_last-{number}.pth"
 
 
-def clear_old_run(folder: Path) -> None:
-    """Remove the files of an earlier training that the user asked to replace."""
+def begin_run(folder: Path, kept: dict, *all_settings) -> None:
+    """Write settings.json, all that this training was started with, in place of an earlier training's files.
+
+    `kept` is what each checkpoint holds of it.
+    """
     for path in [*folder.glob("avnet_*.pth"), *(folder / name for name in OWN_FILES),
                  *folder.glob("tensorboard/events.*")]:
         path.unlink(missing_ok=True)
-
-
-def write_settings(folder: Path, kept: dict, *all_settings) -> None:
-    """Write settings.json: all that this training was started with. `kept` is what each checkpoint holds of it."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         with contextlib.suppress(PackageNotFoundError):

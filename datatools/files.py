@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from datatools.errors import UserError, describe_os_error
+from datatools.paths import check_output
 
 
 def _temporary(path: Path) -> Path:
@@ -44,13 +45,14 @@ def _is_alive(process: int) -> bool:
 def write_atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; on success rename it to `path`, on any error remove the file.
 
-    The temporary name keeps the suffix, because encoders choose the container by it.
+    The temporary name keeps the suffix, because encoders choose the container by it. A link stays: what it links to is
+    written. Raises UserError where `path` is a folder, a device or a pipe.
     """
-    path = Path(path)
-    temporary = _temporary(path)
+    target = check_output(path)
+    temporary = _temporary(target)
     try:
         yield temporary
-        os.replace(temporary, path)
+        os.replace(temporary, target)
     except OSError as error:
         # The message names the file that the user knows, not the temporary one.
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
@@ -96,6 +98,8 @@ def save_text(path: Path, text: str) -> None:
 def check_writable(folder: Path) -> None:
     """Create `folder` if needed and check that a file can be written in it. Raises UserError."""
     try:
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder}: a file, expected a folder. It is left as it is; name another one.")
         folder.mkdir(parents=True, exist_ok=True)
         probe = _temporary(folder / "probe")
         try:

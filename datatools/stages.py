@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from datatools.errors import UserError, describe_os_error
+from datatools.numbers import MOST_WORKERS, number
+from datatools.paths import folder_below, path
 
 
 def stage_parser(description: str, *, save_root: bool = True, clips: bool = True) -> argparse.ArgumentParser:
@@ -18,21 +20,17 @@ def stage_parser(description: str, *, save_root: bool = True, clips: bool = True
 
     `save_root`: the command writes to another root. `clips`: it works clip by clip on chosen folders, in processes.
     """
-    def count(text: str) -> int:
-        if int(text) < 0:
-            raise argparse.ArgumentTypeError("must not be negative")
-        return int(text)
-
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     root = "folder of the raw dataset" if save_root else "folder of the processed dataset"
-    parser.add_argument("--data_root", type=Path, required=True, help=root)
+    parser.add_argument("--data_root", type=path, required=True, help=root)
     if save_root:
         help_text = "folder of the processed dataset, one for all stages"
-        parser.add_argument("--save_root", type=Path, required=True, help=help_text)
+        parser.add_argument("--save_root", type=path, required=True, help=help_text)
     if clips:
         help_text = "folders below --data_root (default: the competition's)"
-        parser.add_argument("--folders", nargs="+", metavar="FOLDER", help=help_text)
-        parser.add_argument("--workers", type=count, default=0, help="processes at once (default: one per core)")
+        parser.add_argument("--folders", nargs="+", type=folder_below, metavar="FOLDER", help=help_text)
+        parser.add_argument("--workers", type=number(int, low=0, high=MOST_WORKERS), default=0,
+                            help="processes at once (default: one per core)")
     parser.add_argument("--force", action="store_true", help="do again what is already there")
     return parser
 

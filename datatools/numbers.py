@@ -16,16 +16,17 @@ FORMS = {
 MOST_SEED = 2**63 - 1        # torch takes no larger one, NumPy no negative one
 MOST_COUNT = 1_000_000       # of clips, epochs, steps, ...
 MOST_WORKERS = 1024          # processes or threads at once
-MOST_LISTED_SECONDS = 86_400 # a day: no time in a list of labels or answers is larger
+MOST_LISTED_SECONDS = 86_400  # a day: no time in a list of labels or answers is larger
 LONGEST = 40                 # characters of a number
 SHOWN = 80                   # characters that a message shows of what was found
 
 
 def shortened(found: object) -> str:
     """`found` as Python writes it, for a message: one line, control characters escaped, at most some 80 characters."""
-    if not isinstance(found, str):
-        found = str(found)
-    return repr(found) if len(found) <= SHOWN else f"{found[:SHOWN]!r}... ({len(found):,} characters)"
+    if isinstance(found, str) and len(found) > SHOWN:
+        return f"{found[:SHOWN]!r}... ({len(found):,} characters)"
+    text = repr(found)
+    return text if isinstance(found, str) or len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def parse_number(text: str, kind: type = float, *, low=None, above=None, high=None) -> int | float:

@@ -14,6 +14,7 @@ from datatools.features import MFCC_STEPS_PER_SECOND, MOST_SECONDS, NUM_MFCC, SH
 from datatools.files import save_array
 from datatools.labels import Label, doubled_labels, read_labels, split_labels
 from datatools.layout import CLIP_SECONDS, Clip, check_unique
+from datatools.paths import check_name
 from datatools.stages import number_of_cores
 
 MOST_PROBLEMS = 40       # lines shown at once
@@ -53,10 +54,11 @@ def find_processed(root: Path, folder: str) -> list[Clip]:
 
 
 def unlabelled_clips(root: Path, folder: str) -> ClipSet:
-    """All clips of one folder, for inference. Raises UserError for a name that is neither start nor end."""
+    """All clips of one folder, for inference. Raises UserError for a name that a submission cannot hold."""
     clips = find_processed(root, folder)
-    for clip in clips:
-        _ = clip.kind   # raises before any work is done
+    for clip in clips:      # before any work is done
+        check_name(clip.name)
+        _ = clip.kind
     return ClipSet(clips, None)
 
 

@@ -61,7 +61,7 @@ def read_predictions(path: Path, columns: tuple[str, ...] = ()) -> dict[str, dic
     """
     path = Path(path)
     heads = ", ".join(("name", *columns))
-    expected = f"Expected a CSV with the columns {heads}, as AVTDist writes it beside a submission."
+    expected = f"Expected a CSV with the columns {heads}, as a training or an inference writes it."
     first, *lines = read_csv(path, "predictions", expected) or [Line(1, "", [""])]
     heads = first.fields
     if heads[:1] != ["name"] or not set(columns) <= set(heads) or len(set(heads)) < len(heads):

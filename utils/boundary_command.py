@@ -16,6 +16,7 @@ from datatools.dataset import ClipDataset
 from datatools.errors import UserError
 from datatools.files import check_writable
 from datatools.layout import TEST_B, recorded_text_detector
+from datatools.paths import check_output
 from datatools.scores import score_table
 from datatools.stages import number_of_cores
 from datatools.submission import write_predictions, write_submission
@@ -126,6 +127,7 @@ def infer(network: type, command: BoundaryCommand) -> int:
     if "text_roi" in used:
         check_detector(command, predictor.content["text_detector"])
     output = asked.output or fit_settings.save_prefix / "submission.csv"
+    check_output(output)
     check_writable(output.parent)
 
     dataset = ClipDataset(boundary.data_root, clip_set, network.inputs, boundary.without)

@@ -7,7 +7,6 @@ Baseline: imageio reads all frames, MoviePy writes a WAV, librosa reads it; Rapi
 every frame. Decoding alone: the ffmpeg binary of imageio-ffmpeg, `fps=1` and the sound, to nowhere.
 """
 
-import argparse
 import os
 import resource
 import subprocess
@@ -33,6 +32,7 @@ from moviepy import AudioFileClip
 from rapidocr import RapidOCR
 
 from benchmarks.machine import machine
+from datatools.commands import CommandParser
 from datatools.errors import run_command
 from datatools.extract import extract_all
 from datatools.features import mfcc
@@ -205,7 +205,7 @@ def busy_share(clip: Path, folder: Path) -> tuple[float, float]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("clip", type=Path, nargs="?", help="a video file (default: a clip is made)")
     parser.add_argument("--text", type=Path, nargs="+", default=[], metavar="CLIP", help="more clips, for text alone")
     parser.add_argument("--skip_text", action="store_true", help="leave out the table of text detection, the longest")

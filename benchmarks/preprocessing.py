@@ -6,7 +6,6 @@
 One process, one thread a library, as in a run over many clips with one process a core.
 """
 
-import argparse
 import os
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import cv2
 import numpy as np
 
 from benchmarks.machine import machine
+from datatools.commands import CommandParser
 from datatools.errors import run_command
 from datatools.extract import extract_clip, extract_roi
 from datatools.features import extract_text_boxes, mfcc
@@ -70,7 +70,7 @@ def measure_stages(clip: Path, ocr: str, folder: Path) -> list[tuple[str, float,
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("clip", type=Path, nargs="?", help="a video file (default: a clip is made)")
     parser.add_argument("--ocr", choices=DETECTORS, default="rapidocr", help="text detector (default: %(default)s)")
     arguments = parser.parse_args(argv)

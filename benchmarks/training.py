@@ -9,20 +9,20 @@ Baseline: of every clip OpenCV decodes the 1 fps video, all 200 pictures, and ea
 in float32 on the CPU; np.load for MFCC and masks; float32 NCHW tensors; a plain loop of float32 steps with Adam.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from datatools.commands import CommandParser
 from datatools.errors import run_command
 
 TABLES = ("loading", "step", "infer", "waiting", "curves", "gpu")
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=TABLES, metavar="TABLE", help=f"of {', '.join(TABLES)}")
     parser.add_argument("--gpu", action="store_true", help="short for --only gpu")
     parser.add_argument("--data_root", type=Path, help="processed, labelled clips with their 1 fps videos (default: "

@@ -18,7 +18,7 @@ from datatools.errors import UserError
 from datatools.numbers import shortened
 
 MOST_BYTES = 16 * 2**20      # of a text file; a list of half a million clips is smaller
-LONGEST_PATH, LONGEST_NAME = 4095, 255     # bytes, Linux's limits
+LONGEST_NAME = 255           # bytes, Linux's limit
 KINDS = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a pipe", stat.S_ISSOCK: "a socket", stat.S_ISCHR: "a device",
          stat.S_ISBLK: "a device"}
 # First characters of a cell that spreadsheets run as a formula, also their wide forms: OWASP, "CSV Injection". A cell
@@ -35,13 +35,15 @@ def path_text(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("it is empty, expected a path; for the current folder give a dot")
     try:
-        size = len(text.encode("utf-8"))
+        text.encode("utf-8")
+        os.stat(text)
     except UnicodeEncodeError:
         raise argparse.ArgumentTypeError(f"found {shortened(text)}, expected a path in UTF-8; rename it") from None
-    if "\0" in text:
-        raise argparse.ArgumentTypeError(f"found {shortened(text)}, expected a path without a NUL character")
-    if size > LONGEST_PATH or any(len(part.encode()) > LONGEST_NAME for part in text.split("/")):
-        raise argparse.ArgumentTypeError(f"found {shortened(text)}, longer than a path can be")
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"found {shortened(text)}, expected a path without a NUL character") from None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):      # whatever else is wrong depends on what it is for
+            raise argparse.ArgumentTypeError(f"found {shortened(text)}, no path ({error.strerror})") from None
     return text
 
 

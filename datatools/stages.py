@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from datatools.commands import CommandParser
 from datatools.errors import UserError, describe_os_error
 from datatools.numbers import MOST_WORKERS, number
 from datatools.paths import folder_below, path
@@ -20,7 +21,7 @@ def stage_parser(description: str, *, save_root: bool = True, clips: bool = True
 
     `save_root`: the command writes to another root. `clips`: it works clip by clip on chosen folders, in processes.
     """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=description)
     root = "folder of the raw dataset" if save_root else "folder of the processed dataset"
     parser.add_argument("--data_root", type=path, required=True, help=root)
     if save_root:

@@ -13,6 +13,7 @@ from pathlib import Path
 if __package__ in (None, ""):   # run as a file: imports start at the repository's root
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from datatools.commands import CommandParser
 from datatools.errors import UserError, run_command
 from datatools.numbers import MOST_LISTED_SECONDS, number
 from datatools.paths import check_output, path
@@ -23,8 +24,7 @@ WARN_SPREAD = 10.0   # s
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = CommandParser(
         description="""Fuse several submissions into one, clip by clip.
 
   kmeans    exact 2-means of all times, the mean of the larger cluster; where the clusters are

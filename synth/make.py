@@ -14,6 +14,7 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from datatools.commands import CommandParser
 from datatools.errors import run_command
 from datatools.numbers import number
 from datatools.paths import path
@@ -22,7 +23,7 @@ from synth.plan import FAMILIES
 
 def build_parser() -> argparse.ArgumentParser:
     """The flags; make_dataset knows their ranges."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     count, seconds = number(int), number(float)
     parser.add_argument("--save_root", type=path, required=True, help="root of the raw data to write")
     parser.add_argument("--train", type=count, default=48,

@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from datatools.commands import CommandParser, shortened_message
 from datatools.errors import UserError
 from datatools.numbers import shortened
 from datatools.paths import path
@@ -18,11 +19,11 @@ from utils.settings import BoundarySettings, FitSettings, InferSettings, LaunchS
 NETWORK_KEY = "network"   # the only section of a preset that is not a flag: the network's sizes
 
 
-class Parser(argparse.ArgumentParser):
+class Parser(CommandParser):
     """An argument parser that raises UserError for a mistake, on the command line and in a preset alike."""
 
     def error(self, message: str):
-        raise UserError(f"{message} (all flags: {self.prog} --help)")
+        raise UserError(f"{shortened_message(message)} (all flags: {self.prog} --help)")
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def boundary_command(description: str, argv: list[str] | None = None, **defaults
 
 def flag_parser(description: str, kinds, defaults: dict, leave_out: tuple[str, ...] = ()) -> Parser:
     """A parser with a flag for every field of the settings classes `kinds`, and --preset."""
-    parser = Parser(description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=description, allow_abbrev=False)
     parser.add_argument("--preset", type=path, metavar="YAML", help="a file of settings; flags given here win over it")
     settings = [f for kind in kinds for f in fields(kind) if f.name not in leave_out]
     groups = {title: parser.add_argument_group(title) for title in ("data", "training", "run", "inference")}

@@ -10,6 +10,7 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from datatools.commands import CommandParser
 from datatools.errors import run_command
 from datatools.layout import CLIP_SECONDS
 from datatools.numbers import MOST_COUNT, MOST_SEED, number
@@ -19,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     count = number(int, low=1, high=MOST_COUNT)
     # The trainings take 10 + seed.
     parser.add_argument("--seed", type=number(int, low=0, high=MOST_SEED - 10), default=0,

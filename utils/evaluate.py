@@ -19,6 +19,7 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from datatools.commands import CommandParser
 from datatools.errors import UserError, run_command
 from datatools.files import check_writable
 from datatools.numbers import MOST_COUNT, MOST_SEED, number
@@ -26,7 +27,7 @@ from datatools.paths import path
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--submission", type=path, required=True, metavar="CSV", help="lines of `name.mp4,s|e,seconds`")
     parser.add_argument("--against", type=path, metavar="CSV", help="another one for the same clips: compare with it")
     parser.add_argument("--truth", type=path, required=True, metavar="FILE",

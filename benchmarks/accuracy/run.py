@@ -8,7 +8,6 @@ Trains on some families (--train_families) and tests on all; prints Markdown tab
 scores below --work_dir. What is there already (clips, features, trainings, answers) is not made again.
 """
 
-import argparse
 import sys
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ if __package__ in (None, ""):
 from benchmarks.accuracy.clips import Sizes
 from benchmarks.accuracy.report import report
 from benchmarks.accuracy.seed import ABLATIONS, EQUAL_TIME, NETWORKS, NEW, ROOT, Seed
+from datatools.commands import CommandParser
 from datatools.errors import UserError, run_command
 from datatools.files import save_text
 from datatools.stages import number_of_cores
@@ -28,7 +28,7 @@ SHORT = Sizes(train=12, seasons=1, damaged=2, height=90)
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--work_dir", type=Path, default=ROOT / "work_dir/accuracy", help="default: %(default)s")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of clips and trainings (%(default)s)")
     parser.add_argument("--train_families", nargs="+", choices=FAMILIES, default=["drawn", "paper"],

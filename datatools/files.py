@@ -71,13 +71,25 @@ def save_array(path: Path, array) -> None:
         temporary.write_bytes(buffer.getbuffer())
 
 
-def array_is_whole(path: Path, dtype: str, shape: tuple[int | None, ...]) -> bool:
-    """Whether `path` is a readable .npy of this type and shape (None: any length above 0). Reads its header only."""
+def open_array(path: Path):
+    """A .npy file, memory-mapped. Raises OSError; ValueError for a damaged header or no regular file."""
     import numpy as np
 
+    if path.exists() and not path.is_file():       # a pipe would be waited for
+        raise ValueError("no regular file")
     try:
-        array = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        raise
+    except Exception as error:      # a damaged header is parsed as Python, and raises what Python's parser does
+        raise ValueError(f"damaged header, {type(error).__name__}") from None
+
+
+def array_is_whole(path: Path, dtype: str, shape: tuple[int | None, ...]) -> bool:
+    """Whether `path` is a readable .npy of this type and shape (None: any length above 0). Reads its header only."""
+    try:
+        array = open_array(path)
+    except (OSError, ValueError):
         return False
     if array.dtype != dtype or array.ndim != len(shape):
         return False

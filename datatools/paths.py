@@ -12,12 +12,13 @@ import os
 import re
 import stat
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from datatools.errors import UserError
 from datatools.numbers import shortened
 
-MOST_BYTES = 16 * 2**20      # of a text file; a list of half a million clips is smaller
+MOST_BYTES = 4 * 2**20       # of a text file; a list of a hundred thousand clips is smaller
 LONGEST_NAME = 255           # bytes, Linux's limit
 KINDS = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a pipe", stat.S_ISSOCK: "a socket", stat.S_ISCHR: "a device",
          stat.S_ISBLK: "a device"}
@@ -135,10 +136,11 @@ def read_text(path: Path, what: str, expected: str, most_bytes: int = MOST_BYTES
                         f"UTF-8. {expected}") from None
 
 
-def check_output(path: Path) -> Path:
+def check_output(path: Path, read: Iterable[Path] = ()) -> Path:
     """The file that is written for `path`: itself, or what it links to. Raises UserError where no file may be put.
 
-    What exists and is no regular file (a folder, a device, a pipe) is refused and left as it is.
+    What exists and is no regular file (a folder, a device, a pipe) is refused and left as it is, and so is a file that
+    is `read`.
     """
     try:
         target = Path(os.path.realpath(path))
@@ -149,6 +151,8 @@ def check_output(path: Path) -> Path:
         raise UserError(f"{path}: cannot be written ({error.strerror}). Name another file.") from None
     except ValueError:
         raise UserError(f"{shortened(path)}: no path of a file. Name another one.") from None
+    if any(os.path.realpath(other) == str(target) for other in read):
+        raise UserError(f"{path}: is read and would be overwritten; name another --output.")
     if kind := kind_of_file(mode):
         raise UserError(f"{path}: {kind}, expected the name of a file to write. It is left as it is; name another one.")
     return target

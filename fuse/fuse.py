@@ -71,11 +71,11 @@ def main(argv: list[str] | None = None) -> int:
     check_flags(args)
     check_output(args.output)
     from fuse.fusion import fuse_files, spread_warning, write_fusion
-    from fuse.inputs import check_not_read, find_out_of_fold, find_submissions
+    from fuse.inputs import find_out_of_fold, find_submissions
 
     paths = find_submissions(args.inputs, args.output)
     out_of_fold = find_out_of_fold(args.out_of_fold, paths) if args.out_of_fold else []
-    check_not_read(args.output, [*out_of_fold, *([args.truth] if args.truth else [])])
+    check_output(args.output, [*out_of_fold, *([args.truth] if args.truth else [])])
     fusion = fuse_files(paths, args.method, out_of_fold, args.truth)
     report = ""
     if args.report:

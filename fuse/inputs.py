@@ -78,13 +78,6 @@ def _out_of_fold_in_order(named: list[Path], names: list[str]) -> list[Path]:
     return named
 
 
-def check_not_read(output: Path, read: list[Path]) -> None:
-    """Raise UserError where the output would overwrite a file that is read."""
-    for path in read:
-        if path.resolve() == output.resolve():
-            raise UserError(f"{path}: is read and would be overwritten; name another --output.")
-
-
 def listed(items: list) -> str:
     """The first few items, and the number of further ones."""
     shown = ", ".join(str(item) for item in items[:NAMES_SHOWN])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from datatools.clips import ClipSet, check_features, labelled_clips, unlabelled_clips
+from datatools.clips import ClipSet, check_features, labelled_clips, resolve_label_file, unlabelled_clips
 from datatools.dataset import ClipDataset
 from datatools.errors import UserError
 from datatools.files import check_writable
@@ -127,7 +127,7 @@ def infer(network: type, command: BoundaryCommand) -> int:
     if "text_roi" in used:
         check_detector(command, predictor.content["text_detector"])
     output = asked.output or fit_settings.save_prefix / "submission.csv"
-    check_output(output)
+    check_output(output, [asked.weights, *(resolve_label_file(boundary.data_root, f) for f in boundary.label_files)])
     check_writable(output.parent)
 
     dataset = ClipDataset(boundary.data_root, clip_set, network.inputs, boundary.without)

@@ -12,7 +12,7 @@ from datatools.errors import UserError
 from datatools.numbers import parse_number, shortened
 from datatools.paths import read_text
 
-MOST_BYTES = 2**18      # of a preset; those of the project hold less than a kilobyte
+MOST_BYTES = 2**16      # of a preset; those of the project hold less than a kilobyte
 DEEPEST = 4             # mappings and lists within each other; a network's list of sizes is the third
 TAG = "tag:yaml.org,2002:"
 

@@ -12,14 +12,16 @@ if __package__ in (None, ""):
 
 from datatools.commands import CommandParser
 from datatools.errors import run_command
+from datatools.numbers import count
+from datatools.paths import path
 from datatools.tables import markdown_table
 from utils import demo
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = CommandParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--work_dir", type=Path, default=demo.ROOT / "work_dir", help="default: %(default)s")
+    parser.add_argument("--seeds", type=count, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--work_dir", type=path, default=demo.ROOT / "work_dir", help="default: %(default)s")
     args = parser.parse_args(argv)
 
     from benchmarks.machine import machine

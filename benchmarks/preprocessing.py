@@ -28,6 +28,7 @@ from datatools.errors import run_command
 from datatools.extract import extract_clip, extract_roi
 from datatools.features import extract_text_boxes, mfcc
 from datatools.media import probe
+from datatools.paths import path
 from datatools.tables import markdown_table
 from datatools.text_detector import DETECTORS, load_detector
 from synth.plan import plan_clip
@@ -71,7 +72,7 @@ def measure_stages(clip: Path, ocr: str, folder: Path) -> list[tuple[str, float,
 
 def main(argv: list[str] | None = None) -> int:
     parser = CommandParser(description=__doc__)
-    parser.add_argument("clip", type=Path, nargs="?", help="a video file (default: a clip is made)")
+    parser.add_argument("clip", type=path, nargs="?", help="a video file (default: a clip is made)")
     parser.add_argument("--ocr", choices=DETECTORS, default="rapidocr", help="text detector (default: %(default)s)")
     arguments = parser.parse_args(argv)
 

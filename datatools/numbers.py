@@ -56,6 +56,9 @@ def number(kind: type, *, low=None, above=None, high=None) -> Callable[[str], in
     return parse
 
 
+count = number(int, low=0, high=MOST_COUNT)
+
+
 def parse_seconds(text: str) -> float | None:
     """Seconds of a list, 0 to a day; None for anything else."""
     try:

@@ -22,7 +22,7 @@ if __package__ in (None, ""):
 from datatools.commands import CommandParser
 from datatools.errors import UserError, run_command
 from datatools.files import check_writable
-from datatools.numbers import MOST_COUNT, MOST_SEED, number
+from datatools.numbers import MOST_COUNT, MOST_SEED, count, number
 from datatools.paths import path
 
 
@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
                         help="processed data: animated strips of the worst clips into --output")
     parser.add_argument("--raw", type=path, metavar="FOLDER",
                         help="raw clips: a film of the worst clips' boundaries into --output")
-    parser.add_argument("--worst", type=number(int, low=0, high=MOST_COUNT), default=10, metavar="N",
+    parser.add_argument("--worst", type=count, default=10, metavar="N",
                         help="worst clips told (%(default)s)")
     parser.add_argument("--resamples", type=number(int, low=1, high=MOST_COUNT), default=10_000, metavar="N",
                         help="of the bootstrap (%(default)s)")

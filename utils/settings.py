@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from datatools.layout import CLIP_SECONDS, TEST, TEST_B, TRAIN
-from datatools.numbers import MOST_COUNT, MOST_SEED, MOST_WORKERS, number, shortened
+from datatools.numbers import MOST_COUNT, MOST_SEED, MOST_WORKERS, count, number, shortened
 from datatools.paths import folder_below, path, path_text
 
 INPUTS = ("mfcc", "frames", "text_roi", "kind")
@@ -20,7 +20,7 @@ MOST_RATE = 1000.0     # a learning rate above it has never trained anything
 
 whole = partial(number, int)
 any_seed = whole(low=0, high=MOST_SEED)
-positive, not_negative = whole(low=1, high=MOST_COUNT), whole(low=0, high=MOST_COUNT)
+positive = whole(low=1, high=MOST_COUNT)
 share = number(float, low=0, high=1)
 
 
@@ -73,7 +73,7 @@ class FitSettings:
     halve_when_full: bool = setting(
         False, "training", "out of memory: make a batch's gradient in halves, instead of an error")
     patience: int = setting(
-        0, "training", "stop after so many epochs without a better score; 0, the default, never", type=not_negative,
+        0, "training", "stop after so many epochs without a better score; 0, the default, never", type=count,
         metavar="EPOCHS")
     seed: int = setting(10, "training", "of weights, order and augmentation (%(default)s)", type=any_seed, agree=True)
     show_freq: int = setting(
@@ -121,7 +121,7 @@ class BoundarySettings:
         "at the same time (%(default)s)", type=share, metavar="SHARE", agree=True)
     step_loss: int = setting(
         0, "training", "add a loss on where each second's evidence points, for small data sets (%(default)s)",
-        type=not_negative, metavar="WEIGHT", agree=True)
+        type=count, metavar="WEIGHT", agree=True)
     pretrained: str = setting(
         "auto", "training", "start of the ResNet-18 for the frames: ImageNet's weights, downloaded once; none; or a "
         "file. auto: imagenet where the network has a ResNet-18, else none", type=path_text,

@@ -11,9 +11,11 @@ import torch
 
 import avt_main
 from benchmarks.reliability.limits import time_limit
+from datatools.clips import ClipSet, check_features, unlabelled_clips
 from datatools.errors import UserError
-from datatools.files import check_writable, save_text, write_atomic
+from datatools.files import array_is_whole, check_writable, save_text, write_atomic
 from datatools.labels import read_labels, read_truth
+from datatools.layout import Clip, recorded_text_detector, text_detector_path
 from datatools.numbers import MOST_SEED, number, parse_number, parse_seconds
 from datatools.paths import check_output, folder_below, name_problem, path_text, read_text
 from datatools.submission import read_predictions, read_submission, write_answers, write_predictions, write_submission
@@ -357,3 +359,50 @@ def test_a_wrong_command_line_gives_one_message_and_nothing_in_the_folder(tmp_pa
                             text=True)
     assert result.returncode == 2 and "--output" in result.stderr and "Traceback" not in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+# ---------------------------------------------------------------- files of the data
+
+
+def npy(header: str) -> bytes:
+    """A .npy file with this text as its header."""
+    text = header.encode().ljust(118 - 1) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(80)
+
+
+@pytest.mark.parametrize("content", [
+    b"", b"\x93NUMPY", npy("{"), npy("(" * 60), npy("{'descr': '<f4', 'fortran_order': False, 'shape': (10**30,)}"),
+    npy(f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({10**30}, 20)}}"),
+    npy("{'descr': '<f4', 'fortran_order': False, 'shape': (20, 1.5)}"),
+    npy("{'descr': 'O', 'fortran_order': False, 'shape': (20, 1)}"), None])
+def test_a_feature_file_that_is_none_is_named_whatever_its_header_says(tmp_path, content):
+    clip = Clip("data_C", "a_start")
+    (tmp_path / "data_C").mkdir()
+    if content is None:
+        os.mkfifo(clip.mfcc(tmp_path))       # nobody will ever write into it
+    else:
+        clip.mfcc(tmp_path).write_bytes(content)
+    with time_limit(10):
+        assert not array_is_whole(clip.mfcc(tmp_path), "float32", (20, None))
+    assert "a_start_mfcc.npy: no readable .npy" in refusal(check_features, tmp_path, ClipSet([clip], None), ("mfcc",))
+
+
+@pytest.mark.parametrize("content", ["", "[", "[]", "{}", '{"name": 3}', "[" * 100_000, "9" * 5000, '"x"'])
+def test_a_damaged_record_of_the_text_detector_is_named(tmp_path, content):
+    text_detector_path(tmp_path).write_text(content)
+    assert "ocr_text_detector.json" in refusal(recorded_text_detector, tmp_path)
+
+
+def test_a_file_that_is_read_is_never_the_output(tmp_path):
+    file, link = tmp_path / "labels.csv", tmp_path / "link.csv"
+    file.write_text("name,seconds\n")
+    link.symlink_to(file)
+    for output in (file, link):
+        assert "would be overwritten" in refusal(check_output, output, [file])
+    assert check_output(tmp_path / "other.csv", [file, link])
+
+
+def test_clips_with_names_that_a_submission_cannot_hold_are_refused_before_an_inference(tmp_path):
+    (tmp_path / "data_C").mkdir()
+    (tmp_path / "data_C" / "=1+1_start_mfcc.npy").write_bytes(b"")
+    assert "as a formula" in refusal(unlabelled_clips, tmp_path, "data_C")

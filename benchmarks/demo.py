@@ -3,7 +3,6 @@
     python benchmarks/demo.py --seeds 0 1 2
 """
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -11,15 +10,18 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from datatools.commands import CommandParser
 from datatools.errors import run_command
+from datatools.numbers import count
+from datatools.paths import path
 from datatools.tables import markdown_table
 from utils import demo
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--work_dir", type=Path, default=demo.ROOT / "work_dir", help="default: %(default)s")
+    parser = CommandParser(description=__doc__)
+    parser.add_argument("--seeds", type=count, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--work_dir", type=path, default=demo.ROOT / "work_dir", help="default: %(default)s")
     args = parser.parse_args(argv)
 
     from benchmarks.machine import machine

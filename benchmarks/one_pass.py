@@ -7,7 +7,6 @@ Baseline: imageio reads all frames, MoviePy writes a WAV, librosa reads it; Rapi
 every frame. Decoding alone: the ffmpeg binary of imageio-ffmpeg, `fps=1` and the sound, to nowhere.
 """
 
-import argparse
 import os
 import resource
 import subprocess
@@ -33,10 +32,12 @@ from moviepy import AudioFileClip
 from rapidocr import RapidOCR
 
 from benchmarks.machine import machine
+from datatools.commands import CommandParser
 from datatools.errors import run_command
 from datatools.extract import extract_all
 from datatools.features import mfcc
 from datatools.media import read_frames
+from datatools.paths import path
 from datatools.stages import number_of_cores
 from datatools.tables import markdown_table
 from datatools.text_detector import MAX_AREA, MAX_SIDE, BoxFinder, _as_quad, load_detector
@@ -205,9 +206,9 @@ def busy_share(clip: Path, folder: Path) -> tuple[float, float]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("clip", type=Path, nargs="?", help="a video file (default: a clip is made)")
-    parser.add_argument("--text", type=Path, nargs="+", default=[], metavar="CLIP", help="more clips, for text alone")
+    parser = CommandParser(description=__doc__)
+    parser.add_argument("clip", type=path, nargs="?", help="a video file (default: a clip is made)")
+    parser.add_argument("--text", type=path, nargs="+", default=[], metavar="CLIP", help="more clips, for text alone")
     parser.add_argument("--skip_text", action="store_true", help="leave out the table of text detection, the longest")
     arguments = parser.parse_args(argv)
 

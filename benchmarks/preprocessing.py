@@ -6,7 +6,6 @@
 One process, one thread a library, as in a run over many clips with one process a core.
 """
 
-import argparse
 import os
 import sys
 import tempfile
@@ -24,10 +23,12 @@ import cv2
 import numpy as np
 
 from benchmarks.machine import machine
+from datatools.commands import CommandParser
 from datatools.errors import run_command
 from datatools.extract import extract_clip, extract_roi
 from datatools.features import extract_text_boxes, mfcc
 from datatools.media import probe
+from datatools.paths import path
 from datatools.tables import markdown_table
 from datatools.text_detector import DETECTORS, load_detector
 from synth.plan import plan_clip
@@ -70,8 +71,8 @@ def measure_stages(clip: Path, ocr: str, folder: Path) -> list[tuple[str, float,
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("clip", type=Path, nargs="?", help="a video file (default: a clip is made)")
+    parser = CommandParser(description=__doc__)
+    parser.add_argument("clip", type=path, nargs="?", help="a video file (default: a clip is made)")
     parser.add_argument("--ocr", choices=DETECTORS, default="rapidocr", help="text detector (default: %(default)s)")
     arguments = parser.parse_args(argv)
 

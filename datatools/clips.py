@@ -11,9 +11,10 @@ import numpy as np
 
 from datatools.errors import UserError
 from datatools.features import MFCC_STEPS_PER_SECOND, MOST_SECONDS, NUM_MFCC, SHAPES, extract_frames
-from datatools.files import save_array
+from datatools.files import open_array, save_array
 from datatools.labels import Label, doubled_labels, read_labels, split_labels
 from datatools.layout import CLIP_SECONDS, Clip, check_unique
+from datatools.paths import check_name
 from datatools.stages import number_of_cores
 
 MOST_PROBLEMS = 40       # lines shown at once
@@ -53,10 +54,11 @@ def find_processed(root: Path, folder: str) -> list[Clip]:
 
 
 def unlabelled_clips(root: Path, folder: str) -> ClipSet:
-    """All clips of one folder, for inference. Raises UserError for a name that is neither start nor end."""
+    """All clips of one folder, for inference. Raises UserError for a name that a submission cannot hold."""
     clips = find_processed(root, folder)
-    for clip in clips:
-        _ = clip.kind   # raises before any work is done
+    for clip in clips:      # before any work is done
+        check_name(clip.name)
+        _ = clip.kind
     return ClipSet(clips, None)
 
 
@@ -127,7 +129,7 @@ def feature_problems(
             if problem:
                 problems.append(problem)
             elif name == "mfcc" and labels:
-                duration = np.load(clip.mfcc(root), mmap_mode="r").shape[1] / MFCC_STEPS_PER_SECOND
+                duration = open_array(clip.mfcc(root)).shape[1] / MFCC_STEPS_PER_SECOND
                 if labels[i].seconds > duration:
                     problems.append(f"{labels[i].place}: {clip.name} is labelled {labels[i].seconds:.2f} s, but its "
                                     f"sound ends at {duration:.2f} s. Correct the label.")
@@ -141,8 +143,8 @@ def _check_one(root: Path, clip: Clip, name: str) -> str | None:
     if not path.exists():
         return f"{path}: missing. {REMEDIES[name]}."
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+        array = open_array(path)
+    except (ValueError, OSError) as error:
         return f"{path}: no readable .npy file ({error}). Delete it, then: {REMEDIES[name]}."
     if name == "mfcc":
         most = MOST_SECONDS * MFCC_STEPS_PER_SECOND + 1

@@ -11,14 +11,15 @@ import torch
 from datatools.clips import REMEDIES, ClipSet, feature_problems, raise_problems
 from datatools.errors import UserError
 from datatools.features import MFCC_STEPS, SHAPES, extract_frames
+from datatools.files import open_array
 from datatools.layout import Clip, kind_number
 
 
 def _open(path: Path, remedy: str) -> np.ndarray:
     """A .npy file, memory-mapped. Raises UserError where it cannot be read."""
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        return open_array(path)
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error}). {remedy} again, then --resume auto.") from error
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from datatools.errors import UserError, describe_os_error
+from datatools.paths import check_output
 
 
 def _temporary(path: Path) -> Path:
@@ -45,14 +46,15 @@ def _is_alive(process: int) -> bool:
 def write_atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; on success rename it to `path`, on any error remove the file.
 
-    The temporary name keeps the suffix, because encoders choose the container by it.
+    The temporary name keeps the suffix, because encoders choose the container by it. A link stays: what it links to is
+    written. Raises UserError where `path` is a folder, a device or a pipe.
     """
-    path = Path(path)
-    temporary = _temporary(path)
-    with errors_name(path):
+    target = check_output(path)
+    temporary = _temporary(target)
+    with errors_name(Path(path)):
         try:
             yield temporary
-            os.replace(temporary, path)
+            os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -83,13 +85,25 @@ def save_array(path: Path, array) -> None:
         temporary.write_bytes(buffer.getbuffer())
 
 
-def array_is_whole(path: Path, dtype: str, shape: tuple[int | None, ...]) -> bool:
-    """Whether `path` is a readable .npy of this type and shape (None: any length above 0). Reads its header only."""
+def open_array(path: Path):
+    """A .npy file, memory-mapped. Raises OSError; ValueError for a damaged header or no regular file."""
     import numpy as np
 
+    if path.exists() and not path.is_file():       # a pipe would be waited for
+        raise ValueError("no regular file")
     try:
-        array = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        raise
+    except Exception as error:      # a damaged header is parsed as Python, and raises what Python's parser does
+        raise ValueError(f"damaged header, {type(error).__name__}") from None
+
+
+def array_is_whole(path: Path, dtype: str, shape: tuple[int | None, ...]) -> bool:
+    """Whether `path` is a readable .npy of this type and shape (None: any length above 0). Reads its header only."""
+    try:
+        array = open_array(path)
+    except (OSError, ValueError):
         return False
     if array.dtype != dtype or array.ndim != len(shape):
         return False
@@ -110,6 +124,8 @@ def save_text(path: Path, text: str) -> None:
 def check_writable(folder: Path) -> None:
     """Create `folder` if needed and check that a file can be written in it. Raises UserError."""
     try:
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder}: a file, expected a folder. It is left as it is; name another one.")
         folder.mkdir(parents=True, exist_ok=True)
         probe = _temporary(folder / "probe")
         try:

@@ -3,11 +3,13 @@
     labels = read_labels(Path("data/processed/data_B/补充数据.txt"))
 """
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from datatools.errors import UserError
+from datatools.lists import Line, raise_bad_lines, read_csv
+from datatools.numbers import parse_seconds
+from datatools.paths import name_problem, read_text
 
 VALIDATION_EVERY = 7   # every 7th clip of the list is for validation, the others for training
 
@@ -26,78 +28,63 @@ class Label:
         return f"{self.file.name}:{self.line}"
 
 
-def parse_seconds(text: str) -> float | None:
-    """Seconds as a finite, non-negative number, else None."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        return None
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None
-
-
 def strip_suffix(name: str) -> str:
     """A clip's name without a trailing .mp4."""
     return name[:-4] if name.lower().endswith(".mp4") else name
 
 
-def read_labels(path: Path) -> list[Label]:
+def read_labels(path: Path, what: str = "label file", flag: str = "--label_files") -> list[Label]:
     """The labels of one file in its order: `.csv` with a header that has `name` and `seconds`, else text.
 
-    A text line is `<name> <seconds>`, separated by white space. Raises UserError that lists every bad line.
+    A text line is `<name> <seconds>`, separated by white space. `what` the file is and which `flag` names it, for the
+    messages. Raises UserError that lists every bad line.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such label file. Name yours with --label_files (text or CSV).") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8.") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: a folder, expected a label file (text or CSV).") from None
-    labels, problems = (_read_csv if path.suffix.lower() == ".csv" else _read_text)(path, text)
-    if problems:
-        raise UserError(f"{path}: {len(problems)} bad lines.\n  " + "\n  ".join(problems))
+    as_csv = path.suffix.lower() == ".csv"
+    form = "a CSV with the columns name and seconds" if as_csv else "lines of `<name> <seconds>`"
+    labels, problems = (_read_csv if as_csv else _read_text)(path, what, f"Expected {form}; name yours with {flag}.")
+    raise_bad_lines(f"{path}: no valid {what}", problems)
     if not labels:
-        raise UserError(f"{path}: no labels in it. Expected lines of `<name> <seconds>`.")
+        raise UserError(f"{path}: no labels in it. Expected {form}.")
     return labels
 
 
-def _read_text(path: Path, text: str) -> tuple[list[Label], list[str]]:
+def _read_text(path: Path, what: str, expected: str) -> tuple[list[Label], list[str]]:
+    text = read_text(path, what, expected)
+    lines = [Line(number, line, line.split()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    return _labels(path, lines, ["name", "seconds"], "`<name> <seconds>` separated by a space (a list with commas must "
+                   "be named .csv and have the header name,seconds)")
+
+
+def _read_csv(path: Path, what: str, expected: str) -> tuple[list[Label], list[str]]:
+    first, *lines = read_csv(path, what, expected) or [Line(1, "", [""])]
+    if any(first.fields.count(column) != 1 for column in ("name", "seconds")):
+        return [], [first.problem("a header with name and seconds")]
+    return _labels(path, lines, first.fields, "a name and seconds")
+
+
+def _labels(path: Path, lines: list[Line], columns: list[str], expected: str) -> tuple[list[Label], list[str]]:
+    """Labels and problems of lines with these columns; columns behind name and seconds may be missing."""
+    name_at, seconds_at = columns.index("name"), columns.index("seconds")
     labels, problems = [], []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        fields = line.split()
-        seconds = parse_seconds(fields[1]) if len(fields) == 2 else None
+    for line in lines:
+        fits = max(name_at, seconds_at) < len(line.fields) <= len(columns)
+        seconds = parse_seconds(line.fields[seconds_at]) if fits else None
         if seconds is None:
-            hint = " (a list with commas must be named .csv and have the header name,seconds)" if "," in line else ""
-            problems.append(f"line {number}: found {line!r}, expected `<name> <seconds>` separated by a space{hint}")
+            problems.append(line.problem(expected))
+            continue
+        name = strip_suffix(line.fields[name_at].strip())
+        if problem := name_problem(name):
+            problems.append(line.problem(f"another name: {problem}"))
         else:
-            labels.append(Label(strip_suffix(fields[0]), seconds, path, number))
-    return labels, problems
-
-
-def _read_csv(path: Path, text: str) -> tuple[list[Label], list[str]]:
-    import csv
-
-    reader = csv.DictReader(text.splitlines())
-    if not {"name", "seconds"} <= set(reader.fieldnames or ()):
-        return [], [f"line 1: found {','.join(reader.fieldnames or ())!r}, expected a header with name and seconds"]
-    labels, problems = [], []
-    for row in reader:
-        name, seconds = (row["name"] or "").strip(), parse_seconds(row["seconds"] or "")
-        if not name or seconds is None or None in row:
-            problems.append(f"line {reader.line_num}: found {list(row.values())}, expected a name and seconds")
-        else:
-            labels.append(Label(strip_suffix(name), seconds, path, reader.line_num))
+            labels.append(Label(name, seconds, path, line.number))
     return labels, problems
 
 
 def read_truth(path: Path) -> dict[str, float]:
     """{name: seconds} of a label or truth file. Raises UserError where a clip is labelled twice."""
-    labels = read_labels(path)
-    if doubled := doubled_labels(labels):
-        raise UserError(f"{path}: {len(doubled)} clips labelled twice.\n  " + "\n  ".join(doubled))
+    labels = read_labels(path, "truth", "--truth")
+    raise_bad_lines(f"{path}: clips labelled twice", doubled_labels(labels))
     return {label.name: label.seconds for label in labels}
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from datatools.errors import UserError
 from datatools.files import check_writable, sweep_temporaries, write_atomic
+from datatools.numbers import shortened
+from datatools.paths import read_text
 
 CLIP_SECONDS = 200                # s; a clip is at most this long; a shorter one is padded
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".ts", ".flv", ".wmv")
@@ -119,7 +121,18 @@ def text_detector_path(root: Path) -> Path:
 def recorded_text_detector(root: Path) -> str | None:
     """Name of the detector that made the text boxes below `root`; None where that is not recorded."""
     path = text_detector_path(root)
-    return json.loads(path.read_text(encoding="utf-8"))["name"] if path.exists() else None
+    if not path.exists():
+        return None
+    remedy = "Run datatools/text_extract.py --force."
+    try:
+        name = json.loads(text := read_text(path, "record of a text detector", remedy))["name"]
+        if isinstance(name, str):
+            return name
+    except UserError:
+        raise
+    except (ValueError, TypeError, KeyError, RecursionError):
+        pass
+    raise UserError(f"{path}: found {shortened(text)}, expected a JSON object with the detector's name. {remedy}")
 
 
 def split_of_folder(folder: str) -> str:

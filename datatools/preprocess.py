@@ -17,6 +17,7 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from datatools.errors import run_command
+from datatools.paths import path, path_text
 from datatools.stages import stage_parser
 from datatools.text_detector import DETECTORS
 
@@ -25,13 +26,14 @@ def build_parser() -> ArgumentParser:
     parser = stage_parser(__doc__)
     parser.add_argument("--ocr", choices=DETECTORS, default="easyocr", help="text detector (default: %(default)s)")
     help_text = "folder with EasyOCR's weights (default: it downloads them)"
-    parser.add_argument("--ocr_weights", type=Path, metavar="FOLDER", help=help_text)
+    parser.add_argument("--ocr_weights", type=path, metavar="FOLDER", help=help_text)
     parser.add_argument("--recognize", action="store_true", help="read the texts too; nothing here needs them")
     parser.add_argument("--write_video", action="store_true", help="write the 1 fps videos too")
     parser.add_argument("--retry_failed", action="store_true", help="try again what failed before")
     parser.add_argument("--backend", choices=("processes", "ray"), default="processes",
                         help="where clips are worked on (default: %(default)s)")
-    parser.add_argument("--address", default="auto", help="of the Ray cluster; local starts one (default: %(default)s)")
+    parser.add_argument("--address", type=path_text, default="auto",
+                        help="of the Ray cluster; local starts one (default: %(default)s)")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--status", action="store_true", help="tell what is done and what not, and do nothing")
     what.add_argument("--verify", action="store_true", help="the same, and compare every output with its SHA-256")

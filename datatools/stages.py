@@ -17,7 +17,10 @@ from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from datatools.commands import CommandParser
 from datatools.errors import UserError, describe_error
+from datatools.numbers import MOST_WORKERS, number
+from datatools.paths import folder_below, path
 
 TIME_LIMIT = 3600.0      # s for one clip; text detection on a slow core takes some minutes
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -28,27 +31,18 @@ def stage_parser(description: str, *, save_root: bool = True, clips: bool = True
 
     `save_root`: the command writes to another root. `clips`: it works clip by clip on chosen folders, in processes.
     """
-    def count(text: str) -> int:
-        if int(text) < 0:
-            raise argparse.ArgumentTypeError("must not be negative")
-        return int(text)
-
-    def seconds(text: str) -> float:
-        if not 1 <= float(text) <= 1e6:
-            raise argparse.ArgumentTypeError("must be 1 to 1,000,000 seconds")
-        return float(text)
-
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=description)
     root = "folder of the raw dataset" if save_root else "folder of the processed dataset"
-    parser.add_argument("--data_root", type=Path, required=True, help=root)
+    parser.add_argument("--data_root", type=path, required=True, help=root)
     if save_root:
         help_text = "folder of the processed dataset, one for all stages"
-        parser.add_argument("--save_root", type=Path, required=True, help=help_text)
+        parser.add_argument("--save_root", type=path, required=True, help=help_text)
     if clips:
         help_text = "folders below --data_root (default: the competition's)"
-        parser.add_argument("--folders", nargs="+", metavar="FOLDER", help=help_text)
-        parser.add_argument("--workers", type=count, default=0, help="processes at once (default: one per core)")
-        parser.add_argument("--time_limit", type=seconds, default=TIME_LIMIT, metavar="SECONDS",
+        parser.add_argument("--folders", nargs="+", type=folder_below, metavar="FOLDER", help=help_text)
+        parser.add_argument("--workers", type=number(int, low=0, high=MOST_WORKERS), default=0,
+                            help="processes at once (default: one per core)")
+        parser.add_argument("--time_limit", type=number(float, low=1, high=1e6), default=TIME_LIMIT, metavar="SECONDS",
                             help="a clip that takes longer counts as failed (default: %(default)g)")
         parser.add_argument("--debug", action="store_true", help="show tracebacks of unexpected failures")
     parser.add_argument("--force", action="store_true", help="do again what is already there")

@@ -16,6 +16,7 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from datatools.errors import run_command
+from datatools.paths import path
 from datatools.stages import pool_of, stage_parser
 from datatools.text_detector import DETECTORS
 
@@ -24,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = stage_parser(__doc__, save_root=False)
     parser.add_argument("--ocr", choices=DETECTORS, default="easyocr", help="text detector (default: %(default)s)")
     help_text = "folder with EasyOCR's weights (default: it downloads them)"
-    parser.add_argument("--ocr_weights", type=Path, metavar="FOLDER", help=help_text)
+    parser.add_argument("--ocr_weights", type=path, metavar="FOLDER", help=help_text)
     parser.add_argument("--recognize", action="store_true", help="read the texts too; nothing here needs them")
     arguments = vars(parser.parse_args(argv))
 

@@ -13,23 +13,18 @@ from pathlib import Path
 if __package__ in (None, ""):   # run as a file: imports start at the repository's root
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from datatools.commands import CommandParser
 from datatools.errors import UserError, run_command
+from datatools.numbers import MOST_LISTED_SECONDS, number
+from datatools.paths import check_output, path
 from fuse.choices import LEARNT, METHODS
 
 FOLDER = Path(__file__).resolve().parent
 WARN_SPREAD = 10.0   # s
 
 
-def spread_limit(text: str) -> float:
-    seconds = float(text)
-    if not seconds >= 0:   # NaN neither
-        raise argparse.ArgumentTypeError("must not be negative")
-    return seconds
-
-
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = CommandParser(
         description="""Fuse several submissions into one, clip by clip.
 
   kmeans    exact 2-means of all times, the mean of the larger cluster; where the clusters are
@@ -38,20 +33,21 @@ def build_parser() -> argparse.ArgumentParser:
   weighted  their median weighted by how well each input did on out-of-fold clips
   stacked   the same plus a regression of what it misses there (known biases of the inputs)""",
     )
-    parser.add_argument("--inputs", nargs="+", type=Path, default=[FOLDER / "submission_B_3"], metavar="CSV",
+    parser.add_argument("--inputs", nargs="+", type=path, default=[FOLDER / "submission_B_3"], metavar="CSV",
                         help="submissions, or folders of them (default: %(default)s)")
-    parser.add_argument("--output", type=Path, default=FOLDER / "submission_fused.csv", help="default: %(default)s")
+    parser.add_argument("--output", type=path, default=FOLDER / "submission_fused.csv", help="default: %(default)s")
     parser.add_argument("--method", choices=METHODS, default="kmeans", help="default: %(default)s")
-    parser.add_argument("--out_of_fold", nargs="+", type=Path, default=[], metavar="CSV",
+    parser.add_argument("--out_of_fold", nargs="+", type=path, default=[], metavar="CSV",
                         help="answers of the same networks to labelled clips that they were not trained on, as "
                         "submissions: one file for each input in the same order, or a folder of files named as the "
                         "inputs; for weighted, stacked and --report")
-    parser.add_argument("--truth", type=Path, help="true times of the out-of-fold clips, and for --report of the "
+    parser.add_argument("--truth", type=path, help="true times of the out-of-fold clips, and for --report of the "
                         "inputs' clips where known: CSV name,seconds or text lines `<name> <seconds>`")
     parser.add_argument("--report", action="store_true",
                         help="print as Markdown the score of each input and method and what each input contributes; "
                         "without a truth, how far each input is from the fused answer")
-    parser.add_argument("--warn_spread", type=spread_limit, default=WARN_SPREAD, metavar="SECONDS",
+    parser.add_argument("--warn_spread", type=number(float, low=0, high=MOST_LISTED_SECONDS), default=WARN_SPREAD,
+                        metavar="SECONDS",
                         help="tell the clips on which no majority of the inputs agrees within so many seconds "
                         "(default: %(default)g)")
     return parser
@@ -73,12 +69,13 @@ def check_flags(args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     check_flags(args)
+    check_output(args.output)
     from fuse.fusion import fuse_files, spread_warning, write_fusion
-    from fuse.inputs import check_not_read, find_out_of_fold, find_submissions
+    from fuse.inputs import find_out_of_fold, find_submissions
 
     paths = find_submissions(args.inputs, args.output)
     out_of_fold = find_out_of_fold(args.out_of_fold, paths) if args.out_of_fold else []
-    check_not_read(args.output, [*out_of_fold, *([args.truth] if args.truth else [])])
+    check_output(args.output, [*out_of_fold, *([args.truth] if args.truth else [])])
     fusion = fuse_files(paths, args.method, out_of_fold, args.truth)
     report = ""
     if args.report:
@@ -90,8 +87,8 @@ def main(argv: list[str] | None = None) -> int:
         print(warning, file=sys.stderr)
     how = "" if args.method == "kmeans" else f" by {args.method}"
     print(f"fused {len(paths)} submissions{how}, {len(fusion.clips)} clips: {args.output}")
-    for path in paths:
-        print(f"  {path}")
+    for submission in paths:
+        print(f"  {submission}")
     if report:
         print(f"\n{report}")
     return 0

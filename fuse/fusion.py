@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from datatools.errors import UserError
-from datatools.files import check_writable, save_text
+from datatools.files import check_writable
+from datatools.labels import read_truth
 from datatools.layout import KINDS
+from datatools.submission import write_answers
 from fuse.choices import LEARNT, MIN_CLIPS
-from fuse.inputs import NAMES_SHOWN, read_answers, read_examples, read_truth_file
+from fuse.inputs import NAMES_SHOWN, read_answers, read_examples
 from fuse.stack import Examples, fuse_learnt
 from fuse.vote import majority, majority_spread, median_vote, two_means_vote
 
@@ -46,7 +48,7 @@ def fuse_files(
     Under kmeans and median the order of the files changes nothing.
     """
     clips, seconds = read_answers(paths)
-    known = read_truth_file(truth) if truth else None
+    known = read_truth(truth) if truth else None
     examples = read_examples(out_of_fold, truth, known) if out_of_fold else None
     if reason := why_not(method, clips, examples):
         raise UserError(f"--method {method}: {reason}.")
@@ -57,8 +59,7 @@ def fuse_files(
 def write_fusion(fusion: Fusion, output: Path) -> None:
     """Write a submission with rows sorted by clip, so that equal inputs give equal bytes. Raises UserError."""
     check_writable(output.parent)
-    rows = zip(fusion.clips, fusion.fused, strict=True)
-    save_text(output, "".join(f"{name},{kind},{seconds:.3f}\n" for (name, kind), seconds in rows))
+    write_answers(output, ((*clip, seconds) for clip, seconds in zip(fusion.clips, fusion.fused, strict=True)))
 
 
 def fuse_answers(

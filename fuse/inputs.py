@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from datatools.errors import UserError
-from datatools.labels import read_truth, strip_suffix
+from datatools.labels import strip_suffix
 from datatools.submission import read_submission
 from fuse.stack import Examples
 
@@ -27,7 +27,7 @@ def find_submissions(inputs: list[Path], output: Path) -> list[Path]:
             paths += found
         elif path.resolve() == output.resolve():
             raise UserError(f"{path}: is the output too; name another --output.")
-        elif path.is_file():
+        elif path.exists():
             paths.append(path)
         else:
             raise UserError(f"{path}: no such file or folder. Put the submissions there, or name them with --inputs.")
@@ -78,13 +78,6 @@ def _out_of_fold_in_order(named: list[Path], names: list[str]) -> list[Path]:
     return named
 
 
-def check_not_read(output: Path, read: list[Path]) -> None:
-    """Raise UserError where the output would overwrite a file that is read."""
-    for path in read:
-        if path.resolve() == output.resolve():
-            raise UserError(f"{path}: is read and would be overwritten; name another --output.")
-
-
 def listed(items: list) -> str:
     """The first few items, and the number of further ones."""
     shown = ", ".join(str(item) for item in items[:NAMES_SHOWN])
@@ -112,14 +105,6 @@ def read_answers(paths: list[Path]) -> tuple[list[tuple[str, str]], np.ndarray]:
     check_same_clips(submissions)
     clips = sorted(next(iter(submissions.values())))
     return clips, np.array([[submissions[path][clip] for path in paths] for clip in clips])
-
-
-def read_truth_file(path: Path) -> dict[str, float]:
-    """{clip: seconds}, names without .mp4. Raises UserError."""
-    if not path.exists():
-        raise UserError(f"{path}: no such truth. Expected a CSV `name,seconds` or text lines `<name> <seconds>`; name "
-                        "it with --truth.")
-    return read_truth(path)
 
 
 def true_seconds(clips: list[tuple[str, str]], truth: dict[str, float]) -> tuple[np.ndarray, list[tuple[str, str]]]:

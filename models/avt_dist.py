@@ -41,6 +41,8 @@ class TemporalBlock(nn.Module):
 
     def __init__(self, channels: int, dilation: int, dropout: float):
         super().__init__()
+        if dilation < 1:
+            raise ValueError(f"dilation {dilation}: expected 1 or more")
         self.conv = nn.Conv1d(channels, channels, 3, padding=dilation, dilation=dilation)
         self.norm = nn.BatchNorm1d(channels)
         self.mix = nn.Conv1d(channels, channels, 1)
@@ -162,6 +164,8 @@ class AVTDist(nn.Module):
         super().__init__()
         if not standardise:
             raise ValueError("standardise: its colours are always relative to their clip")
+        if modality_dropout > 1:
+            raise ValueError(f"modality_dropout {modality_dropout}: expected a share from 0 to 1")
         self.sound_net = SoundSteps(channels, sound_channels, with_rhythm)
         self.video_net = FrameSteps(channels, frame_channels, with_scenes)
         self.text_net = TextNet(text_channels)

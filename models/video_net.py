@@ -14,6 +14,8 @@ class TextNet(nn.Module):
 
     def __init__(self, channels: tuple[int, ...] = (32, 64, 96, 128)):
         super().__init__()
+        if len(channels) > 4:
+            raise ValueError(f"text channels {channels}: a mask of 27 x 36 can be halved four times")
         self.convs = nn.ModuleList()
         self.norms = nn.ModuleList()
         for before, after in zip((1, *channels), channels, strict=False):

@@ -10,6 +10,8 @@ from pathlib import Path
 from datatools.errors import UserError
 from datatools.files import check_writable, save_text
 from datatools.layout import TEST, TEST_B, TRAIN
+from datatools.numbers import MOST_SEED, MOST_WORKERS
+from datatools.paths import name_problem, read_text
 from datatools.stages import Pool, StageReport, run_stage
 from synth.plan import ClipPlan, plan_clip
 from synth.render import render_clip
@@ -17,7 +19,9 @@ from synth.render import render_clip
 VERSION = 1  # of the clips' content: clips of two versions are not mixed
 RECORD = "synth.json"  # in the save_root: settings and names of the clips made there
 MIN_HEIGHT = 90  # pixels; below it no letter can be read
+MAX_HEIGHT = 2160  # pixels; the largest clips are 4 / 3 of it, 5120 x 2880, which H.264's levels still hold
 MIN_SECONDS = 10.0  # s; below it no clip has room for two segments
+MOST_CLIPS = 100_000  # of one kind
 TEST_INDEX = {TEST_B.folders[0]: 1_000_000, TEST.folders[0]: 2_000_000}  # so that no two folders share a clip
 
 
@@ -71,7 +75,7 @@ def make_dataset(
     those that this function made).
     """
     save_root = Path(save_root)
-    _check_settings(train, test, test_a, height, duration, fps, workers)
+    _check_settings(train, test, test_a, seed, height, duration, fps, workers)
     settings = {"version": VERSION, "seed": seed, "height": height, "duration": duration, "family": family}
     if fps is not None:
         settings["fps"] = fps
@@ -114,15 +118,17 @@ def _labels(folder: str, plans: list[ClipPlan]) -> str:
 
 
 def _check_settings(
-    train: int, test: int, test_a: int, height: int, duration: float | None, fps: int | None, workers: int
+    train: int, test: int, test_a: int, seed: int, height: int, duration: float | None, fps: int | None, workers: int
 ) -> None:
-    for flag, value in (("--train", train), ("--test", test), ("--test_a", test_a), ("--workers", workers)):
-        if value < 0:
-            raise UserError(f"{flag} {value}: expected 0 or more.")
+    for flag, value, most in (("--train", train, MOST_CLIPS), ("--test", test, MOST_CLIPS),
+                              ("--test_a", test_a, MOST_CLIPS), ("--workers", workers, MOST_WORKERS),
+                              ("--seed", seed, MOST_SEED)):
+        if not 0 <= value <= most:
+            raise UserError(f"{flag} {value}: expected 0 to {most}.")
     if train + test + test_a == 0:
         raise UserError("--train, --test and --test_a are all 0: nothing to make. Ask for a clip at least.")
-    if height < MIN_HEIGHT or height % 2:
-        raise UserError(f"--height {height}: expected an even number of pixels, {MIN_HEIGHT} or more.")
+    if not MIN_HEIGHT <= height <= MAX_HEIGHT or height % 2:
+        raise UserError(f"--height {height}: expected an even number of pixels, {MIN_HEIGHT} to {MAX_HEIGHT}.")
     if duration is not None and not MIN_SECONDS <= duration <= 200:
         raise UserError(f"--duration {duration:g}: expected {MIN_SECONDS:g} to 200 s.")
     if fps is not None and not 1 <= fps <= 60:
@@ -141,11 +147,16 @@ def _check_place(save_root: Path, settings: dict, names: dict[str, list[str]], f
                 )
         return {}
     try:
-        found = json.loads(record.read_text(encoding="utf-8"))
+        found = json.loads(read_text(record, "record of made clips", "Choose another --save_root."))
         # Records from before there were families tell of drawn clips.
         before = {"family": "drawn"} | found["settings"]
         old = {str(k): [str(n) for n in v] for k, v in found["clips"].items()}
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        # --force removes these clips: none of them may lie outside.
+        if not old.keys() <= {*TRAIN.folders, *TEST_INDEX} or any(map(name_problem, sum(old.values(), []))):
+            raise ValueError("its folders or clips are not those of made clips")
+    except UserError:
+        raise
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise UserError(
             f"{record}: not a record of made clips ({error!r}). Choose another --save_root, or remove this one."
         ) from error

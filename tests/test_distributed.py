@@ -337,7 +337,7 @@ def test_gpus_that_are_not_there_are_an_error_with_several_processes_too(data, t
 
 
 @pytest.mark.parametrize("more, message", [
-    (["--strategy", "ddp", "--processes", "-1"], "--processes: '-1' is negative"),
+    (["--strategy", "ddp", "--processes", "-1"], "--processes: found '-1', expected a whole number from 0"),
     (["--strategy", "ddp", "--processes", "two"], "--processes: .*'two'"),
     (["--processes", "2"], "--processes 2: --strategy dp is one process. Give --strategy ddp too"),
 ])

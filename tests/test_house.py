@@ -1,6 +1,7 @@
 """Who may import whom, how long a function may be, and how fast a command answers."""
 
 import ast
+import re
 import subprocess
 import sys
 import time
@@ -83,6 +84,16 @@ def test_no_modules_import_each_other_in_a_circle():
 
     for name in modules:
         visit(name, ())
+
+
+def test_every_name_that_is_imported_from_a_module_of_ours_is_there():
+    for path in files_of(*ALLOWED, "benchmarks"):
+        for node in own_imports(ast.parse(path.read_text(encoding="utf-8"))):
+            place = ROOT / f"{node.module.replace('.', '/')}.py" if isinstance(node, ast.ImportFrom) else None
+            if place and place.is_file():
+                text = place.read_text(encoding="utf-8")
+                missing = [alias.name for alias in node.names if not re.search(rf"\b{alias.name}\b", text)]
+                assert not missing, f"{path}: {missing}"
 
 
 def test_a_function_can_be_read_at_once():

@@ -267,7 +267,7 @@ def test_resuming_with_other_settings_is_refused(trained, shared_processed, tiny
 
 
 @pytest.mark.parametrize("line, message", [
-    ("learning_rate: 3", "learning_rate"), ("lr: fast", "lr"), ("batch_size: 0", "not above zero"),
+    ("learning_rate: 3", "learning_rate"), ("lr: fast", "lr"), ("batch_size: 0", "expected a whole number from 1"),
     ("network: {hiden: 3}", "hiden"), ("lr: [", "no valid YAML"), ("- lr", "expected `flag: value`"),
 ])
 def test_a_wrong_preset_is_named(shared_processed, tiny_preset, tmp_path, line, message):
@@ -275,6 +275,7 @@ def test_a_wrong_preset_is_named(shared_processed, tiny_preset, tmp_path, line, 
     base = tiny_preset.read_text(encoding="utf-8") if ":" in line and "[" not in line else ""
     if line.startswith("network"):
         base = base.split("network:")[0]
+    base = base.replace("batch_size: 4\n", "")      # no key may stand there twice
     preset.write_text(base + line + "\n", encoding="utf-8")
     with pytest.raises(UserError, match=message):
         avt_main.main(flags(shared_processed, preset, tmp_path / "run"))

@@ -20,7 +20,6 @@ and, optionally,
     standardise         (bool) an argument of its class, set by --if_normal where the entry script has that flag
 """
 
-import csv
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +37,7 @@ from datatools.features import SHAPES
 from datatools.files import save_text
 from datatools.layout import recorded_text_detector
 from datatools.scores import score_table
+from datatools.submission import read_predictions, write_predictions
 from utils.batches import Batches
 from utils.checkpoint import load_pretrained
 from utils.distributed import World
@@ -213,17 +213,15 @@ def wrong_clips(predicted: dict[str, float], truth: dict[str, float]) -> str:
 
 def write_validation(folder: Path, predicted: dict[str, float], truth: dict[str, float]) -> None:
     """Write validation.csv and error.txt of the best epoch."""
-    lines = "".join(f"{name},{truth[name]:.3f},{predicted[name]:.3f}\n" for name in truth)
-    save_text(folder / "validation.csv", "name,seconds,predicted\n" + lines)
+    rows = {name: {"seconds": truth[name], "predicted": predicted[name]} for name in truth}
+    write_predictions(folder / "validation.csv", rows)
     save_text(folder / "error.txt", wrong_clips(predicted, truth))
 
 
 def read_validation(folder: Path) -> tuple[dict[str, float], dict[str, float]]:
     """({name: predicted}, {name: truth}) of the best epoch."""
-    with open(folder / "validation.csv", encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return ({row["name"]: float(row["predicted"]) for row in rows},
-            {row["name"]: float(row["seconds"]) for row in rows})
+    rows = read_predictions(folder / "validation.csv", ("seconds", "predicted"))
+    return tuple({name: row[column] for name, row in rows.items()} for column in ("predicted", "seconds"))
 
 
 def draw(folder: Path, dataset: Dataset) -> None:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from datatools.clips import ClipSet, check_features, labelled_clips, unlabelled_clips
+from datatools.clips import ClipSet, check_features, labelled_clips, resolve_label_file, unlabelled_clips
 from datatools.dataset import ClipDataset
 from datatools.errors import UserError
 from datatools.files import check_writable, save_text
 from datatools.layout import TEST_B, recorded_text_detector
+from datatools.paths import check_output
 from datatools.scores import score_table
 from datatools.stages import number_of_cores
 from datatools.submission import write_predictions, write_submission
@@ -129,6 +130,7 @@ def infer(network: type, command: BoundaryCommand) -> int:
     if "text_roi" in used:
         check_detector(command, predictor.content["text_detector"])
     output = asked.output or fit_settings.save_prefix / "submission.csv"
+    check_output(output, [asked.weights, *(resolve_label_file(boundary.data_root, f) for f in boundary.label_files)])
     check_writable(output.parent)
 
     dataset = ClipDataset(boundary.data_root, clip_set, network.inputs, boundary.without)

@@ -4,21 +4,26 @@
 """
 
 import argparse
+import difflib
 import sys
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from datatools.commands import CommandParser, shortened_message
 from datatools.errors import UserError
+from datatools.numbers import shortened
+from datatools.paths import path
+from utils.presets import read_preset
 from utils.settings import BoundarySettings, FitSettings, InferSettings, LaunchSettings
 
 NETWORK_KEY = "network"   # the only section of a preset that is not a flag: the network's sizes
 
 
-class Parser(argparse.ArgumentParser):
+class Parser(CommandParser):
     """An argument parser that raises UserError for a mistake, on the command line and in a preset alike."""
 
     def error(self, message: str):
-        raise UserError(f"{message} (all flags: {self.prog} --help)")
+        raise UserError(f"{shortened_message(message)} (all flags: {self.prog} --help)")
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,8 @@ def boundary_command(description: str, argv: list[str] | None = None, **defaults
 
 def flag_parser(description: str, kinds, defaults: dict, leave_out: tuple[str, ...] = ()) -> Parser:
     """A parser with a flag for every field of the settings classes `kinds`, and --preset."""
-    parser = Parser(description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", type=Path, metavar="YAML", help="a file of settings; flags given here win over it")
+    parser = Parser(description=description, allow_abbrev=False)
+    parser.add_argument("--preset", type=path, metavar="YAML", help="a file of settings; flags given here win over it")
     settings = [f for kind in kinds for f in fields(kind) if f.name not in leave_out]
     groups = {title: parser.add_argument_group(title) for title in ("data", "training", "run", "inference")}
     one_of: dict[str, argparse._MutuallyExclusiveGroup] = {}
@@ -90,33 +95,46 @@ def settings_of(kind: type, args: argparse.Namespace):
 # ---------------------------------------------------------------- presets
 
 
-def preset_arguments(path: Path) -> tuple[list[str], dict]:
+def preset_arguments(parser: Parser, preset: Path) -> tuple[list[str], dict]:
     """A preset as command-line arguments, and its network's sizes. Raises UserError unless it is a flat mapping."""
-    import yaml
-
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such preset. Those of the project lie in configs/.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: no valid YAML ({error}).") from None
-    content = {} if content is None else content
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: expected `flag: value` lines, found {type(content).__name__}.")
+    content = read_preset(preset)
     sizes = content.pop(NETWORK_KEY, {})
     if not isinstance(sizes, dict):
-        raise UserError(f"{path}: {NETWORK_KEY}: expected `size: value` lines, found {sizes!r}.")
+        raise UserError(f"{preset}: {NETWORK_KEY}: found {shortened(sizes)}, expected `size: value` lines.")
+    flags = {word.removeprefix("--"): action for action in parser._actions for word in action.option_strings
+             if action.dest not in ("help", "preset") and not word.startswith("--no-")}
     arguments: list[str] = []
     for key, value in content.items():
-        if key in ("preset", NETWORK_KEY) or isinstance(value, dict) or value is None:
-            raise UserError(f"{path}: {key}: {value!r} is nothing that a preset can set.")
-        if isinstance(value, bool):
-            arguments.append(f"--{key}" if value else f"--no-{key}")
-        elif isinstance(value, list):
-            arguments += [f"--{key}", *map(str, value)]
-        else:
-            arguments += [f"--{key}={value}"]
+        if key not in flags:
+            near = difflib.get_close_matches(key, [*flags, NETWORK_KEY], 1)
+            meant = f" Did you mean {near[0]}?" if near else ""
+            raise UserError(f"{preset}: {shortened(key)} is no flag that a preset can set.{meant}")
+        try:
+            arguments += _flag_words(key, value, flags[key])
+        except ValueError as error:
+            raise UserError(f"{preset}: {key}: found {shortened(value)}, {error}.") from None
     return arguments, sizes
+
+
+def _flag_words(key: str, value, action: argparse.Action) -> list[str]:
+    """One setting of a preset as words of the command line. Raises ValueError that tells what was expected."""
+    if value is None or isinstance(value, dict):
+        raise ValueError("which is nothing that a preset can set")
+    takes_no = isinstance(action, argparse.BooleanOptionalAction)
+    if isinstance(value, bool) != (action.nargs == 0) or (value is False and not takes_no):
+        raise ValueError("expected true or false" if takes_no else "expected true, or the line left out"
+                         if action.nargs == 0 else "a switch, expected a value")
+    if isinstance(value, bool):
+        return [f"--{key}" if value else f"--no-{key}"]
+    if not isinstance(value, list):
+        return [f"--{key}={value}"]
+    words = [str(item) for item in value]
+    if action.nargs != "+" or not words:
+        raise ValueError("a list, expected one value" if words else "expected a value at least")
+    if any(isinstance(item, (bool, list, dict, type(None))) for item in value) or \
+            any(word.startswith("-") for word in words):
+        raise ValueError("expected a list of plain values, none with a dash before it")
+    return [f"--{key}", *words]
 
 
 def parse_with_preset(parser: Parser, argv: tuple[str, ...]) -> tuple[argparse.Namespace, dict]:
@@ -124,7 +142,7 @@ def parse_with_preset(parser: Parser, argv: tuple[str, ...]) -> tuple[argparse.N
     args = parser.parse_args(argv)
     if args.preset is None:
         return args, {}
-    arguments, sizes = preset_arguments(args.preset)
+    arguments, sizes = preset_arguments(parser, args.preset)
     try:
         parser.parse_args(arguments)
     except UserError as error:

@@ -10,19 +10,27 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from datatools.commands import CommandParser
 from datatools.errors import run_command
+from datatools.layout import CLIP_SECONDS
+from datatools.numbers import MOST_COUNT, MOST_SEED, number
+from datatools.paths import path
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=0, help="of clips and trainings (%(default)s)")
-    parser.add_argument("--train", type=int, default=96, help="labelled clips (%(default)s)")
-    parser.add_argument("--test", type=int, default=16, help="test clips (%(default)s)")
-    parser.add_argument("--max_epoch", type=int, help="default: the presets'")
-    parser.add_argument("--duration", type=float, metavar="SECONDS", help="length of the clips (default: 180 to 200)")
-    parser.add_argument("--work_dir", type=Path, help="default: work_dir/demo_seed<SEED>")
+    parser = CommandParser(description=__doc__)
+    count = number(int, low=1, high=MOST_COUNT)
+    # The trainings take 10 + seed.
+    parser.add_argument("--seed", type=number(int, low=0, high=MOST_SEED - 10), default=0,
+                        help="of clips and trainings (%(default)s)")
+    parser.add_argument("--train", type=count, default=96, help="labelled clips (%(default)s)")
+    parser.add_argument("--test", type=count, default=16, help="test clips (%(default)s)")
+    parser.add_argument("--max_epoch", type=count, help="default: the presets'")
+    parser.add_argument("--duration", type=number(float, above=0, high=CLIP_SECONDS), metavar="SECONDS",
+                        help="length of the clips (default: 180 to 200)")
+    parser.add_argument("--work_dir", type=path, help="default: work_dir/demo_seed<SEED>")
     return parser
 
 

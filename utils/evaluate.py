@@ -19,30 +19,34 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from datatools.commands import CommandParser
 from datatools.errors import UserError, run_command
 from datatools.files import check_writable
-from utils.settings import not_negative, positive
+from datatools.numbers import MOST_COUNT, MOST_SEED, count, number
+from datatools.paths import path
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--submission", type=Path, required=True, metavar="CSV", help="lines of `name.mp4,s|e,seconds`")
-    parser.add_argument("--against", type=Path, metavar="CSV", help="another one for the same clips: compare with it")
-    parser.add_argument("--truth", type=Path, required=True, metavar="FILE",
+    parser = CommandParser(description=__doc__)
+    parser.add_argument("--submission", type=path, required=True, metavar="CSV", help="lines of `name.mp4,s|e,seconds`")
+    parser.add_argument("--against", type=path, metavar="CSV", help="another one for the same clips: compare with it")
+    parser.add_argument("--truth", type=path, required=True, metavar="FILE",
                         help="CSV (`name,seconds`) or label text (`name seconds`)")
-    parser.add_argument("--families", type=Path, metavar="CSV", help="`name,family`: tell each family apart")
-    parser.add_argument("--predictions", type=Path, metavar="CSV",
+    parser.add_argument("--families", type=path, metavar="CSV", help="`name,family`: tell each family apart")
+    parser.add_argument("--predictions", type=path, metavar="CSV",
                         help="what the network of --submission says of its certainty: tell how far it can be believed")
-    parser.add_argument("--output", type=Path, metavar="FOLDER",
+    parser.add_argument("--output", type=path, metavar="FOLDER",
                         help="write evaluation.json, evaluation.txt and errors.png there")
-    parser.add_argument("--clips", type=Path, metavar="FOLDER",
+    parser.add_argument("--clips", type=path, metavar="FOLDER",
                         help="processed data: animated strips of the worst clips into --output")
-    parser.add_argument("--raw", type=Path, metavar="FOLDER",
+    parser.add_argument("--raw", type=path, metavar="FOLDER",
                         help="raw clips: a film of the worst clips' boundaries into --output")
-    parser.add_argument("--worst", type=not_negative, default=10, metavar="N", help="worst clips told (%(default)s)")
-    parser.add_argument("--resamples", type=positive(int), default=10_000, metavar="N",
+    parser.add_argument("--worst", type=count, default=10, metavar="N",
+                        help="worst clips told (%(default)s)")
+    parser.add_argument("--resamples", type=number(int, low=1, high=MOST_COUNT), default=10_000, metavar="N",
                         help="of the bootstrap (%(default)s)")
-    parser.add_argument("--seed", type=not_negative, default=0, help="of the bootstrap (%(default)s)")
+    parser.add_argument("--seed", type=number(int, low=0, high=MOST_SEED), default=0,
+                        help="of the bootstrap (%(default)s)")
     return parser
 
 

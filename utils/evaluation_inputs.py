@@ -3,8 +3,6 @@
     inputs = read_inputs([Path("submission.csv")], Path("truth.csv"))
 """
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +11,9 @@ import numpy as np
 from datatools.errors import UserError
 from datatools.labels import read_truth, strip_suffix
 from datatools.layout import kind_of
+from datatools.lists import Line, raise_bad_lines, read_csv
+from datatools.numbers import SHOWN, shortened
+from datatools.paths import has_control, name_problem
 from datatools.submission import read_submission
 
 NAMES_SHOWN = 10                # clips' names in one error message
@@ -43,8 +44,6 @@ def read_inputs(submissions: list[Path], truth_path: Path, families_path: Path |
 
 def read_truth_file(path: Path) -> dict[str, float]:
     """{clip: seconds}, sorted by name. Raises UserError, also for names that are neither start nor end."""
-    if not path.exists():
-        raise UserError(f"{path}: no such truth. Expected a CSV `name,seconds` or text lines `<name> <seconds>`.")
     if path.is_file() and path.stat().st_size == 0:
         raise UserError(f"{path}: an empty file, so no truth. Expected a CSV `name,seconds` or text lines "
                         "`<name> <seconds>`. Name another file with --truth.")
@@ -88,44 +87,30 @@ def read_families(path: Path, truth: dict[str, float], truth_path: Path) -> tupl
     Clips that are not in the truth are allowed, because one such file may serve several sets of clips.
     Raises UserError that lists every bad line, or the clips missing from the file.
     """
-    rows = _family_rows(path)
+    first, *lines = read_csv(path, "family file", "Expected a CSV `name,family`.") or [Line(1, "", [""])]
+    if any(first.fields.count(column) != 1 for column in ("name", "family")):
+        raise UserError(f"{path}: found the header {shortened(first.text)}, expected one with name and family. Put it "
+                        "into the first line.")
+    name_at, family_at = first.fields.index("name"), first.fields.index("family")
     families: dict[str, str] = {}
     problems = []
-    for number, row in rows:
-        name, family = strip_suffix((row["name"] or "").strip()), " ".join((row["family"] or "").split())
-        if not name or not family or None in row:
-            problems.append(f"line {number}: found {list(row.values())}, expected a name and a family")
+    for line in lines:
+        fits = max(name_at, family_at) < len(line.fields) <= len(first.fields)
+        name = strip_suffix(line.fields[name_at].strip()) if fits else ""
+        family = " ".join(line.fields[family_at].split()) if fits else ""
+        if not name or not family or has_control(family) or len(family) > SHOWN:
+            problems.append(line.problem("a name and a family"))
+        elif problem := name_problem(name):
+            problems.append(line.problem(f"another name: {problem}"))
         elif name in families:
-            problems.append(f"line {number}: {name} stands there twice")
+            problems.append(f"line {line.number}: {name} stands there twice")
         else:
             families[name] = family
-    if problems:
-        raise UserError(f"{path}: {len(problems)} bad lines.\n  " + "\n  ".join(problems[:NAMES_SHOWN])
-                        + (f"\n  and {len(problems) - NAMES_SHOWN} more" if len(problems) > NAMES_SHOWN else ""))
+    raise_bad_lines(f"{path}: no valid families", problems)
     if missing := [name for name in truth if name not in families]:
         raise UserError(f"{path}: misses {listed(missing)} of {truth_path}. Expected a family for each of its "
                         f"{len(truth)} clips. Add them, or leave out --families.")
     return {name: families[name] for name in truth}, len(families.keys() - truth.keys())
-
-
-def _family_rows(path: Path) -> list[tuple[int, dict]]:
-    """(line number, row) of a CSV with the columns name and family. Raises UserError."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such family file. Expected a CSV `name,family`.") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8 text. Expected a CSV `name,family`; save it as UTF-8.") from None
-    # Strict: a quote that is never closed would otherwise swallow the lines behind it.
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    try:
-        rows = [(reader.line_num, row) for row in reader]
-    except csv.Error as error:
-        raise UserError(f"{path}: line {reader.line_num} is no CSV ({error}). Expected `name,family`.") from None
-    if not {"name", "family"} <= set(reader.fieldnames or ()):
-        raise UserError(f"{path}: found the header {','.join(reader.fieldnames or ())!r}, expected one with name and "
-                        "family. Put it into the first line.")
-    return rows
 
 
 def listed(names: list[str]) -> str:

@@ -9,13 +9,22 @@ imports it, so a new network needs no change in utils. All other libraries impor
 
 import importlib
 import re
+import reprlib
+import warnings
+from inspect import signature
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from datatools.errors import UserError
+from datatools.numbers import shortened
+from utils.memory import free_memory
 
 ROOT = Path(__file__).resolve().parents[1]
+LARGEST_SIZE = 16_384      # of a layer, 16 times the reference's largest; also of any count of layers
+MOST_LAYERS = 256          # numbers in one list of sizes
+MOST_OF_MEMORY = 1 / 4     # share of the free memory for the weights; gradients and Adam's two averages take three more
 
 
 def find_network(name: str) -> type | None:
@@ -57,11 +66,58 @@ def to_foreign(network: str, weights: dict[str, Tensor]) -> dict[str, Tensor] | 
 
 
 def build_network(network: type, sizes: dict) -> nn.Module:
-    """The network with these sizes. Raises UserError for a size that it does not have, or a value it cannot take."""
+    """The network with these sizes, a preset's or a checkpoint's.
+
+    Raises UserError for a size that it does not have, a value it cannot take, and where its weights would not fit into
+    the memory; before any memory is taken, and before a large number of layers is made.
+    """
     try:
-        return network(**{name: tuple(size) if isinstance(size, list) else size for name, size in sizes.items()})
-    except (TypeError, ValueError, IndexError) as error:
-        raise UserError(f"preset, section network: {sizes}: {network.__name__} cannot be built so ({error}).") from None
+        check_sizes(network, sizes)
+        sizes = {name: tuple(size) if isinstance(size, list) else size for name, size in sizes.items()}
+        check_memory(network, sizes)
+        return network(**sizes)
+    except Exception as error:      # whatever a network raises for a size that it has not reckoned with
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{reprlib.repr(sizes)}: {network.__name__} cannot be built so ({reason}). These sizes come "
+                        "from the section `network` of the preset, or from the checkpoint.") from None
+
+
+def check_sizes(network: type, sizes: dict) -> None:
+    """Raise ValueError unless all sizes are numbers of a sensible magnitude, short lists of them, or None.
+
+    A size whose default is true or false takes nothing else, and no other size takes true or false.
+    """
+    switches = {parameter.name for each in network.__mro__ for parameter in signature(each.__init__).parameters.values()
+                if isinstance(parameter.default, bool)}
+    for name, size in sizes.items():
+        if isinstance(size, bool) != (name in switches):
+            expected = "true or false" if name in switches else "numbers"
+            raise ValueError(f"{name}: {shortened(size)}, expected {expected}")
+        many = isinstance(size, (list, tuple))
+        if many and not 0 < len(size) <= MOST_LAYERS:
+            raise ValueError(f"{name}: {len(size)} numbers, expected 1 to {MOST_LAYERS}")
+        for value in size if many else [size]:
+            is_number = isinstance(value, (int, float)) and (many is False or not isinstance(value, bool))
+            if not (value is None and not many) and not (is_number and 0 <= value <= LARGEST_SIZE):      # nan neither
+                raise ValueError(f"{name}: {shortened(value)}, expected {'numbers' if many else 'a number'} from 0 to "
+                                 f"{LARGEST_SIZE}")
+
+
+def check_memory(network: type, sizes: dict) -> None:
+    """Raise ValueError where the weights would take more than their share of the free memory, or one has no elements.
+
+    Built on torch's meta device, which takes no memory, and with a random state of its own.
+    """
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), torch.device("meta"):
+        warnings.simplefilter("ignore")      # about tensors without elements
+        net = network(**sizes)
+    weights = [*net.named_parameters(), *net.named_buffers()]
+    if empty := [name for name, weight in weights if weight.numel() == 0]:
+        raise ValueError(f"{empty[0]} would have no elements")
+    needed, free = sum(weight.numel() * weight.element_size() for _, weight in weights), free_memory()
+    if free is not None and needed > free * MOST_OF_MEMORY:
+        raise ValueError(f"its weights take {needed / 2**30:,.1f} GiB, and {free / 2**30:,.1f} GiB of memory are free, "
+                         f"of which they may take {MOST_OF_MEMORY:.0%}: gradients and averages are as large again")
 
 
 def frame_network(net: nn.Module) -> nn.Module | None:

@@ -8,7 +8,6 @@ Trains on some families (--train_families) and tests on all; prints Markdown tab
 scores below --work_dir. What is there already (clips, features, trainings, answers) is not made again.
 """
 
-import argparse
 import sys
 import time
 from pathlib import Path
@@ -19,8 +18,11 @@ if __package__ in (None, ""):
 from benchmarks.accuracy.clips import Sizes
 from benchmarks.accuracy.report import report
 from benchmarks.accuracy.seed import ABLATIONS, EQUAL_TIME, NETWORKS, NEW, ROOT, Seed
+from datatools.commands import CommandParser
 from datatools.errors import UserError, run_command
 from datatools.files import save_text
+from datatools.numbers import count
+from datatools.paths import path
 from datatools.stages import number_of_cores
 from synth.plan import FAMILIES
 
@@ -28,16 +30,17 @@ SHORT = Sizes(train=12, seasons=1, damaged=2, height=90)
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work_dir", type=Path, default=ROOT / "work_dir/accuracy", help="default: %(default)s")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of clips and trainings (%(default)s)")
+    parser = CommandParser(description=__doc__)
+    parser.add_argument("--work_dir", type=path, default=ROOT / "work_dir/accuracy", help="default: %(default)s")
+    parser.add_argument("--seeds", type=count, nargs="+", default=[0, 1, 2],
+                        help="of clips and trainings (%(default)s)")
     parser.add_argument("--train_families", nargs="+", choices=FAMILIES, default=["drawn", "paper"],
                         help="families of the training clips; the others are unseen (%(default)s)")
     parser.add_argument("--short", action="store_true", help="one seed, few small clips, two epochs")
     parser.add_argument("--ablation", nargs="*", metavar="WORD", help="train networks without each of their parts too, "
                         "on the first seed; with words only those whose title holds one, e.g. rhythm GRU")
-    parser.add_argument("--train", type=int, default=Sizes.train, help="training clips a family (%(default)s)")
-    parser.add_argument("--seasons", type=int, default=Sizes.seasons, help="test seasons a family (%(default)s)")
+    parser.add_argument("--train", type=count, default=Sizes.train, help="training clips a family (%(default)s)")
+    parser.add_argument("--seasons", type=count, default=Sizes.seasons, help="test seasons a family (%(default)s)")
     args = parser.parse_args(argv)
     sizes = SHORT if args.short else Sizes(train=args.train, seasons=args.seasons)
     epochs = 2 if args.short else None

@@ -25,7 +25,7 @@ from datatools.layout import KINDS, Clip
 from datatools.submission import read_answers, write_submission
 from fuse.choices import MIN_CLIPS
 from synth.plan import FAMILIES
-from utils.run_folder import read_validation
+from utils.boundary import read_validation
 
 ROOT = Path(__file__).resolve().parents[2]
 NEW = "AVTDist"

@@ -13,6 +13,8 @@ RESULTS = ("answer", "refused", "unseen", "fault")
 
 @dataclass(frozen=True)
 class Outcome:
+    """An item's name, one of RESULTS, and what was told: the answer in short, the refusal, or what went wrong."""
+
     name: str
     result: str
     told: str

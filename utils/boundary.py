@@ -177,6 +177,9 @@ def validate_boundaries(
         return {"seconds": network.seconds(outputs), "truth": batch["seconds"], **spread}
 
     rows = validation_rows(net, columns_of, batches, batch_size, world)
+    if wrong := [batches.name_of(index) for index, row in enumerate(rows) if not np.isfinite(list(row.values())).all()]:
+        raise UserError(f"the answers for {len(wrong)} validation clips are not finite ({', '.join(wrong[:10])}). Look "
+                        "at these clips' features; or lower --lr, or give --clip_grad 1.")
     if spread_of:
         calibrate(net, *(np.array([row[name] for row in rows], np.float32) for name in ("seconds", "spread", "truth")))
     names = [batches.name_of(index) for index in range(len(rows))]
@@ -219,11 +222,18 @@ def write_validation(folder: Path, predicted: dict[str, float], truth: dict[str,
 
 
 def read_validation(folder: Path) -> tuple[dict[str, float], dict[str, float]]:
-    """({name: predicted}, {name: truth}) of the best epoch."""
-    with open(folder / "validation.csv", encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return ({row["name"]: float(row["predicted"]) for row in rows},
-            {row["name"]: float(row["seconds"]) for row in rows})
+    """({name: predicted}, {name: truth}) of the best epoch. Raises UserError where validation.csv was changed."""
+    path, columns = folder / "validation.csv", ("predicted", "seconds")
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        predicted, truth = ({row["name"]: float(row[column]) for row in rows} for column in columns)
+        if not np.isfinite([*predicted.values(), *truth.values()]).all():
+            raise ValueError("a time is not finite")
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read ({error}), expected name,seconds,predicted as the training wrote it. "
+                        "Delete it; the next best epoch writes it anew.") from None
+    return predicted, truth
 
 
 def draw(folder: Path, dataset: Dataset) -> None:

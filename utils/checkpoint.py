@@ -140,7 +140,7 @@ def _unpickled(path: Path):
 def load_checkpoint(path: Path) -> dict:
     """The content of a checkpoint, converted to our form if it is the reference's. Raises UserError.
 
-    Its form is checked as far as inference needs it; `load_weights` checks the weights themselves.
+    Of what inference reads, all that is there is checked, but for the weights' values (`check_weights`).
     """
     content = read_file(path)
     if not isinstance(content, dict) or not are_weights(content.get("model")):
@@ -151,7 +151,7 @@ def load_checkpoint(path: Path) -> dict:
         return _reference_checkpoint(path, content["model"])
     if content["format"] != FORMAT:
         raise UserError(f"{path}: not a checkpoint of this project: its form is {told(content['format'])}.")
-    check_form(path, content, FOR_INFERENCE)
+    check_form(path, content, FOR_INFERENCE, may_lack=("network", "sizes", "text_detector"))
     if content["version"] > VERSION:
         raise UserError(f"{path}: written by a newer release (form {content['version']}, this one reads {VERSION}). "
                         "Update the project.")
@@ -166,12 +166,13 @@ def _reference_checkpoint(path: Path, model: dict[str, Tensor]) -> dict:
         raise UserError(f"{path}: not a checkpoint of AVTNet, AVTNet-normalized or AVTNet_YOLT: its tensors have no "
                         f"head of theirs (first: {', '.join(list(weights)[:3])[:200]}).")
     network, weights = found
-    return {"network": network, "sizes": None, "text_detector": None, "model": weights}
+    return {"version": 1, "network": network, "sizes": None, "text_detector": None, "model": weights}
 
 
 def export(source: Path, target: Path) -> None:
     """Write a checkpoint's weights in the reference's form: {'model': ...}, with its names and its unused tensors."""
     content = load_checkpoint(source)
+    check_form(source, content, FOR_INFERENCE)
     sizes = content["sizes"] or {}
     if sizes.get("frame_channels") or sizes.get("normalise_mfcc"):
         raise UserError(f"{source}: a small preset's network ({told(sizes)}), the reference has no such layers to put "

@@ -1,7 +1,7 @@
 """What a checkpoint must hold: its keys, their types and ranges.
 
     check_form(path, content, FOR_INFERENCE)
-    check_form(path, content, FOR_RESUMING)
+    check_form(path, content, FOR_RESUMING)       # beside the above
 """
 
 import math
@@ -111,11 +111,13 @@ are_weights = names_with(lambda value: isinstance(value, Tensor))
 FOR_INFERENCE = {
     "version": ("a whole number from 1", lambda value: is_whole(value, 1)),
     "network": ("the name of a network's class", lambda value: isinstance(value, str) and value.isidentifier()),
-    "sizes": ("the network's sizes by name, no number below zero", names_with(is_size)),
+    "sizes": ("the network's sizes by name, no number below zero; or None",
+              lambda value: value is None or names_with(is_size)(value)),
     "text_detector": ("a name or None", lambda value: value is None or isinstance(value, str)),
     "model": ("tensors by name", are_weights),
 }
 FOR_RESUMING = {
+    "sizes": ("the network's sizes by name", lambda value: isinstance(value, dict)),
     "data": ("plain types", lambda value: isinstance(value, dict) and is_plain(value)),
     "precision": ("the name of a type", lambda value: isinstance(value, str)),
     "training": ("settings by name", lambda value: names_with(is_plain)(value) and is_plain(value)),
@@ -132,10 +134,10 @@ FOR_RESUMING = {
 }
 
 
-def check_form(path: Path, content: dict, form: dict) -> None:
+def check_form(path: Path, content: dict, form: dict, may_lack: tuple[str, ...] = OPTIONAL) -> None:
     """Raise UserError that names the first key that is missing, or holds what is not expected."""
     for key, (expected, is_right) in form.items():
-        if key not in content and key in OPTIONAL:
+        if key not in content and key in may_lack:
             continue
         if key not in content:
             raise UserError(f"{path}: {key!r} is missing, expected {expected}. Take another checkpoint of the run.")

@@ -24,7 +24,7 @@ from datatools.stages import number_of_cores
 from utils import distributed, run_folder
 from utils.batches import Batches
 from utils.checkpoint import check_fits, check_network, is_whole, load_checkpoint, load_weights
-from utils.checkpoint_form import FOR_RESUMING, check_form
+from utils.checkpoint_form import FOR_INFERENCE, FOR_RESUMING, check_form
 from utils.devices import choose_devices, dtype_name, instruction_set, on_devices, precision, prefer_speed
 from utils.log import Log
 from utils.memory import memory_in_use
@@ -253,6 +253,7 @@ def find_resumed(task: Task, settings: FitSettings) -> Resumed:
         path = there[whole]
     try:
         content = load_checkpoint(path)
+        check_form(path, content, FOR_INFERENCE)
     except UserError as error:
         raise run_folder.offer_another(path, error) from None
     check_resumable(path, content, task, settings)

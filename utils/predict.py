@@ -18,6 +18,7 @@ from datatools.layout import CLIP_SECONDS
 from utils import run_folder
 from utils.batches import Batches
 from utils.checkpoint import check_fits, check_network, load_checkpoint
+from utils.checkpoint_form import FOR_INFERENCE, check_form
 from utils.devices import autocast, choose_devices, on_devices
 from utils.distributed import World
 from utils.memory import too_large
@@ -61,6 +62,7 @@ class Predictor:
         self.devices, self.mixed = choose_devices(gpus), mixed
         try:
             self.content = load_checkpoint(checkpoint)
+            check_form(checkpoint, self.content, FOR_INFERENCE)
         except UserError as error:
             raise run_folder.offer_another(checkpoint, error) from None
         network = network or find_network(self.content["network"])

@@ -47,7 +47,7 @@ def save_content(path: Path, content: dict) -> None:
         try:
             with open(temporary, "wb") as file:
                 torch.save(content, file)
-            _seal(temporary)
+            seal(temporary)
         except RuntimeError as error:
             # torch's archive writer reports a failed write (a full disk) as a RuntimeError.
             if isinstance(error.__context__, OSError):
@@ -55,7 +55,7 @@ def save_content(path: Path, content: dict) -> None:
             raise OSError(errno.EIO, f"writing the checkpoint failed ({error})", str(path)) from error
 
 
-def _seal(path: Path) -> None:
+def seal(path: Path) -> None:
     """Append the SHA-256 of a ZIP archive as its comment, and flush it to the disk. It must not have a comment yet."""
     with open(path, "r+b") as file:
         file.seek(-22, os.SEEK_END)

@@ -20,13 +20,16 @@ MOST_PLAIN = 10_000            # values within one entry of plain types
 MOST_SIZES = 100               # in a list, such as the dilations of a network's blocks
 
 
-def told(value) -> str:
-    """A value of a file in a message: numbers and the beginning of texts, of anything else the type alone."""
+def told(value, entries: int = 6) -> str:
+    """A value of a file in a message: numbers, the beginnings of texts, a dict's first entries, else the type alone."""
     if isinstance(value, Tensor):
         return f"a tensor {tuple(value.shape)} of {value.dtype}"[:100]
     if value is None or isinstance(value, bool | int | float | str):
-        return repr(value if not isinstance(value, str) else value[:60])[:80]
-    return type(value).__name__ + (f" of {len(value)}" if isinstance(value, dict | list | tuple) else "")
+        return repr(value[:60] if isinstance(value, str) else value)[:80]
+    if isinstance(value, dict) and entries:
+        shown = ", ".join(f"{told(key, 0)}: {told(entry, 0)}" for key, entry in list(value.items())[:entries])
+        return f"{{{shown}{', ...' if len(value) > entries else ''}}}"
+    return f"a {type(value).__name__}" + (f" of {len(value)}" if isinstance(value, dict | list | tuple) else "")
 
 
 def is_whole(value, least: int = 0) -> bool:

@@ -79,8 +79,14 @@ def _sha256(path: Path, length: int) -> str:
 
 
 def is_sealed(path: Path) -> bool:
-    """Whether the file ends in a SHA-256. Raises UserError where it is cut off or does not match the bytes before."""
-    length = path.stat().st_size - COMMENT_BYTES
+    """Whether the file ends in a SHA-256. Raises UserError where it is cut off or does not match the bytes before.
+
+    Also raises it, without reading so far, for a file larger than the memory into which it would be loaded.
+    """
+    length, memory = path.stat().st_size - COMMENT_BYTES, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if length > memory:
+        raise UserError(f"{path}: no readable checkpoint, it holds {length / 2**30:.0f} GiB and this machine's memory "
+                        f"{memory / 2**30:.0f}. Take another checkpoint of the run.")
     if length < 22:
         return False
     with open(path, "rb") as file:

@@ -7,7 +7,6 @@ unpack to gigabytes, and a pickle may build what takes for ever to hash or to pr
 """
 
 import io
-import os
 import pickletools
 import re
 import zipfile
@@ -16,7 +15,7 @@ from pathlib import Path
 START_OF_ZIP = b"PK\3\4"
 MOST_ENTRIES = 50_000          # records in an archive, one a tensor; a network of ours has some hundreds
 MOST_DIRECTORY = 8 << 20       # bytes of an archive's directory
-MOST_PICKLE = 2 << 20          # bytes; some hundred a tensor, for the tensors' values lie elsewhere
+MOST_PICKLE = 1 << 20          # bytes; some hundred a tensor, for the tensors' values lie elsewhere
 MOST_IN_A_TUPLE = 10_000       # things within one tuple: Python hashes them all, in C and without a limit of depth
 LEGACY_PICKLES = 5             # what torch wrote before 1.6: magic number, version, machine, content, tensors' keys
 # The functions and classes that build weights, and those within the reference's schedule object. A meta tensor (one
@@ -27,17 +26,13 @@ BUILDERS = re.compile(
     r"|torch\._utils _rebuild_(tensor|tensor_v2|parameter|meta_tensor_no_storage)|torch\.serialization _get_layout"
     r"|torch\.nn\.parameter Parameter|torch\.optim\.adam Adam|torch\.optim\.lr_scheduler CosineAnnealingLR"
 )
-MARK = -1                      # on the stack of `check_pickle`; other entries count things, 0 stands for a builder
 
 
 def check_file(path: Path) -> None:
-    """Raise ValueError (zipfile's errors are others) where a file is too large, or is none that torch.save writes."""
-    size, memory = path.stat().st_size, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if size > memory:
-        raise ValueError(f"it holds {size / 2**30:.0f} GiB, this machine's memory {memory / 2**30:.0f}")
+    """Raise ValueError, or one of zipfile's errors, where a file is none that torch.save writes."""
     with open(path, "rb") as file:
         if file.read(len(START_OF_ZIP)) == START_OF_ZIP:
-            check_pickle(pickle_of(path, size))
+            check_pickle(pickle_of(path, path.stat().st_size))
             return
         file.seek(0)
         start = io.BytesIO(file.read(MOST_PICKLE))
@@ -78,9 +73,11 @@ def pickle_of(path: Path, size: int) -> io.BytesIO:
 def check_pickle(file: io.BytesIO) -> None:
     """Go through a pickle's instructions as Python would, without building anything. Raises ValueError.
 
-    The stack holds how many things each value is made of; only tuples count theirs, for only they are hashed.
+    The stack holds how many things each value is made of. Only tuples count theirs, for only they are hashed; a builder
+    counts as 0. `marks` are heights of the stack.
     """
     stack: list[int] = []
+    marks: list[int] = []
     memo: dict[int, int] = {}
     name = ""
     for step, value, _ in pickletools.genops(file):
@@ -88,15 +85,16 @@ def check_pickle(file: io.BytesIO) -> None:
             raise ValueError(f"{name!r} is built by {value.replace(' ', '.')}, expected plain types and dense tensors")
         if isinstance(value, str):
             name = value[:60]
+        if step.name == "MARK":
+            marks.append(len(stack))
+            continue
         before = step.stack_before
         if pickletools.markobject in before:
-            top = len(stack) - 1 - stack[::-1].index(MARK)
-            taken = stack[top + 1:]
-            top -= before.index(pickletools.markobject)
+            top = marks.pop() - before.index(pickletools.markobject)
         else:
             top = len(stack) - len(before)
-            taken = stack[top:]
-        if top < 0 or MARK in taken or (step.name in ("REDUCE", "NEWOBJ") and taken[0] != 0):
+        taken = stack[top:] if top >= 0 else []
+        if top < (marks[-1] if marks else 0) or (step.name in ("REDUCE", "NEWOBJ") and taken[0] != 0):
             raise ValueError("its pickle is none that torch.save writes")
         del stack[top:]
         if step.name.startswith("TUPLE"):
@@ -107,6 +105,6 @@ def check_pickle(file: io.BytesIO) -> None:
             size = 0 if step.name == "GLOBAL" else 1
         if size > MOST_IN_A_TUPLE:
             raise ValueError(f"a tuple of more than {MOST_IN_A_TUPLE} things is in it")
-        stack += [MARK if kind is pickletools.markobject else size for kind in step.stack_after]
+        stack += [size] * len(step.stack_after)
         if "PUT" in step.name:
             memo[value] = stack[-1]

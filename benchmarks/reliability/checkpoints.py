@@ -199,9 +199,10 @@ def _calls_a_list(depth: int) -> bytes:
 PICKLES: tuple[bytes, ...] = (
     pickle.dumps({"model": Calls(print, "harm")}, 2), pickle.dumps(Calls(eval, "1"), 2),
     pickle.dumps({"model": Calls(bytearray, 10**12)}, 2), pickle.dumps({"a": Calls(torch.Tensor, 10**13)}, 2),
-    _nested(1_000_000), _nested(100_000), _doubled(60), _calls_a_list(60), b"\x80\x02" + b"(" * 1_000_000 + b".",
-    b"\x80\x02" + b"]" * 1_900_000 + b".", b"", b".", b"\x80\x02}.", b"\x80\x05]\x94.", b"\x80\x02X\xff\xff\xff\xffa.",
-    b"\x80\x02h\xff.", b"\x80\x02\x8a\xff" + b"\xff" * 255 + b".", b"\x80\x02N\x85Q.", b"\x80\x02(K\x01K\x02Qs.",
+    _nested(1_000_000), _nested(100_000), _doubled(60), _calls_a_list(60),
+    b"\x80\x02" + b"]" * 100_000 + b"(t" * 100_000 + b".", b"\x80\x02" + b"]" * 200_000 + b".",
+    b"", b".", b"\x80\x02}.", b"\x80\x05]\x94.", b"\x80\x02X\xff\xff\xff\xffa.", b"\x80\x02h\xff.",
+    b"\x80\x02\x8a\xff" + b"\xff" * 255 + b".", b"\x80\x02N\x85Q.", b"\x80\x02(K\x01K\x02Qs.",
 )
 
 
@@ -223,7 +224,7 @@ def change_archive(path: Path, rng: random.Random) -> str:
     elif kind == 4:
         extra = rng.choice([f"{root}/data.pkl", f"{root}/DATA.PKL", "other/data.pkl", f"{root}/constants.pkl"])
     elif kind == 5:
-        records |= {f"{root}/more/{number}": b"" for number in range(rng.choice([10, 60_000]))}
+        records |= {f"{root}/more/{number}": b"" for number in range(rng.choice([10] * 9 + [60_000]))}
     else:
         data = bytearray(records[f"{root}/data.pkl"])
         for _ in range(rng.choice([1, 1, 3, 10])):

@@ -114,6 +114,18 @@ def test_what_resuming_needs_is_asked_for_by_name_and_inference_does_without(con
     assert checkpoints.infer(path)
 
 
+def test_the_references_epoch_file_with_its_trained_optimiser_within_the_schedule_is_read(path):
+    net = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(net.parameters())
+    net(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    weights = {"conv.0.weight": torch.ones(1, 2, 1), "fc.2.weight": torch.ones(1, 2)}
+    after = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 58)
+    torch.save({"model": weights, "epoch": 63, "optimizer": optimizer.state_dict(),
+                "scheduler": {"multiplier": 10, "after_scheduler": after, "last_epoch": 63}}, path)
+    assert load_checkpoint(path)["network"] == "AVTNet"
+
+
 def test_an_older_checkpoint_without_detector_and_precision_is_read(content, path):
     for key in ("text_detector", "precision"):
         content.pop(key, None)
@@ -205,6 +217,7 @@ def test_weights_that_overflow_are_told_with_the_checkpoint(content, path):
         path, content, ["infer"])
 
 
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
 @pytest.mark.parametrize("sizes", [{"hidden": 10**12}, {"hidden": 10**6}, {"kernels": [10**6] * 99}, {"hidden": 0},
                                    {"hidden": "many"}, {"hidden": 1.5}, {"kernels": []}, {"more": 1}])
 def test_sizes_that_are_not_the_weights_take_no_memory(content, path, sizes):
@@ -391,7 +404,7 @@ def test_a_validation_clip_whose_answer_is_not_finite_is_named(processed, tmp_pa
 
 
 def test_features_that_are_not_finite_choose_no_cell(monkeypatch):
-    net = AVTNetYOLT(hidden=4, frame_channels=(4,), text_channels=(4, 4), audio_channels=(8, 8, 8, 8)).eval()
+    net = AVTNetYOLT(hidden=4, frame_channels=(4,), text_channels=(4, 4), audio_channels=(16, 16, 16, 16)).eval()
     monkeypatch.setattr(net, "fuse", lambda *_: torch.full((2, net.channels, 200), float("nan")))
     assert net.seconds(net(None, None, None)).isnan().all()
 

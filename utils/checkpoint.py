@@ -13,7 +13,7 @@ import argparse
 import errno
 import hashlib
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from urllib.error import URLError
@@ -129,11 +129,17 @@ def read_file(path: Path):
     return content
 
 
+def _plain_dict(*_) -> dict:
+    return {}
+
+
 def _unpickled(path: Path):
     try:
         check_file(path)
-        # The reference's warm-up schedule keeps the schedule that follows it in its state, as a pickled object.
-        with torch.serialization.safe_globals([CosineAnnealingLR, Adam, defaultdict, dict, Counter]):
+        # The reference's warm-up schedule keeps the schedule that follows it in its state, as a pickled object. That
+        # one keeps its optimiser, whose state is a defaultdict, and torch fills only plain dicts.
+        with torch.serialization.safe_globals([CosineAnnealingLR, Adam, dict, Counter,
+                                               (_plain_dict, "collections.defaultdict")]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # for damaged files torch raises pickle, zip, EOF and runtime errors
         if isinstance(error, OSError) and error.errno != errno.EINVAL:     # a truncated archive raises EINVAL
@@ -207,7 +213,7 @@ def load_weights(path: Path, net: nn.Module, weights: dict[str, Tensor]) -> None
 def check_weights(path: Path, own: dict[str, Tensor], weights: dict[str, Tensor]) -> None:
     """Raise UserError that lists the tensors that `own`, a network's, lack, do not have, or cannot be copied from."""
     problems = [f"missing: {name}" for name in own if name not in weights]
-    problems += [f"unexpected: {name[:100]}" for name in weights if name not in own]
+    problems += [f"unexpected: {ascii(name[:100])[1:-1]}" for name in weights if name not in own]
     for name, tensor in own.items():
         if name in weights and (problem := _misfit(name, tensor, weights[name])):
             problems.append(f"{name}: {problem}")

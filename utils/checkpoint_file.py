@@ -82,7 +82,7 @@ def check_pickle(file: io.BytesIO) -> None:
     name = ""
     for step, value, _ in pickletools.genops(file):
         if step.name == "GLOBAL" and not BUILDERS.fullmatch(value):
-            raise ValueError(f"{name!r} is built by {value.replace(' ', '.')}, expected plain types and dense tensors")
+            raise ValueError(f"{name!r} is built by {value[:80]!r}, expected plain types and dense tensors")
         if isinstance(value, str):
             name = value[:60]
         if step.name == "MARK":

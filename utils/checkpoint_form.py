@@ -122,7 +122,7 @@ FOR_INFERENCE = {
 FOR_RESUMING = {
     "sizes": ("the network's sizes by name", lambda value: isinstance(value, dict)),
     "data": ("plain types", lambda value: isinstance(value, dict) and is_plain(value)),
-    "precision": ("the name of a type", lambda value: isinstance(value, str)),
+    "precision": ("the name of a type", lambda value: isinstance(value, str) and value.isidentifier()),
     "training": ("settings by name", lambda value: names_with(is_plain)(value) and is_plain(value)),
     "trained": ("tensors by name or None", lambda value: value is None or are_weights(value)),
     "num_averaged": ("a whole number", is_whole),

@@ -236,7 +236,7 @@ def find_resumed(task: Task, settings: FitSettings) -> Resumed:
 
     Raises UserError where the checkpoint does not fit, or all are damaged.
     """
-    if not settings.resume:
+    if settings.resume is None:
         return Resumed()
     path, remark = Path(settings.resume), ""
     if settings.resume == "auto":

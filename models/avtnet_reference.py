@@ -53,7 +53,8 @@ def network_of(weights: dict[str, Tensor]) -> str | None:
     if "fc2.0.weight" in weights and "conv2.0.weight" in weights:
         return "AVTNetYOLT"
     if "fc.2.weight" in weights and "conv.0.weight" in weights:
-        return "AVTNetNormalized" if "conv.2.weight" in weights or len(weights["conv.0.weight"]) > 1 else "AVTNet"
+        two_layers = "conv.2.weight" in weights or weights["conv.0.weight"].shape[:1] > (1,)
+        return "AVTNetNormalized" if two_layers else "AVTNet"
     return None
 
 

@@ -33,7 +33,7 @@ class AVTNetYOLT(AudioVisualText):
         # Every cell's answer, (B, 20, 1).
         with in_float32(x):
             fine = self.cell_head(weigh_steps(evidence, self.sharpness).float()).sigmoid()
-        index = cell_of(coarse).long().unsqueeze(2)                               # (B, 1, 1)
+        index = cell_of(coarse).nan_to_num().long().unsqueeze(2)                  # (B, 1, 1); nan is no cell's index
         return {"coarse": coarse, "fine": torch.gather(fine, 1, index).squeeze(1), "steps": steps}
 
     @staticmethod

@@ -177,6 +177,9 @@ def validate_boundaries(
         return {"seconds": network.seconds(outputs), "truth": batch["seconds"], **spread}
 
     rows = validation_rows(net, columns_of, batches, batch_size, world)
+    if wrong := [batches.name_of(index) for index, row in enumerate(rows) if not np.isfinite(list(row.values())).all()]:
+        raise UserError(f"the answers for {len(wrong)} validation clips are not finite ({', '.join(wrong[:10])}). Look "
+                        "at these clips' features; or lower --lr, or give --clip_grad 1.")
     if spread_of:
         calibrate(net, *(np.array([row[name] for row in rows], np.float32) for name in ("seconds", "spread", "truth")))
     names = [batches.name_of(index) for index in range(len(rows))]
@@ -219,7 +222,7 @@ def write_validation(folder: Path, predicted: dict[str, float], truth: dict[str,
 
 
 def read_validation(folder: Path) -> tuple[dict[str, float], dict[str, float]]:
-    """({name: predicted}, {name: truth}) of the best epoch."""
+    """({name: predicted}, {name: truth}) of the best epoch. Raises UserError where validation.csv was changed."""
     rows = read_predictions(folder / "validation.csv", ("seconds", "predicted"))
     return tuple({name: row[column] for name, row in rows.items()} for column in ("predicted", "seconds"))
 

@@ -9,9 +9,17 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
-from datatools.clips import ClipSet, check_features, labelled_clips, resolve_label_file, unlabelled_clips
+from datatools.clips import (
+    ClipSet,
+    check_features,
+    labelled_clips,
+    raise_problems,
+    resolve_label_file,
+    unlabelled_clips,
+)
 from datatools.dataset import ClipDataset
 from datatools.errors import UserError
 from datatools.files import check_writable, save_text
@@ -28,6 +36,7 @@ from utils.distributed import join, run_torchrun, started_by_torchrun, told_once
 from utils.fit import fit
 from utils.predict import Predictor
 from utils.run_folder import LAST, held
+from utils.task import Batch, Dataset
 
 NUM_FOLDS = 7    # values of --data_seed whose validation clips differ
 
@@ -115,8 +124,36 @@ def write_out_of_fold(prefix: Path, folders: list[Path]) -> dict[str, float]:
 # ---------------------------------------------------------------- inference
 
 
+class Readable:
+    """A data set whose batches leave out the samples that cannot be read; `failed` tells why, {index: reason}."""
+
+    def __init__(self, dataset: Dataset):
+        self.dataset, self.failed = dataset, {}
+
+    def batch(self, indices: list[int], pinned: bool = False) -> Batch:
+        if not indices:
+            return {"index": torch.empty(0, dtype=torch.long)}
+        try:
+            return self.dataset.batch(indices, pinned)
+        except Exception:      # whatever a library raises for a file that it cannot read
+            good = [index for index in indices if self._can_be_read(index)]
+            if len(good) == len(indices):
+                raise
+            return self.batch(good, pinned)
+
+    def _can_be_read(self, index: int) -> bool:
+        try:
+            self.dataset.batch([index])
+        except Exception as error:
+            self.failed[index] = str(error) or type(error).__name__
+        return index not in self.failed
+
+
 def infer(network: type, command: BoundaryCommand) -> int:
-    """Write the submission for one folder (or one part of the labelled clips) with a checkpoint's weights."""
+    """Write the submission for one folder (or one part of the labelled clips) with a checkpoint's weights.
+
+    Clips that cannot be answered are named and left out; the exit code is then 1. Raises UserError if none can be.
+    """
     fit_settings, boundary, asked = command.fit, command.boundary, command.infer
     if fit_settings.resume:
         raise UserError("--weights infers and --resume trains; give one of them.")
@@ -128,28 +165,37 @@ def infer(network: type, command: BoundaryCommand) -> int:
     used = inputs_read(network, boundary.without)
     check_features(boundary.data_root, clip_set, used)
     if "text_roi" in used:
-        check_detector(command, predictor.content["text_detector"])
+        check_detector(command, predictor.content.get("text_detector"))
     output = asked.output or fit_settings.save_prefix / "submission.csv"
     check_output(output, [asked.weights, *(resolve_label_file(boundary.data_root, f) for f in boundary.label_files)])
     check_writable(output.parent)
 
-    dataset = ClipDataset(boundary.data_root, clip_set, network.inputs, boundary.without)
+    dataset = Readable(ClipDataset(boundary.data_root, clip_set, network.inputs, boundary.without))
     batches = Batches(dataset, predictor.device, min(fit_settings.num_workers, number_of_cores()))
     size = fit_settings.batch_size
     lists = [list(range(first, min(first + size, len(clip_set)))) for first in range(0, len(clip_set), size)]
-    rows = predictor.rows(tqdm(batches(lists), desc="infer", unit="batch", total=len(lists), dynamic_ncols=True))
-    seconds = {clip.name: rows[index]["seconds"] for index, clip in enumerate(clip_set.clips)}
+    rows, wrong = predictor.answers(
+        tqdm(batches(lists), desc="infer", unit="batch", total=len(lists), dynamic_ncols=True))
+    problems = [f"{clip_set.clips[index].folder}/{clip_set.clips[index].name}: {reason}"
+                for index, reason in sorted({**dataset.failed, **wrong}.items())]
+    if not rows:
+        raise_problems(f"{asked.weights}: answers none of the {len(clip_set)} clips", problems)
+    answered = {clip.name: rows[index] for index, clip in enumerate(clip_set.clips) if index in rows}
+    seconds = {name: row["seconds"] for name, row in answered.items()}
     details = output.with_name("predictions.csv" if output.name == "submission.csv" else
                                f"{output.stem}_predictions.csv")
-    tells_more = len(rows[0]) > 1
+    tells_more = any(len(row) > 1 for row in answered.values())
     if tells_more:
-        write_predictions(details, {clip.name: rows[index] for index, clip in enumerate(clip_set.clips)})
+        write_predictions(details, answered)
     write_submission(output, seconds)
     print(f"{len(seconds)} clips: {output}" + (f" and {details}" if tells_more else ""))
     if clip_set.seconds is not None:
-        truth = {clip.name: float(s) for clip, s in zip(clip_set.clips, clip_set.seconds, strict=True)}
+        truth = {clip.name: float(s) for clip, s in zip(clip_set.clips, clip_set.seconds, strict=True)
+                 if clip.name in seconds}
         print(f"score {score_table(seconds, truth)['score']:.3f} s on {asked.split}")
-    return 0
+    if problems:
+        print("\n".join([f"{len(problems)} clips have no answer and no line in {output}:", *problems]), file=sys.stderr)
+    return 1 if problems else 0
 
 
 def clips_asked_for(command: BoundaryCommand) -> ClipSet:

@@ -13,21 +13,23 @@ import argparse
 import errno
 import hashlib
 import os
-from collections import Counter, defaultdict
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.overrides import TorchFunctionMode
 
 from datatools.downloads import download_timeout
-from datatools.errors import UserError, run_command
+from datatools.errors import UserError, describe_os_error, run_command
 from datatools.files import write_atomic
-from utils.networks import entry_script, from_foreign, to_foreign
+from utils.checkpoint_file import check_file
+from utils.checkpoint_form import FOR_INFERENCE, FORMAT, VERSION, are_weights, check_form, tensor_problem, told
+from utils.networks import build_network, entry_script, find_network, from_foreign, to_foreign
 
-FORMAT = "avtnet"   # written into every checkpoint
-VERSION = 2         # 1 had no SHA-256
 END_OF_ZIP = b"PK\5\6"            # the last record of a ZIP archive; 22 bytes, then the comment
 SHA_LABEL = b"SHA-256 "
 COMMENT_BYTES = len(SHA_LABEL) + 64
@@ -45,7 +47,7 @@ def save_content(path: Path, content: dict) -> None:
         try:
             with open(temporary, "wb") as file:
                 torch.save(content, file)
-            _seal(temporary)
+            seal(temporary)
         except RuntimeError as error:
             # torch's archive writer reports a failed write (a full disk) as a RuntimeError.
             if isinstance(error.__context__, OSError):
@@ -53,7 +55,7 @@ def save_content(path: Path, content: dict) -> None:
             raise OSError(errno.EIO, f"writing the checkpoint failed ({error})", str(path)) from error
 
 
-def _seal(path: Path) -> None:
+def seal(path: Path) -> None:
     """Append the SHA-256 of a ZIP archive as its comment, and flush it to the disk. It must not have a comment yet."""
     with open(path, "r+b") as file:
         file.seek(-22, os.SEEK_END)
@@ -77,8 +79,14 @@ def _sha256(path: Path, length: int) -> str:
 
 
 def is_sealed(path: Path) -> bool:
-    """Whether the file ends in a SHA-256. Raises UserError where it is cut off or does not match the bytes before."""
-    length = path.stat().st_size - COMMENT_BYTES
+    """Whether the file ends in a SHA-256. Raises UserError where it is cut off or does not match the bytes before.
+
+    Also raises it, without reading so far, for a file larger than the memory into which it would be loaded.
+    """
+    length, memory = path.stat().st_size - COMMENT_BYTES, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if length > memory:
+        raise UserError(f"{path}: no readable checkpoint, it holds {length / 2**30:.0f} GiB and this machine's memory "
+                        f"{memory / 2**30:.0f}. Take another checkpoint of the run.")
     if length < 22:
         return False
     with open(path, "rb") as file:
@@ -106,37 +114,56 @@ def is_whole(path: Path) -> bool:
 def read_file(path: Path):
     """The content of a file written by torch.save, tensors on the CPU; runs no code from it. Raises UserError."""
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint.")
-    if path.stat().st_size < 22:
-        raise UserError(f"{path}: no readable checkpoint, it holds {path.stat().st_size} bytes. "
-                        "Take another checkpoint of the run.")
-    sealed = is_sealed(path)
+    if not os.path.isfile(path):      # a pipe or a device would block whoever opens it
+        raise UserError(f"{path}: no such checkpoint" + (", it is no regular file." if os.path.exists(path) else "."))
     try:
-        # The reference's warm-up schedule keeps the schedule that follows it in its state, as a pickled object.
-        with torch.serialization.safe_globals([CosineAnnealingLR, Adam, defaultdict, dict, Counter]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        if path.stat().st_size < 22:
+            raise UserError(f"{path}: no readable checkpoint, it holds {path.stat().st_size} bytes. "
+                            "Take another checkpoint of the run.")
+        sealed = is_sealed(path)
+        content = _unpickled(path)
+    except OSError as error:
+        raise UserError(describe_os_error(OSError(error.errno, error.strerror or str(error), str(path)))) from error
+    if not sealed and isinstance(content, dict) and content.get("format") == FORMAT and content.get("version") != 1:
+        raise UserError(f"{path}: damaged, the SHA-256 at its end is missing. Take another checkpoint of the run.")
+    return content
+
+
+def _plain_dict(*_) -> dict:
+    return {}
+
+
+def _unpickled(path: Path):
+    try:
+        check_file(path)
+        # The reference's warm-up schedule keeps the schedule that follows it in its state, as a pickled object. That
+        # one keeps its optimiser, whose state is a defaultdict, and torch fills only plain dicts.
+        with torch.serialization.safe_globals([CosineAnnealingLR, Adam, dict, Counter,
+                                               (_plain_dict, "collections.defaultdict")]):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # for damaged files torch raises pickle, zip, EOF and runtime errors
         if isinstance(error, OSError) and error.errno != errno.EINVAL:     # a truncated archive raises EINVAL
             raise
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
         raise UserError(f"{path}: no readable checkpoint, it is damaged or something else ({reason}). "
                         "Take another checkpoint of the run.") from error
-    if not sealed and isinstance(content, dict) and content.get("format") == FORMAT and content["version"] > 1:
-        raise UserError(f"{path}: damaged, the SHA-256 at its end is missing. Take another checkpoint of the run.")
-    return content
 
 
 def load_checkpoint(path: Path) -> dict:
-    """The content of a checkpoint, converted to our form if it is the reference's. Raises UserError."""
+    """The content of a checkpoint, converted to our form if it is the reference's. Raises UserError.
+
+    Of what inference reads, all that is there is checked, but for the weights' values (`check_weights`).
+    """
     content = read_file(path)
-    model = content.get("model") if isinstance(content, dict) else None
-    if not isinstance(model, dict) or not all(isinstance(value, Tensor) for value in model.values()):
-        raise UserError(f"{path}: not a checkpoint of AVTNet: expected a dict with the weights under 'model'.")
+    if not isinstance(content, dict) or not are_weights(content.get("model")):
+        raise UserError(f"{path}: not a checkpoint of AVTNet: expected a dict with the weights under 'model', tensors "
+                        f"by name; found {told(content.get('model') if isinstance(content, dict) else content)}.")
+    content = dict(content)
     if "format" not in content:
-        return _reference_checkpoint(path, model)
+        return _reference_checkpoint(path, content["model"])
     if content["format"] != FORMAT:
-        raise UserError(f"{path}: not a checkpoint of this project: its form is {content['format']!r}.")
+        raise UserError(f"{path}: not a checkpoint of this project: its form is {told(content['format'])}.")
+    check_form(path, content, FOR_INFERENCE, may_lack=("network", "sizes", "text_detector"))
     if content["version"] > VERSION:
         raise UserError(f"{path}: written by a newer release (form {content['version']}, this one reads {VERSION}). "
                         "Update the project.")
@@ -149,21 +176,24 @@ def _reference_checkpoint(path: Path, model: dict[str, Tensor]) -> dict:
     found = from_foreign(weights)
     if found is None:
         raise UserError(f"{path}: not a checkpoint of AVTNet, AVTNet-normalized or AVTNet_YOLT: its tensors have no "
-                        f"head of theirs (first: {', '.join(list(weights)[:3])}).")
+                        f"head of theirs (first: {', '.join(list(weights)[:3])[:200]}).")
     network, weights = found
-    return {"network": network, "sizes": None, "text_detector": None, "model": weights}
+    return {"version": 1, "network": network, "sizes": None, "text_detector": None, "model": weights}
 
 
 def export(source: Path, target: Path) -> None:
     """Write a checkpoint's weights in the reference's form: {'model': ...}, with its names and its unused tensors."""
     content = load_checkpoint(source)
+    check_form(source, content, FOR_INFERENCE)
     sizes = content["sizes"] or {}
     if sizes.get("frame_channels") or sizes.get("normalise_mfcc"):
-        raise UserError(f"{source}: a small preset's network ({sizes}), the reference has no such layers to put its "
-                        "weights into. Only networks with a ResNet-18 for the frames can be exported.")
+        raise UserError(f"{source}: a small preset's network ({told(sizes)}), the reference has no such layers to put "
+                        "its weights into. Only networks with a ResNet-18 for the frames can be exported.")
     weights = to_foreign(content["network"], content["model"])
     if weights is None:
         raise UserError(f"{source}: weights of {content['network']}, which the reference does not have.")
+    network = find_network(content["network"])
+    check_fits(source, lambda: build_network(network, sizes), content["model"])
     save_content(target, {"model": weights})
 
 
@@ -175,17 +205,65 @@ def check_network(path: Path, content: dict, network: str) -> None:
 
 
 def load_weights(path: Path, net: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Copy `weights` into `net`. Raises UserError that lists missing and unexpected tensors and wrong shapes."""
-    own = net.state_dict()
+    """Copy `weights` into `net`, cast to its types. Raises UserError as `check_weights`."""
+    check_weights(path, net.state_dict(), weights)
+    net.load_state_dict(dict(weights))      # a plain dict: the one in a file may have attributes that torch reads
+
+
+def check_weights(path: Path, own: dict[str, Tensor], weights: dict[str, Tensor]) -> None:
+    """Raise UserError that lists the tensors that `own`, a network's, lack, do not have, or cannot be copied from."""
     problems = [f"missing: {name}" for name in own if name not in weights]
-    problems += [f"unexpected: {name}" for name in weights if name not in own]
-    problems += [f"{name}: shape {tuple(weights[name].shape)}, the network expects {tuple(own[name].shape)}"
-                 for name in own if name in weights and own[name].shape != weights[name].shape]
+    problems += [f"unexpected: {ascii(name[:100])[1:-1]}" for name in weights if name not in own]
+    for name, tensor in own.items():
+        if name in weights and (problem := _misfit(name, tensor, weights[name])):
+            problems.append(f"{name}: {problem}")
     if problems:
         more = f"\n  and {len(problems) - 10} more" if len(problems) > 10 else ""
         raise UserError(f"{path}: the weights do not fit the network, {len(problems)} tensors differ.\n  "
                         + "\n  ".join(problems[:10]) + more)
-    net.load_state_dict(weights)
+
+
+def _misfit(name: str, own: Tensor, given: Tensor) -> str:
+    """Why a tensor of a file cannot be copied into the network's `own`; "" where it can."""
+    if isinstance(given, Tensor) and own.shape != given.shape:
+        return f"shape {tuple(given.shape)}, the network expects {tuple(own.shape)}"
+    if problem := tensor_problem(given):
+        return problem
+    cast = given.detach().to(own.dtype)
+    # Somebody who halves all weights halves batch norm's counters too; they are whole numbers still.
+    if given.is_floating_point() != own.is_floating_point() and not (
+            given.is_floating_point() and torch.equal(cast.to(given.dtype), given)):
+        return f"holds {given.dtype}, the network expects {own.dtype}"
+    if wrong := cast.numel() - int(cast.isfinite().sum()):
+        return f"{wrong} of {cast.numel()} values are NaN or infinite"
+    if name.rpartition(".")[2] == "running_var" and (cast < 0).any():
+        return "a variance below zero"
+    return ""
+
+
+class _WithoutRandomNumbers(TorchFunctionMode):
+    """Leaves tensors as they are instead of drawing their values; the meta device takes seconds to learn how."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        return args[0] if function in (Tensor.normal_, Tensor.uniform_) else function(*args, **kwargs or {})
+
+
+def check_fits(path: Path, build: Callable[[], nn.Module], weights: dict[str, Tensor]) -> None:
+    """Raise UserError, as `check_weights`, where the network that `build` makes cannot hold the weights.
+
+    A damaged checkpoint may ask for a network of terabytes, so it is built on the meta device, which holds no values.
+    """
+    try:
+        with torch.device("meta"), _WithoutRandomNumbers():
+            own = build().state_dict()
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except Exception as error:      # whatever torch's layers raise for sizes that make no sense
+        if "meta" in str(error):      # its constructor reads values
+            return
+        raise UserError(f"{path}: its sizes make no network ({type(error).__name__}: {str(error)[:200]}). Take another "
+                        "checkpoint of the run.") from error
+    check_weights(path, own, weights)
 
 
 def load_pretrained(frame_net: nn.Module | None, choice: str) -> None:
@@ -218,11 +296,11 @@ def load_pretrained(frame_net: nn.Module | None, choice: str) -> None:
             ) from error
     else:
         path = Path(choice)
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise UserError(f"--pretrained {choice}: no such file; expected imagenet, none, or a ResNet-18 state dict.")
         weights = read_file(path)
-        if not isinstance(weights, dict):
-            raise UserError(f"{path}: holds {type(weights).__name__}, expected a ResNet-18 state dict.")
+        if not are_weights(weights):
+            raise UserError(f"{path}: holds {told(weights)}, expected a ResNet-18 state dict.")
     weights = {name: value for name, value in weights.items() if name not in ("fc.weight", "fc.bias")}
     load_weights(Path(choice), frame_net, weights)
 

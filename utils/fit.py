@@ -23,7 +23,8 @@ from datatools.files import sweep_temporaries
 from datatools.stages import number_of_cores
 from utils import distributed, run_folder
 from utils.batches import Batches
-from utils.checkpoint import check_network, is_whole, load_checkpoint, load_weights
+from utils.checkpoint import check_fits, check_network, is_whole, load_checkpoint, load_weights
+from utils.checkpoint_form import FOR_INFERENCE, FOR_RESUMING, check_form
 from utils.devices import choose_devices, dtype_name, instruction_set, on_devices, precision, prefer_speed
 from utils.log import Log
 from utils.memory import memory_in_use
@@ -168,15 +169,15 @@ def begin(task: Task, settings: FitSettings, data: FitData) -> tuple[Run, Traini
     world.agree({"data": kept["data"], "precision": kept["precision"],
                  "place": found.content["position"] if found.content else "the start",
                  **{f"--{name}": value for name, value in kept["training"].items()}})
+    training = new_training(task, settings, net, devices, world, len(data.train))
+    if found.content:
+        training.restore(found.content, found.path)
+        training.best = found.content["best"]
     if begins and folder:
         world.lead(lambda: run_folder.begin_run(folder, kept, settings, task.settings))
     log = Log(folder, writes=world.leads)
     recipe = Recipe(task, world, settings.use_amp, settings.clip_grad, settings.seed, settings.halve_when_full,
                     log.line)
-    training = new_training(task, settings, net, devices, world, len(data.train))
-    if found.content:
-        training.restore(found.content)
-        training.best = found.content["best"]
     for line in [*resumed_lines(found, kept, training), network_line(task, net, data, devices, world),
                  precision_line(device, settings), *task.remarks, *remarks]:
         log.line(line)
@@ -236,7 +237,7 @@ def find_resumed(task: Task, settings: FitSettings) -> Resumed:
 
     Raises UserError where the checkpoint does not fit, or all are damaged.
     """
-    if not settings.resume:
+    if settings.resume is None:
         return Resumed()
     path, remark = Path(settings.resume), ""
     if settings.resume == "auto":
@@ -253,6 +254,7 @@ def find_resumed(task: Task, settings: FitSettings) -> Resumed:
         path = there[whole]
     try:
         content = load_checkpoint(path)
+        check_form(path, content, FOR_INFERENCE)
     except UserError as error:
         raise run_folder.offer_another(path, error) from None
     check_resumable(path, content, task, settings)
@@ -264,12 +266,14 @@ def check_resumable(path: Path, content: dict, task: Task, settings: FitSettings
     check_network(path, content, task.network)
     if "position" not in content:
         raise UserError(f"{path}: holds weights alone, a training cannot go on from it.")
+    check_form(path, content, FOR_RESUMING)
     then, now = content["training"], must_agree(settings, task.settings)
-    differ = [f"--{name}: {then[name]} then, {value} now" for name, value in now.items()
+    differ = [f"--{name}: {str(then[name])[:100]} then, {value} now" for name, value in now.items()
               if name in then and then[name] != value]
     if differ:
         raise UserError(f"{path}: was trained with other settings.\n  " + "\n  ".join(differ)
                         + "\nResume with the same, or start a new training in another --save_prefix.")
+    check_fits(path, lambda: task.build(content["sizes"]), content["model"])
 
 
 # ---------------------------------------------------------------- an epoch

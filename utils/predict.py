@@ -3,8 +3,10 @@
     predictor = Predictor(Path("work_dir/AVTDist/avnet_bestmodel.pth"))
     columns = predictor(batch)                # {"seconds": (B,), ...} for the tensors of a batch
     rows = predictor.rows(batches)            # {index: {"seconds": 91.3, ...}} for many batches
+    rows, wrong = predictor.answers(batches)  # the same, and {index: why} of samples that cannot be answered
 """
 
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -12,9 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from datatools.errors import UserError
+from datatools.layout import CLIP_SECONDS
 from utils import run_folder
 from utils.batches import Batches
-from utils.checkpoint import check_network, load_checkpoint, load_weights
+from utils.checkpoint import check_fits, check_network, load_checkpoint
+from utils.checkpoint_form import FOR_INFERENCE, check_form
 from utils.devices import autocast, choose_devices, on_devices
 from utils.distributed import World
 from utils.memory import too_large
@@ -22,6 +26,7 @@ from utils.networks import build_network, find_network, frame_network
 from utils.task import Batch, answer
 
 Rows = dict[int, dict[str, float]]     # by a sample's place in its data set
+ROUNDING = 1e-4                        # s that an answer may lie outside of the clip
 
 
 class Answering(nn.Module):
@@ -57,17 +62,20 @@ class Predictor:
         self.devices, self.mixed = choose_devices(gpus), mixed
         try:
             self.content = load_checkpoint(checkpoint)
+            check_form(checkpoint, self.content, FOR_INFERENCE)
         except UserError as error:
             raise run_folder.offer_another(checkpoint, error) from None
         network = network or find_network(self.content["network"])
-        if network is None:
+        if not hasattr(network, "inputs"):
             raise UserError(f"{checkpoint}: holds weights of {self.content['network']}, and no file of models/ has "
                             "such a class. Use the version of this project that made it.")
         check_network(checkpoint, self.content, network.__name__)
-        self.network = network
+        self.checkpoint, self.network = checkpoint, network
         told = self.content["sizes"]
-        self.net = build_network(network, (sizes or {}) if told is None else told)
-        load_weights(checkpoint, self.net, self.content["model"])
+        sizes = (sizes or {}) if told is None else told
+        check_fits(checkpoint, lambda: build_network(network, sizes), self.content["model"])
+        self.net = build_network(network, sizes)
+        self.net.load_state_dict(dict(self.content["model"]))
         frame_net = frame_network(self.net)
         if channels_last and frame_net is not None:
             frame_net.to(memory_format=torch.channels_last)
@@ -83,16 +91,58 @@ class Predictor:
         """Where batches belong."""
         return self.devices[0]
 
-    @torch.inference_mode()
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
-        """The network's answers to a batch, {column: (B,)} float32 on the network's device."""
+        """The network's answers to a batch, {column: (B,)} float32 on the network's device.
+
+        Raises UserError where a row has no answer that is a time of its clip.
+        """
+        columns = self.columns(batch)
+        values = {name: column.tolist() for name, column in columns.items()}
+        for row in range(len(values["seconds"])):
+            if problem := self._problem(batch, row, {name: value[row] for name, value in values.items()}):
+                raise UserError(f"row {row} of a batch: {problem}")
+        return columns
+
+    @torch.inference_mode()
+    def columns(self, batch: Batch) -> dict[str, Tensor]:
+        """The answers as the network gives them, whatever they are worth."""
         with autocast(self.device, self.mixed):
             columns = answer(self.answering, {n: batch[n].to(self.device) for n in self.inputs}, self.inputs)
         return {name: column.float() for name, column in columns.items()}
 
     def rows(self, batches: Iterable[Batch]) -> Rows:
-        """The answers to many batches, {index of the sample: {column: value}}."""
-        return as_rows(self, batches)
+        """The answers to many batches, {index of the sample: {column: value}}. Raises UserError as `__call__`."""
+        rows, wrong = self.answers(batches)
+        for index, problem in wrong.items():
+            raise UserError(f"sample {index}: {problem}")
+        return rows
+
+    def answers(self, batches: Iterable[Batch]) -> tuple[Rows, dict[int, str]]:
+        """(the answers as `rows`, what is wrong with each sample that has none within its clip, by its index)."""
+        rows: Rows = {}
+        wrong: dict[int, str] = {}
+        for batch in batches:
+            if len(batch["index"]):
+                for row, (index, values) in enumerate(as_rows(self.columns, [batch]).items()):
+                    if problem := self._problem(batch, row, values):
+                        wrong[index] = problem
+                    else:
+                        rows[index] = values
+        return rows, wrong
+
+    def _problem(self, batch: Batch, row: int, values: dict[str, float]) -> str:
+        """What is wrong with the answers to a row of a batch, and why; "" where nothing is."""
+        seconds = values["seconds"]
+        # A further column is nan where there is nothing to tell, such as the answer from a text that a clip lacks.
+        if -ROUNDING <= seconds <= CLIP_SECONDS + ROUNDING and not any(map(math.isinf, values.values())):
+            return ""
+        found = next((f"{name} {value}" for name, value in values.items() if math.isinf(value)), f"{seconds} s")
+        answered = f"{self.checkpoint} answers with {found}, expected 0 to {CLIP_SECONDS} s"
+        for name in self.inputs:
+            if batch[name].is_floating_point() and not batch[name][row].isfinite().all():
+                return f"{answered}: its {name} holds NaN or infinity. Make its features again."
+        return (f"{answered}, although its features are finite. Look at them; or take another checkpoint, or leave "
+                "--use_amp out.")
 
 
 def as_rows(columns_of: Callable[[Batch], dict[str, Tensor]], batches: Iterable[Batch]) -> Rows:

@@ -138,7 +138,7 @@ def _same_file(source: Path, target: Path) -> None:
 def checkpoints_by_age(folder: Path) -> list[Path]:
     """Resumable checkpoints, newest first; among the names of one save, LAST comes first."""
     found = [path for path in (folder / LAST, *folder.glob("avnet_last-*.pth"), *folder.glob("avnet_epoch*.pth"),
-                               folder / BEST) if path.exists()]
+                               folder / BEST) if path.is_file()]
     return sorted(found, key=lambda path: (path.name != LAST, -path.stat().st_mtime_ns))
 
 
@@ -157,11 +157,12 @@ def read_records(folder: Path) -> list[dict]:
     therefore replaces all lines before it that are of the same or a later epoch.
     """
     records: list[dict] = []
-    for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines():
+    for line in (folder / "log.jsonl").read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             record = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             continue      # a line cut off by a kill or a full disk
-        records = [earlier for earlier in records if earlier["epoch"] < record["epoch"]] + [record]
+        if isinstance(record, dict) and isinstance(record.get("epoch"), int):
+            records = [earlier for earlier in records if earlier["epoch"] < record["epoch"]] + [record]
     return records
 

@@ -4,16 +4,19 @@
 """
 
 import contextlib
+import copy
 import math
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from datatools.errors import UserError
+from utils.checkpoint import load_weights
 from utils.devices import autocast
 from utils.distributed import World
 from utils.memory import is_out_of_memory, too_large
@@ -81,19 +84,47 @@ class Training:
                          "num_clips": self.num_clips},
         }
 
-    def restore(self, state: dict) -> None:
-        """Load what `state` returned."""
+    def restore(self, state: dict, path: Path) -> None:
+        """Load what `state` returned, from the checkpoint `path`. Raises UserError where a training cannot go on so.
+
+        The optimiser's groups and its learning rates follow from the settings and the number of steps.
+        """
+        self._restore_optimizer(state["optimizer"]["state"], path)
         if self.ema:
-            self.ema.module.load_state_dict(state["model"])
+            load_weights(path, self.ema.module, state["model"])
             self.ema.n_averaged.fill_(state["num_averaged"])
-        self.net.load_state_dict(state["trained"] if self.ema else state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        groups = len(self.optimizer.param_groups)
-        self.schedule.load_state_dict({**state["scheduler"], "lr_lambdas": [None] * groups})
+        load_weights(path, self.net, (state["trained"] or {}) if self.ema else state["model"])
+        steps = state["scheduler"]["last_epoch"]
+        rates = [rate * factor(steps) for rate, factor in
+                 zip(self.schedule.base_lrs, self.schedule.lr_lambdas, strict=True)]
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        self.schedule.load_state_dict({**self.schedule.state_dict(), "last_epoch": steps, "_step_count": steps + 1,
+                                       "_last_lr": rates, "lr_lambdas": [None] * len(rates)})
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
-        for name, value in state["position"].items():
-            setattr(self, name, value)
+        for name in ("epoch", "step", "loss_sum", "num_clips"):
+            setattr(self, name, state["position"][name])
+
+    def _restore_optimizer(self, state: dict, path: Path) -> None:
+        """Load the optimiser's state once a step with it, without a gradient, was seen to work; spoils the weights."""
+        groups = self.optimizer.state_dict()["param_groups"]
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        try:
+            if unknown := [number for number in state if number >= len(weights)]:
+                raise ValueError(f"weight {unknown[0]} of {len(weights)}")
+            self.optimizer.load_state_dict({"state": copy.deepcopy(state), "param_groups": groups})
+            for weight in weights:
+                weight.grad = torch.zeros_like(weight)
+            with too_large("the optimiser's first step", "Choose a smaller preset."):
+                self.optimizer.step()
+            if not all(weight.isfinite().all() for weight in weights):
+                raise ValueError("a step gives weights that are not finite")
+        except Exception as error:      # whatever an optimiser raises for moments that are not its weights'
+            raise UserError(f"{path}: 'optimizer' does not fit the network ({type(error).__name__}: "
+                            f"{str(error)[:200]}). Take another checkpoint of the run.") from error
+        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
 
     def count_bad_steps(self) -> None:
         """Advance the learning-rate schedule by the latest bad steps. Called once they can no longer be undone."""

@@ -444,7 +444,8 @@ def resumed_lines(found: Resumed, kept: dict, training: Training) -> list[str]:
 def network_line(task: Task, net: nn.Module, data: FitData, devices: list, world: distributed.World) -> str:
     count = sum(p.numel() for p in net.parameters())
     where = f"{world.size} processes, " if world.size > 1 else ""
-    threads = f", {usual_threads(net)} threads" if devices[0].type == "cpu" else ""
+    number = usual_threads(net)
+    threads = f", {number} thread{'s' * (number > 1)}" if devices[0].type == "cpu" else ""
     return (f"{task.network} {count / 1e6:.2f} M parameters | {len(data.train)} clips train, {len(data.val)} validate "
             f"| {where}{', '.join(map(str, devices))}{threads}")
 

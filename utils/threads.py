@@ -78,6 +78,7 @@ class Watch:
     def __init__(self, most: int, fixed: bool = False):
         self.most, self.number, self.fixed = most, most, fixed
         self.free: FreeCores | None = None      # measures from the first choice on
+        self.enough_since = 0.0                 # since when more cores are free than are used
 
     def choose(self) -> int:
         """The number for the next step. The first call takes WINDOW seconds where the load can be measured."""
@@ -85,13 +86,18 @@ class Watch:
             self.free = FreeCores()
             if self.free.idle is not None:
                 time.sleep(WINDOW)
-        # Too many threads cost far more than too few, so the way back takes longer.
-        if self.free.seconds < (WINDOW if self.number == self.most else QUIET):
+        elif self.free.seconds < WINDOW:
             return self.number
-        free, self.number = self.free.since_start(), self.most
-        while free is not None and self.number > 1 and self.number > free + SLACK:
-            self.number //= 2      # halves: few numbers, and so few orders of sums
+        free, now = self.free.since_start(), time.perf_counter()
         self.free.start()
+        fitting = self.most
+        while free is not None and fitting > 1 and fitting > free + SLACK:
+            fitting //= 2      # halves: few numbers, and so few orders of sums
+        # Too many threads cost far more than too few, so the way back takes longer.
+        if fitting <= self.number:
+            self.number, self.enough_since = fitting, now
+        elif now - self.enough_since > QUIET:
+            self.number = fitting
         return self.number
 
 

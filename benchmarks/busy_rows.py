@@ -16,6 +16,7 @@ import torch
 from benchmarks.machine import machine
 from benchmarks.measuring import Repeated, log_aside, print_table, say, timed_steps
 from benchmarks.random_clips import labelled_folders, make_clips
+from datatools.errors import UserError
 from datatools.stages import number_of_cores
 from models.avt_dist import AVTDist, distribution_loss
 from models.avtnet import AVTNet
@@ -26,10 +27,11 @@ from utils.devices import autocast_dtype
 from utils.fit import Run, begin
 from utils.step import Training
 from utils.task import FitData
-from utils.threads import FreeCores, fix_threads
+from utils.threads import STAT, WINDOW, FreeCores, fix_threads
 
 ROOT = Path(__file__).resolve().parents[1]
 NETWORKS = {"demo_avt": (AVTNet, regression_loss), "avt_dist": (AVTDist, distribution_loss)}
+QUIET_WINDOWS, BUSY_WINDOWS = 60, 20
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 SPIN = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"     # ends with its parent
 
@@ -51,8 +53,31 @@ def print_report(clips: int, beside: int, seconds: float) -> None:
                     answer = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
                     rows.append([f"{preset}, {precision}{', AVX2' if more else ''}", *json.loads(answer.stdout)])
     print(f"{machine()}, torch {torch.__version__}, beside {beside} programs that never wait")
+    print_windows(beside)
     print_table(["training", "cores others used while quiet", "quiet: s a step", "beside others: s a step",
                  "times quiet", "the step when they begin, s", "threads fixed: s a step", "times quiet"], rows)
+
+
+def print_windows(beside: int) -> None:
+    """Print how well the free cores are known: what is measured in many windows, quietly and beside others."""
+    quiet = [free_cores() for _ in range(QUIET_WINDOWS)]
+    with spinning(beside):
+        busy = [free_cores() for _ in range(BUSY_WINDOWS)]
+    started = time.perf_counter()
+    for _ in range(100):
+        FreeCores()
+    print(f"Free cores in {len(quiet)} windows of {WINDOW} s: {min(quiet):.2f} to {max(quiet):.2f} quietly; beside the "
+          f"others, in {len(busy)} windows, {min(busy):.2f} to {max(busy):.2f}. One measurement takes "
+          f"{(time.perf_counter() - started) * 1e4:.0f} us.")
+
+
+def free_cores() -> float:
+    """The cores that are free within one window. Raises UserError where it cannot be measured."""
+    free = FreeCores()
+    time.sleep(WINDOW)
+    if (found := free.since_start()) is None:
+        raise UserError(f"{STAT}: tells no idle time of this process's cores, so the load cannot be measured here.")
+    return found
 
 
 def measure_row(root: Path, preset: str, precision: str, beside: int, seconds: float) -> None:
@@ -61,7 +86,7 @@ def measure_row(root: Path, preset: str, precision: str, beside: int, seconds: f
     timed_steps(run, training, steps=2)      # what the first steps cost once
     free = FreeCores()
     quiet = statistics.mean(step for step, _ in timed_steps(run, training, most_seconds=seconds))
-    others = max(0.0, number_of_cores() - (free.since_start() or 0))
+    others = max(0.0, number_of_cores() - free.since_start())
     with spinning(beside):
         started = time.perf_counter()
         steps = [step for step, _ in timed_steps(run, training, steps=1000, most_seconds=seconds)]

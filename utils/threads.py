@@ -4,8 +4,8 @@
     few = adapt_threads(net)     # before each step or batch; whether other programs keep it below the usual number
 
 The threads of a step wait for each other thousands of times, and oneDNN's spin while they wait. Where other programs
-keep the cores busy, one thread often has to wait for its turn, and all others with it: two threads then take up to
-twenty times as long as one (benchmarks/busy.py). One thread alone slows down as its share of the cores does.
+keep the cores busy, one thread often has to wait for its turn, and all others with it: two threads can then take many
+times as long as one (benchmarks/busy.py). One thread alone slows down as its share of the cores does.
 
 The number of threads decides the order of sums, and so the last bits of the weights. It therefore stays the same while
 the machine is not overloaded, and always where --threads or OMP_NUM_THREADS fixes it.
@@ -21,8 +21,8 @@ from torch import nn
 from datatools.errors import UserError
 from datatools.stages import number_of_cores
 
-# A network of fewer parameters computes on one thread. Its tensors are so small that most of torch's operations use one
-# thread anyway (at::internal::GRAIN_SIZE, 32,768 elements), and starting others costs as much as they gain.
+# A network of fewer parameters always computes on one thread, so its weights do not depend on the load. Threads save
+# little there: torch divides an operation only from 32,768 elements on (at::internal::GRAIN_SIZE).
 FEWEST_PARAMETERS = 100_000
 MOST_THREADS = 1024     # for --threads: each thread takes memory, and the C library ends the process where it has none
 WINDOW = 0.3            # s over which free cores are measured; a single short program does not count
@@ -114,7 +114,7 @@ def fix_threads(number: int, constant: bool = False) -> None:
         raise UserError(f"--threads {number}: expected at most {MOST_THREADS}. More threads than cores "
                         f"({number_of_cores()} here) only slow a step down.")
     given = os.environ.get("OMP_NUM_THREADS")
-    if number or not given:
+    if number or (constant and not given):
         torch.set_num_threads(number or number_of_cores())
     _watch = Watch(number or number_of_cores(), fixed=bool(number or given or constant))
 

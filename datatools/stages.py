@@ -50,8 +50,10 @@ def stage_parser(description: str, *, save_root: bool = True, clips: bool = True
 
 
 def number_of_cores() -> int:
-    """Cores that this process may use (an affinity mask or a container may leave fewer than the machine has)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use; an affinity mask or a container's quota may leave fewer than there are."""
+    from joblib import cpu_count
+
+    return cpu_count()
 
 
 @dataclass

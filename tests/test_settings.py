@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # A flag more is a decision: it goes here, too.
 HOMES = {
     FitSettings: "num_workers data_in_memory lr batch_size max_epoch schedule accumulation_step use_amp clip_grad ema "
-                 "channels_last compile halve_when_full patience seed show_freq gpus keep_last save_prefix resume "
-                 "overwrite",
+                 "channels_last compile halve_when_full patience seed show_freq gpus threads keep_last save_prefix "
+                 "resume overwrite",
     BoundarySettings: "data_root train_folders label_files data_seed without shift vary damage borrow step_loss "
                       "pretrained if_normal folds",
     LaunchSettings: "strategy processes",

@@ -37,6 +37,7 @@ from utils.fit import fit
 from utils.predict import Predictor
 from utils.run_folder import LAST, held
 from utils.task import Batch, Dataset
+from utils.threads import fix_threads
 
 NUM_FOLDS = 7    # values of --data_seed whose validation clips differ
 
@@ -159,6 +160,7 @@ def infer(network: type, command: BoundaryCommand) -> int:
         raise UserError("--weights infers and --resume trains; give one of them.")
     # A reference checkpoint does not record whether its frames are standardised.
     sizes = {} if boundary.if_normal is None else {"standardise": boundary.if_normal}
+    fix_threads(fit_settings.threads)
     predictor = Predictor(asked.weights, network, gpus=fit_settings.gpus, mixed=fit_settings.use_amp,
                           channels_last=fit_settings.channels_last, sizes=sizes)
     clip_set = clips_asked_for(command)

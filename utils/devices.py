@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from datatools.errors import UserError
-from datatools.stages import number_of_cores
 from utils.distributed import World
 
 # Values of ONEDNN_MAX_CPU_ISA under which oneDNN has no bfloat16 instruction. It then emulates bfloat16, at half the
@@ -84,8 +83,6 @@ def choose_devices(gpus: str) -> list[torch.device]:
     """Devices for --gpus: ids, `auto` (every GPU there is, else the CPU) or `cpu`. Raises UserError."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if gpus == "cpu" or (gpus == "auto" and count == 0):
-        if "OMP_NUM_THREADS" not in os.environ:
-            torch.set_num_threads(number_of_cores())
         return [torch.device("cpu")]
     if gpus == "auto":
         return [torch.device("cuda", i) for i in range(count)]

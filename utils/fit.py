@@ -34,6 +34,7 @@ from utils.settings import FitSettings, must_agree, plain
 from utils.step import MOST_BAD_STEPS, Recipe, Training, share_of, train_step
 from utils.stop import Stop
 from utils.task import FitData, Task
+from utils.threads import adapt_threads, fix_threads, usual_threads
 
 SAVE_MINUTES = 10.0     # between saves of the position within an epoch
 CLOCK_STEPS = 10        # steps between checks whether such a save is due
@@ -72,10 +73,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Epoch:
-    """How an epoch went: whether it finished, bad steps left out, seconds, and the share of them spent on waiting."""
+    """How an epoch went: whether it finished, bad steps left out, seconds, and the share of them spent on waiting.
+
+    `fewer_threads`: steps that computed on fewer threads, because other programs used the cores.
+    """
 
     finished: bool
     skipped: int
+    fewer_threads: int
     seconds: float
     waiting: float
     clips_per_second: float
@@ -121,7 +126,7 @@ def train(run: Run, training: Training) -> Fitted:
             to_go = (time.perf_counter() - started) / epochs_done * (settings.max_epoch - 1 - epoch)
             record = {"train_loss": train_loss, "lr": rate, "seconds": took, "waiting": done.waiting,
                       "clips_per_second": done.clips_per_second, "skipped_steps": done.skipped,
-                      "best": training.best["score"]}
+                      "fewer_threads_steps": done.fewer_threads, "best": training.best["score"]}
             run.log.line(epoch_line(run, training, found.numbers, record, to_go))
             # Record before saving: a kill between the two only repeats the record; the other order could lose it.
             run.log.record(epoch=epoch, **record, **{f"val_{k}": v for k, v in found.numbers.items()})
@@ -145,6 +150,7 @@ def begin(task: Task, settings: FitSettings, data: FitData) -> tuple[Run, Traini
     Raises UserError before anything in the folder is changed.
     """
     devices = choose_devices(settings.gpus)
+    fix_threads(settings.threads, constant=settings.compile)      # torch.compile writes the number into its code
     world = distributed.join(devices)
     if world.size > 1:
         devices = [devices[world.local_rank % len(devices)]]
@@ -300,13 +306,14 @@ def train_epoch(run: Run, training: Training, stop: Stop) -> Epoch:
     """
     groups = epoch_groups(run.settings, len(run.train.dataset), training.epoch)
     started, waited, clips_before = time.perf_counter(), run.train.waited, training.num_clips
-    skipped, finished, saved = 0, True, time.monotonic()
+    skipped, fewer, finished, saved = 0, 0, True, time.monotonic()
     training.net.train()
     mine = (share_of(indices, run.world) for group in groups[training.step:] for indices in group)
     try:
         with progress_bar(run, training, groups) as bar, contextlib.closing(run.train(mine)) as coming:
             for number, group in enumerate(groups[training.step:], 1):
                 batches = [next(coming) for _ in group]
+                fewer += choose_threads(run, training, told=fewer > 0)
                 done = train_step(training, run.recipe, group, batches, stop.asked, run.train.name_of)
                 training.step += 1
                 if done.bad:
@@ -332,8 +339,18 @@ def train_epoch(run: Run, training: Training, stop: Stop) -> Epoch:
     if finished:
         training.count_bad_steps()
     seconds = time.perf_counter() - started
-    return Epoch(finished, skipped, seconds, (run.train.waited - waited) / seconds,
+    return Epoch(finished, skipped, fewer, seconds, (run.train.waited - waited) / seconds,
                  (training.num_clips - clips_before) / seconds)
+
+
+def choose_threads(run: Run, training: Training, told: bool) -> bool:
+    """Set the next step's CPU threads; whether they are fewer than usual, which is logged unless it was `told`."""
+    fewer = adapt_threads(training.net)
+    if fewer and not told:
+        run.log.line(f"epoch {training.epoch}, step {training.step}: other programs use the cores, so this step and "
+                     f"perhaps more compute on {torch.get_num_threads()} of {usual_threads(training.net)} threads. "
+                     "Their sums are rounded differently; --threads fixes the number.")
+    return fewer
 
 
 def leave_out(run: Run, training: Training, bad: str) -> None:
@@ -431,8 +448,10 @@ def resumed_lines(found: Resumed, kept: dict, training: Training) -> list[str]:
 def network_line(task: Task, net: nn.Module, data: FitData, devices: list, world: distributed.World) -> str:
     count = sum(p.numel() for p in net.parameters())
     where = f"{world.size} processes, " if world.size > 1 else ""
+    number = usual_threads(net)
+    threads = f", {number} thread{'s' * (number > 1)}" if devices[0].type == "cpu" else ""
     return (f"{task.network} {count / 1e6:.2f} M parameters | {len(data.train)} clips train, {len(data.val)} validate "
-            f"| {where}{', '.join(map(str, devices))}")
+            f"| {where}{', '.join(map(str, devices))}{threads}")
 
 
 def precision_line(device: torch.device, settings: FitSettings) -> str:

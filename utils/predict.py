@@ -24,6 +24,7 @@ from utils.distributed import World
 from utils.memory import too_large
 from utils.networks import build_network, find_network, frame_network
 from utils.task import Batch, answer
+from utils.threads import adapt_threads
 
 Rows = dict[int, dict[str, float]]     # by a sample's place in its data set
 ROUNDING = 1e-4                        # s that an answer may lie outside of the clip
@@ -106,6 +107,7 @@ class Predictor:
     @torch.inference_mode()
     def columns(self, batch: Batch) -> dict[str, Tensor]:
         """The answers as the network gives them, whatever they are worth."""
+        adapt_threads(self.net)
         with autocast(self.device, self.mixed):
             columns = answer(self.answering, {n: batch[n].to(self.device) for n in self.inputs}, self.inputs)
         return {name: column.float() for name, column in columns.items()}
@@ -167,8 +169,13 @@ def validation_rows(
     count = len(batches.dataset)
     mine = list(range(count))[world.rank::world.size]
     lists = [mine[first:first + batch_size] for first in range(0, len(mine), batch_size)]
+
+    def answers(batch: Batch) -> dict[str, Tensor]:
+        adapt_threads(net)
+        return columns_of(batch)
+
     with too_large(f"validation with {batch_size} clips a batch", "Choose a smaller --batch_size with more "
                    "--accumulation_step, or a smaller preset."):
-        answered = as_rows(columns_of, batches(lists))
+        answered = as_rows(answers, batches(lists))
     found = {index: row for part in world.gather(answered) for index, row in part.items()}
     return [found[index] for index in range(count)]

@@ -80,6 +80,9 @@ class FitSettings:
         10, "training", "steps between updates of the progress bar (%(default)s)", type=positive, metavar="STEPS")
 
     gpus: str = setting("auto", "run", "e.g. 0 or 0,1 (%(default)s)", type=devices, metavar="IDS|auto|cpu")
+    threads: int = setting(
+        0, "run", "CPU threads, always so many; 0, the default: all cores, and fewer while other programs use them "
+        "(OMP_NUM_THREADS fixes the number too)", type=number(int, low=0, high=MOST_WORKERS), metavar="N")
     keep_last: int = setting(
         2, "run", "last checkpoints that are kept (%(default)s)", type=positive, metavar="K")
     save_prefix: Path | None = setting(None, "run", "folder for checkpoints, logs and the submission", type=path)

@@ -14,7 +14,7 @@ from torchvision.models import resnet18
 
 from datatools import downloads
 from datatools.errors import UserError
-from datatools.stages import run_stage
+from datatools.stages import Pool, run_stage
 from utils.checkpoint import load_pretrained
 
 DETECT = """
@@ -59,7 +59,7 @@ def test_a_ray_cluster_is_started_without_usage_statistics(monkeypatch):
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "1")
     monkeypatch.setattr(ray, "init", start)
     with pytest.raises(UserError, match="no Ray cluster"):
-        run_stage("audio", len, [("a", ("",))], ray_address="local")
+        run_stage("audio", len, [("a", ("",))], pool=Pool(ray_address="local"))
     assert asked == [False]
 
 

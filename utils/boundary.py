@@ -21,6 +21,7 @@ and, optionally,
 """
 
 import hashlib
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -223,7 +224,10 @@ def write_validation(folder: Path, predicted: dict[str, float], truth: dict[str,
 
 def read_validation(folder: Path) -> tuple[dict[str, float], dict[str, float]]:
     """({name: predicted}, {name: truth}) of the best epoch. Raises UserError where validation.csv was changed."""
-    rows = read_predictions(folder / "validation.csv", ("seconds", "predicted"))
+    path = folder / "validation.csv"
+    rows = read_predictions(path, ("seconds", "predicted"))
+    if empty := [name for name, row in rows.items() if math.isnan(row["seconds"] + row["predicted"])]:
+        raise UserError(f"{path}: no times of {', '.join(empty[:3])}. Delete the file: the next best epoch writes it.")
     return tuple({name: row[column] for name, row in rows.items()} for column in ("predicted", "seconds"))
 
 

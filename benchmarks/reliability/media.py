@@ -260,26 +260,27 @@ def composed(count: int, seed: int, folder: Path, pool: Pool = POOL) -> list[Out
     rng = random.Random(seed)
     folder.mkdir(parents=True, exist_ok=True)
     made = []
-    for index in range(count):
-        try:
-            made.append(compose(folder / f"composed{index:04d}", rng))
-        except subprocess.CalledProcessError:      # ffmpeg does not write this combination
-            continue
+    while len(made) < count:
+        made += _composed(folder / f"composed{len(made):04d}", rng)
     return examined(made, pool, must_be_ok=True)
+
+
+def _composed(path: Path, rng: random.Random) -> list[Made]:
+    """One file; none where ffmpeg does not write the combination that was drawn."""
+    try:
+        return [compose(path, rng)]
+    except subprocess.CalledProcessError:
+        return []
 
 
 def mutated(count: int, seed: int, folder: Path, pool: Pool = POOL, bases: int = 10) -> list[Outcome]:
     """`count` damaged copies of `bases` files."""
     rng = random.Random(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    originals = []
+    originals: list[Made] = []
     while len(originals) < bases:
-        try:
-            made = compose(folder / f"base{len(originals):02d}", rng)
-        except subprocess.CalledProcessError:
-            continue
-        if made.sound and made.picture:
-            originals.append(made)
+        originals += [made for made in _composed(folder / f"base{len(originals):02d}", rng)
+                      if made.sound and made.picture]
     copies = []
     for index in range(count):
         original = originals[index % bases]

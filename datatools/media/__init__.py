@@ -7,6 +7,8 @@
 Time zero is the container's start (the earliest of its streams), so that picture and sound stay in sync.
 
     probe.py      opens a file and reads what its header states
+    structure.py  what the container's own sizes and checksums tell
+    gaps.py       what is missing between packets, in time and in bytes
     packets.py    packets to decoded frames: seeks, skips frames that are not needed, detects damage
     sound.py      audio frames to samples
     pictures.py   frames of video to the pictures at given times

@@ -9,6 +9,7 @@ the place in silence.
 import os
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,6 +18,7 @@ MOST_TAGS = 1_000_000     # of an FLV file, one a packet
 MOST_PARTS = 1_000_000    # of a Matroska file: one a few seconds, or one a packet where it was written live
 TS_PACKET = 188           # bytes; each begins with "G"
 EBML, SEGMENT, CLUSTER = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"
+HOLDERS = (CLUSTER, b"\xa0")      # elements that hold blocks: clusters and block groups
 CRC32 = b"\xbf\x84"       # the element's ID and its size, 4
 AFTER_BLOCKS = [bytes.fromhex(name) for name in ("1c53bb6b", "1254c367", "1043a770", "1941a469", "114d9b74")]   # IDs
 TAIL_WINDOW = 64          # bytes around the end of the last block in which the next element must begin
@@ -67,6 +69,29 @@ def unread_tail(path: Path, place: int) -> int:
     return 0 if any(identity in around for identity in AFTER_BLOCKS) else max(0, size - place)
 
 
+def blocks_follow(path: Path, place: int, next_place: int) -> bool:
+    """Whether whole Matroska elements lead from the block at byte `place` to the one at `next_place`. Raises OSError.
+
+    Padding, tags and blocks of tracks that are not read may lie between them; after unreadable bytes nothing fits.
+    """
+    with open(path, "rb") as file:
+        for _ in range(MOST_PARTS):
+            if place >= next_place:
+                return place == next_place
+            file.seek(place)
+            identity, length = _element(file)
+            if not identity or identity[0] == 0 or (length is None and identity not in HOLDERS):
+                return False
+            place = file.tell() + (0 if identity in HOLDERS else length)
+    return False
+
+
+def is_fragmented(path: Path) -> bool:
+    """Whether an MP4 or MOV file consists of fragments, each with a table of its own packets. Raises OSError."""
+    with open(path, "rb") as file:
+        return any(kind == b"moof" for kind, _, _ in _boxes(file, file.seek(0, os.SEEK_END)))
+
+
 def _missing(end: int | None, size: int) -> str | None:
     return f"{end - size:,} bytes are missing of {end:,}" if end is not None and end > size else None
 
@@ -99,7 +124,7 @@ def _broken_matroska(file: BinaryIO, size: int) -> str | None:
         return _missing(end, size)
     for _ in range(MOST_PARTS):
         place = file.tell()
-        identity, length = _element(file)
+        identity, length = _element(file) if place < end else (b"", None)
         if not identity:
             return None
         if length is None:
@@ -143,24 +168,35 @@ def _asf_size(file: BinaryIO) -> int | None:
     return None
 
 
-def _broken_boxes(file: BinaryIO, size: int) -> str | None:
-    """What is wrong with the outermost boxes of an MP4 or MOV file (ISO/IEC 14496-12, section 4.2)."""
+def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
+    """(type, place, length) of each outermost box of an MP4 or MOV file (ISO/IEC 14496-12, section 4.2).
+
+    Ends after a box that reaches to the end or cannot be followed; a length of 0 means to the end.
+    """
     place = 0
     for _ in range(MOST_BOXES):
         if size - place < 8:
-            return None
+            return
         file.seek(place)
         head = file.read(16)
         length, kind = struct.unpack(">I4s", head[:8])
         if length == 1 and len(head) == 16:
             length = struct.unpack(">Q", head[8:])[0]
+        yield kind, place, length
+        if length < 8:
+            return
+        place += length
+
+
+def _broken_boxes(file: BinaryIO, size: int) -> str | None:
+    """What is wrong with the outermost boxes of an MP4 or MOV file."""
+    for kind, place, length in _boxes(file, size):
         if length == 0 and (kind != bytes(4) or _only_zeros(file, place)):
             return None       # the last box reaches to the end; some writers pad with zeros
         if length < 8 or not all(32 <= byte < 127 or byte == 0xA9 for byte in kind):
             return f"no box begins at byte {place:,} of {size:,}, where the one before it ends"
         if place + length > size:
             return _missing(place + length, size)
-        place += length
     return None
 
 

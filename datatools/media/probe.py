@@ -204,7 +204,7 @@ def file_duration(container) -> float | None:
     ends = [promised_end(container, stream) for stream in (*films, *container.streams.audio)]
     if container.streams.subtitles and ends and None not in ends:
         return max(ends)      # a subtitle may be shown, as far as the file tells, long after the film's end
-    if container.duration is None:
+    if container.duration is None or (container.format.name == "avi" and None in ends):
         return None
     begins = max(0, container.start_time or 0) if has_format(container, "matroska") else 0      # as above
     return max(0.0, (container.duration - begins) / av.time_base)

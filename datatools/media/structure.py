@@ -19,6 +19,7 @@ MOST_PARTS = 1_000_000    # of a Matroska file: one a few seconds, or one a pack
 TS_PACKET = 188           # bytes; each begins with "G"
 EBML, SEGMENT, CLUSTER = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"
 HOLDERS = (CLUSTER, b"\xa0")      # elements that hold blocks: clusters and block groups
+BLOCKS = (b"\xa1", b"\xa3")
 CRC32 = b"\xbf\x84"       # the element's ID and its size, 4
 AFTER_BLOCKS = [bytes.fromhex(name) for name in ("1c53bb6b", "1254c367", "1043a770", "1941a469", "114d9b74")]   # IDs
 TAIL_WINDOW = 64          # bytes around the end of the last block in which the next element must begin
@@ -70,19 +71,27 @@ def unread_tail(path: Path, place: int) -> int:
 
 
 def blocks_follow(path: Path, place: int, next_place: int) -> bool:
-    """Whether whole Matroska elements lead from the block at byte `place` to the one at `next_place`. Raises OSError.
+    """Whether whole Matroska elements lead from one block to another; the contents of both begin at these bytes.
 
     Padding, tags and blocks of tracks that are not read may lie between them; after unreadable bytes nothing fits.
+    Raises OSError.
     """
     with open(path, "rb") as file:
-        for _ in range(MOST_PARTS):
-            if place >= next_place:
-                return place == next_place
-            file.seek(place)
+        for width in range(1, 9):       # of the block's size, which lies before its content, and the ID before that
+            file.seek(place - width - 1)
             identity, length = _element(file)
-            if not identity or identity[0] == 0 or (length is None and identity not in HOLDERS):
-                return False
-            place = file.tell() + (0 if identity in HOLDERS else length)
+            if identity in BLOCKS and file.tell() == place:
+                break
+        else:
+            return False
+        for _ in range(MOST_PARTS):
+            if identity not in HOLDERS:
+                if length is None or file.tell() + length > next_place:
+                    return False
+                file.seek(length, os.SEEK_CUR)
+            identity, length = _element(file)
+            if file.tell() >= next_place or not identity or identity[0] == 0:
+                return file.tell() == next_place and identity in BLOCKS
     return False
 
 
@@ -114,7 +123,7 @@ def _broken_matroska(file: BinaryIO, size: int) -> str | None:
     """What is wrong with the sizes of a segment and its parts, or with the checksums that some writers add."""
     file.seek(0)
     identity, length = _element(file)
-    while identity and identity != SEGMENT and length is not None:
+    while identity and identity != SEGMENT and length is not None and length < size:
         file.seek(length, os.SEEK_CUR)
         identity, length = _element(file)
     if identity != SEGMENT:
@@ -156,8 +165,10 @@ def _asf_size(file: BinaryIO) -> int | None:
     """The size that the File Properties Object states (Advanced Systems Format specification, section 3.2)."""
     file.seek(24)
     count = struct.unpack("<I", file.read(4).ljust(4, b"\0"))[0]
-    place = 30
+    place, size = 30, file.seek(0, os.SEEK_END)
     for _ in range(min(count, 100)):
+        if place >= size:
+            return None
         file.seek(place)
         head = file.read(96)
         if len(head) < 96:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 MOST_BOXES = 100_000      # of an MP4 file; fragmented ones have two or three for each few seconds
-MOST_TAGS = 1_000_000     # of an FLV file, one a packet
+MOST_TAGS = 1_000_000     # of an FLV file, one a packet; of an Ogg file, one for some packets
 MOST_PARTS = 1_000_000    # of a Matroska file: one a few seconds, or one a packet where it was written live
 TS_PACKET = 188           # bytes; each begins with "G"
 EBML, SEGMENT, CLUSTER = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"
@@ -25,6 +25,7 @@ AFTER_BLOCKS = [bytes.fromhex(name) for name in ("1c53bb6b", "1254c367", "1043a7
 TAIL_WINDOW = 64          # bytes around the end of the last block in which the next element must begin
 ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+OGG_PAGE, OGG_LAST = b"OggS", 4            # capture pattern; flag of a stream's last page
 FLV_TAGS = (8, 9, 15, 18)                  # sound, picture, data
 ASF_BROADCAST = 1         # flag: written live, its size is not valid
 
@@ -33,7 +34,8 @@ def broken_structure(path: Path) -> str | None:
     """What is wrong with the file's length, in words; None where all is well or the format states no length.
 
     Matroska: the segment's size, and the checksums of its parts where there are any. MP4 and MOV: the chain of boxes.
-    FLV: the chain of tags. MPEG-TS: whole packets. AVI and WAV: the RIFF size. WMV: the size in the header.
+    FLV: the chain of tags. Ogg: the pages' numbers. MPEG-TS: whole packets. AVI, WAV: the RIFF size. WMV: the size in
+    the header.
     Raises OSError.
     """
     with open(path, "rb") as file:
@@ -47,6 +49,8 @@ def broken_structure(path: Path) -> str | None:
             return _missing(length + 8 if 0 < length < 0xFFFFFFFF else None, size)
         if head[:16] == ASF_HEADER:
             return _missing(_asf_size(file), size)
+        if head[:4] == OGG_PAGE:
+            return _broken_pages(file, size)
         if head[:3] == b"FLV":
             return _broken_tags(file, size)
         if head[:1] == b"G" and size > 2 * TS_PACKET:
@@ -98,7 +102,7 @@ def blocks_follow(path: Path, place: int, next_place: int) -> bool:
 def is_fragmented(path: Path) -> bool:
     """Whether an MP4 or MOV file consists of fragments, each with a table of its own packets. Raises OSError."""
     with open(path, "rb") as file:
-        return any(kind == b"moof" for kind, _, _ in _boxes(file, file.seek(0, os.SEEK_END)))
+        return any(kind == b"moof" for kind, _, _ in boxes(file, file.seek(0, os.SEEK_END)))
 
 
 def _missing(end: int | None, size: int) -> str | None:
@@ -179,7 +183,7 @@ def _asf_size(file: BinaryIO) -> int | None:
     return None
 
 
-def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
+def boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
     """(type, place, length) of each outermost box of an MP4 or MOV file (ISO/IEC 14496-12, section 4.2).
 
     Ends after a box that reaches to the end or cannot be followed; a length of 0 means to the end.
@@ -201,7 +205,7 @@ def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
 
 def _broken_boxes(file: BinaryIO, size: int) -> str | None:
     """What is wrong with the outermost boxes of an MP4 or MOV file."""
-    for kind, place, length in _boxes(file, size):
+    for kind, place, length in boxes(file, size):
         if length == 0 and (kind != bytes(4) or _only_zeros(file, place)):
             return None       # the last box reaches to the end; some writers pad with zeros
         if length < 8 or not all(32 <= byte < 127 or byte == 0xA9 for byte in kind):
@@ -234,4 +238,20 @@ def _broken_tags(file: BinaryIO, size: int) -> str | None:
         if place + length > size:
             return _missing(place + length, size)
         place += length + 4
+    return None
+
+
+def _broken_pages(file: BinaryIO, size: int) -> str | None:
+    """What is wrong with the pages of an Ogg file: each stream numbers its own, and marks its last (RFC 3533, 6)."""
+    place, numbers, is_last = 0, {}, False
+    for _ in range(MOST_TAGS):
+        file.seek(place)
+        head = file.read(27)
+        if head[:4] != OGG_PAGE or len(head) < 27:
+            return None if is_last else f"no page begins at byte {place:,} of {size:,}, and no stream has ended before"
+        stream, number = struct.unpack("<II", head[14:22])
+        if number != numbers.get(stream, number - 1) + 1:
+            return f"pages are missing before byte {place:,} of {size:,}"
+        numbers[stream], is_last = number, bool(head[5] & OGG_LAST)
+        place += 27 + head[26] + sum(file.read(head[26]))
     return None

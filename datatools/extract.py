@@ -143,7 +143,7 @@ def extract_all(
     picture = Taken("picture", [stage for stage in outputs if stage != AUDIO], CLIP_SECONDS)
     _take(sound, lambda: _take_sound(sound, source, outputs))
     _take(picture, lambda: _take_pictures(picture, source, outputs, detector_arguments, identity))
-    lasts = max(duration or 0.0, sound.seconds, picture.seconds)
+    lasts = max(duration or 0.0, sound.seconds, picture.seconds - 1)      # the last picture may end at once
     found = {}
     for taken in (sound, picture):
         status, reason = _how_much(taken, duration, lasts)

@@ -23,7 +23,7 @@ from datatools.extract import AUDIO, FRAMES, extract_all
 from datatools.manifest import Manifest
 from datatools.media import MediaError, probe, read_audio, read_frames
 from datatools.media.sound import _Span
-from datatools.media.structure import broken_structure
+from datatools.media.structure import boxes, broken_structure
 from datatools.stages import Pool
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -161,6 +161,78 @@ def test_a_picture_held_for_40_seconds_is_no_damage(tmp_path, sound):
     assert statuses(path, tmp_path)[FRAMES] == ("ok", "")
 
 
+def made(path: Path, *options, seconds: float = 5, sound_start: float = 0.0) -> Path:
+    """Pictures that change and a tone, written by ffmpeg with these options."""
+    ffmpeg("-f", "lavfi", "-i", f"testsrc2=s=96x64:r=10:d={seconds}", "-itsoffset", sound_start,
+           "-f", "lavfi", "-i", f"sine=d={seconds}", *options, path)
+    return path
+
+
+@pytest.mark.parametrize(("name", "options"), [
+    ("live.avi", ("-c:v", "mpeg4", "-c:a", "mp3")), ("live.mkv", ("-c:v", "mpeg4", "-c:a", "aac")),
+    ("live.flv", ("-c:v", "flv1", "-c:a", "mp3")), ("live.wmv", ("-c:v", "wmv2", "-c:a", "wmav2")),
+])
+def test_a_file_written_live_states_no_length_and_is_whole(tmp_path, name, options):
+    path = made(tmp_path / f"whole{Path(name).suffix}", *options)
+    form = {".mkv": "matroska", ".wmv": "asf"}.get(path.suffix, path.suffix[1:])
+    live = subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", path, "-c", "copy", "-f", form, "-"],
+                          capture_output=True, check=True).stdout
+    (tmp_path / name).write_bytes(live)
+    assert statuses(tmp_path / name, tmp_path) == {AUDIO: ("ok", ""), FRAMES: ("ok", "")}
+
+
+def test_pictures_that_repeat_the_one_before_are_no_damage(tmp_path):
+    path = tmp_path / "held.ogg"
+    ffmpeg("-f", "lavfi", "-i", "color=red:s=96x64:r=10:d=5", "-f", "lavfi", "-i", "sine=d=5", "-c:v", "libtheora",
+           "-c:a", "libvorbis", path)
+    with av.open(str(path)) as container:
+        assert sum(not packet.size for packet in container.demux(video=0)) > 10
+    assert statuses(path, tmp_path) == {AUDIO: ("ok", ""), FRAMES: ("ok", "")}
+    assert np.load(tmp_path / "held.ogg_frames.npy")[:5].any((1, 2, 3)).all()
+
+
+def test_sound_that_begins_late_in_a_wmv_file_is_no_missing_end(tmp_path):
+    path = made(tmp_path / "late.wmv", "-c:v", "wmv2", "-c:a", "wmav2", sound_start=1.2)
+    assert probe(path).duration == pytest.approx(6.2, abs=0.2)
+    assert statuses(path, tmp_path) == {AUDIO: ("ok", ""), FRAMES: ("ok", "")}
+
+
+def test_a_stream_that_ends_a_second_before_the_other_is_whole(tmp_path):
+    path = write_media(tmp_path / "a.mkv", [numbered_picture(k) for k in range(52)], sound=tone(4, 44_100))
+    assert statuses(path, tmp_path) == {AUDIO: ("ok", ""), FRAMES: ("ok", "")}
+
+
+def test_times_before_zero_in_a_matroska_file_are_no_damage(tmp_path):
+    path = made(tmp_path / "a.mkv", "-c:v", "libx264", "-preset", "ultrafast", "-qp", "1", "-c:a", "aac")
+    ffmpeg("-i", path, "-c", "copy", "-avoid_negative_ts", "disabled", "-output_ts_offset", "-0.5",
+           tmp_path / "before.mkv")
+    assert statuses(tmp_path / "before.mkv", tmp_path) == {AUDIO: ("ok", ""), FRAMES: ("ok", "")}
+
+
+CLUSTER, UNKNOWN_SIZE = bytes.fromhex("1f43b675"), b"\x01" + b"\xff" * 7
+
+
+def clusters(path: Path) -> list[bytes]:
+    """A Matroska file's head, with a segment of unknown size, and its clusters of 1 s each."""
+    made(path, "-c:v", "mpeg4", "-q:v", "2", "-c:a", "aac", "-cluster_time_limit", "1000", "-write_crc32", "0",
+         seconds=9)
+    head, *parts = path.read_bytes().split(CLUSTER)
+    segment = head.index(bytes.fromhex("18538067")) + 4
+    return [head[:segment] + UNKNOWN_SIZE + head[segment + 8:], *(CLUSTER + part for part in parts)]
+
+
+@pytest.mark.parametrize("size", [3_000, 300_000])
+def test_padding_and_junk_that_matroska_allows_are_no_damage(tmp_path, size):
+    parts = clusters(tmp_path / "a.mkv")
+    padding = b"\xec" + (0x10000000 | size).to_bytes(4, "big") + bytes(size)
+    parts.insert(4, padding)
+    (tmp_path / "padded.mkv").write_bytes(b"".join(parts))
+    assert statuses(tmp_path / "padded.mkv", tmp_path) == {AUDIO: ("ok", ""), FRAMES: ("ok", "")}
+    after = tmp_path / "after.mkv"
+    after.write_bytes((tmp_path / "a.mkv").read_bytes() + np.random.default_rng(0).bytes(500))
+    assert statuses(after, tmp_path) == {AUDIO: ("ok", ""), FRAMES: ("ok", "")}
+
+
 # ---------------------------------------------------------------- damage
 
 
@@ -248,6 +320,54 @@ def test_frames_that_a_decoder_drops_in_silence_are_told(tmp_path):
     except MediaError as error:
         messages.append(str(error))
     assert messages and "damaged" in messages[0]
+
+
+def test_whole_clusters_cut_out_of_a_matroska_file_are_told(tmp_path):
+    parts = clusters(tmp_path / "a.mkv")
+    (tmp_path / "cut.mkv").write_bytes(b"".join(parts[:3] + parts[6:]))
+    assert {status for status, _ in statuses(tmp_path / "cut.mkv", tmp_path).values()} == {"partial"}
+
+
+@pytest.mark.parametrize("flags", ["frag_keyframe+dash", "frag_keyframe+empty_moov+default_base_moof",
+                                   "frag_every_frame+empty_moov+default_base_moof"])
+def test_whole_fragments_cut_out_of_an_mp4_file_are_told(tmp_path, flags):
+    path = made(tmp_path / "a.mp4", "-c:v", "mpeg4", "-g", "10", "-c:a", "aac", "-movflags", flags, seconds=9)
+    assert statuses(path, tmp_path) == {AUDIO: ("ok", ""), FRAMES: ("ok", "")}
+    with open(path, "rb") as file:
+        starts = [place for kind, place, _ in boxes(file, path.stat().st_size) if kind == b"moof"]
+    content, third = path.read_bytes(), len(starts) // 3
+    (tmp_path / "cut.mp4").write_bytes(content[:starts[third]] + content[starts[2 * third]:])
+    assert {status for status, _ in statuses(tmp_path / "cut.mp4", tmp_path).values()} == {"partial"}
+
+
+def test_pages_cut_out_of_or_off_an_ogg_file_are_told(tmp_path):
+    path = made(tmp_path / "a.ogg", "-c:v", "libtheora", "-c:a", "libvorbis")
+    assert broken_structure(path) is None
+    pages = path.read_bytes().split(b"OggS")[1:]
+    for name, kept in (("out", pages[:12] + pages[16:]), ("off", pages[:-6])):
+        cut = tmp_path / f"{name}.ogg"
+        cut.write_bytes(b"".join(b"OggS" + page for page in kept))
+        assert broken_structure(cut)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
+def test_seconds_without_sound_are_told_and_are_silence(tmp_path, suffix):
+    whole = made(tmp_path / "whole.mkv", "-c:v", "mpeg2video", "-r", "25", "-c:a", "aac", seconds=9)
+    path = tmp_path / f"pause{suffix}"
+    ffmpeg("-i", whole, "-c", "copy", "-bsf:a", "noise=drop='between(pts*tb,3,6)'", path)
+    found = statuses(path, tmp_path)
+    assert found[FRAMES] == ("ok", "")
+    assert found[AUDIO][0] == "partial" and "holds no sound between 3.0 and 6.0 s" in found[AUDIO][1]
+    samples = read_audio(path)
+    assert not samples[round(3.2 * 22_050):round(5.8 * 22_050)].any() and samples[round(6.5 * 22_050):].any()
+
+
+def test_sizes_that_no_file_can_have_are_no_fault_of_the_machine(tmp_path):
+    asf = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c") + bytes(8) + b"\x63\0\0\0\1\2" + b"\xff" * 200
+    ebml = bytes.fromhex("1a45dfa3") + b"\x01" + b"\xf0" * 7 + bytes(100)
+    for name, content in (("a.wmv", asf), ("a.mkv", ebml)):
+        (tmp_path / name).write_bytes(content)
+        assert broken_structure(tmp_path / name) is None
 
 
 # ---------------------------------------------------------------- campaigns

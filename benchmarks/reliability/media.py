@@ -45,6 +45,7 @@ VIDEO = {
     "mpeg2": ("-c:v", "mpeg2video", "-q:v", "4"),
     "mjpeg": ("-c:v", "mjpeg", "-q:v", "4", "-pix_fmt", "yuvj420p"),
     "wmv2": ("-c:v", "wmv2", "-q:v", "4"),
+    "theora": ("-c:v", "libtheora", "-q:v", "6"),
     "flv1": ("-c:v", "flv1", "-q:v", "4"),
     "none": ("-vn",),
 }
@@ -69,6 +70,7 @@ CONTAINERS = {      # suffix: (format, video codecs, audio codecs)
     ".ts": ("mpegts", "h264 hevc mpeg2 none", "aac mp3 ac3 opus none"),
     ".flv": ("flv", "h264 flv1 none", "aac mp3 none"),
     ".wmv": ("asf", "wmv2 none", "wma mp3 none"),
+    ".ogg": ("ogg", "theora none", "vorbis opus flac none"),
 }
 RATES = ("24", "24000/1001", "25", "30000/1001", "12", "10", "60")
 SOUND_RATES = ("22050", "44100", "48000", "8000", "32000")
@@ -215,7 +217,15 @@ def late(path: Path, rng: random.Random, inputs: list, options: list) -> bool:
     return False
 
 
-EXTRAS = (font, subtitles, chapters, cover, second_sound, data_stream, fragmented, b_frames, sparse, late)
+def padded(path: Path, rng: random.Random, inputs: list, options: list) -> bool:
+    """Room for an index before the packets (Matroska), or packets without content (MPEG-TS)."""
+    choices = {".ts": ["-muxrate", "3M"], ".mkv": ["-cues_to_front", "1"], ".flv": ["-flvflags", "no_metadata"],
+               ".wmv": ["-packet_size", "800"], ".avi": ["-reserve_index_space", "4096"]}
+    options += choices.get(path.suffix, [])
+    return path.suffix in choices
+
+
+EXTRAS = (font, subtitles, chapters, cover, second_sound, data_stream, fragmented, b_frames, sparse, late, padded)
 
 
 # ---------------------------------------------------------------- damage

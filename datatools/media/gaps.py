@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 
 from datatools.media.probe import has_format, time_zero
-from datatools.media.structure import unread_tail
+from datatools.media.structure import blocks_follow, is_fragmented, unread_tail
 
 HOLE_SECONDS = 2.0      # a longer gap that sound and picture have in common means that data is missing
 HELD_SECONDS = 10.0     # of a broadcast: a longer gap in one stream where the other has ended is a wrong time
@@ -26,7 +26,9 @@ class PacketGaps:
         self.zero = float(time_zero(container))     # in the container's own time
         # As floats: making a Fraction for each packet would cost a quarter of the decoding.
         self.time_bases = {other.index: float(other.time_base) for other in container.streams if other.time_base}
-        self.lists_packets = has_format(container, "mp4")                 # in a table, so that none can be missed
+        self.is_fragmented = has_format(container, "mp4") and is_fragmented(path)
+        # In one table, so that none can be missed. A fragment has its own, and can be missed as a whole.
+        self.lists_packets = has_format(container, "mp4") and not self.is_fragmented
         self.is_matroska = has_format(container, "matroska")
         self.is_contiguous = self.is_matroska or has_format(container, "flv")     # packets follow each other
         self.is_counted = has_format(container, "mpegts")                 # packets carry a continuity counter
@@ -44,11 +46,12 @@ class PacketGaps:
 
     def follow(self, packet: av.Packet, tell: Callable[[str], None]) -> None:
         """Note how far the packets reach, and tell what is missing before this one."""
+        skipped = self._skipped_bytes(packet)
         if packet.pts is None:
             return
         kind, start = packet.stream.type, self.start_of(packet)
         hole = self._hole_before(kind, start)
-        if self._skipped_bytes(packet) > HOLE_BYTES and hole is None:
+        if skipped > HOLE_BYTES and hole is None:
             hole = min(start, self.end), start
         if hole:
             tell(f"nothing of it could be read between {hole[0]:.1f} and {hole[1]:.1f} s")
@@ -56,7 +59,8 @@ class PacketGaps:
             tell(f"packets of it are missing near {start:.1f} s")
         end = self.end_of(packet)
         self.end = max(self.end, end)
-        self.ends[kind] = max(self.ends.get(kind, 0.0), end)
+        # In a fragmented file, libav takes for a packet's duration the time to the next one that it has found.
+        self.ends[kind] = max(self.ends.get(kind, 0.0), start if self.is_fragmented else end)
 
     def at_end(self) -> str | None:
         """What is wrong once all packets are read, in words; None where all is well."""
@@ -83,6 +87,8 @@ class PacketGaps:
         if not self.is_contiguous or packet.pos is None or packet.pos < 0:
             return 0
         skipped = packet.pos - self.place_end if self.place_end and packet.pos > self.place else 0
+        if skipped > HOLE_BYTES and self.is_matroska and blocks_follow(self.path, self.place, packet.pos):
+            skipped = 0
         # A Matroska block may hold several packets; all have its position.
         self.place_end = packet.size + (self.place_end if packet.pos == self.place else packet.pos)
         self.place = packet.pos

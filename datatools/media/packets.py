@@ -178,15 +178,17 @@ class _Decoding:
         self.usual_duration = float(1 / rate) if rate else 0.0      # of a frame without a duration of its own
 
         self.promised_end = promised_end(container, stream)
-        # MP4 states the duration of each stream and the place of all its packets, so one stream can be read alone.
+        # MP4 states the duration of each stream and the place of all its packets, so one stream can be read alone. This
+        # does not hold for fragments.
         # Other files need the packets of all streams: Matroska may state only the duration of the longest one, and a
         # part missing from the middle shows only as a gap without packets of any stream.
-        self.alone = self.promised_end is not None and has_format(container, "mp4")
+        self.alone = self.promised_end is not None and self.gaps.lists_packets
         self.promised_file_end: float | None = None
         if not self.alone and not has_format(container, *ESTIMATED_DURATION):
             self.promised_file_end = file_duration(container)
         self.lost_from: float | None = None     # start of the first packet without a frame, before any frame
         self.end: float | None = None           # where the last decoded frame ends
+        self.last_picture: av.VideoFrame | None = None
         self.left_out_end = 0.0                 # where the last frame that was left out ends
         self.decoded_to = -math.inf             # the stream's last decoding time
         self.awaited: deque[float] = deque(maxlen=MOST_AWAITED)     # starts of packets whose frames are yet to come
@@ -199,6 +201,9 @@ class _Decoding:
         for packet, needless in marked:
             self.gaps.follow(packet, self._tell)
             if packet.stream.index != index:
+                continue
+            if not packet.size:
+                yield from self._held(packet)
                 continue
             if self._begins_anew(packet):
                 for frame in codec.decode(None):
@@ -219,6 +224,18 @@ class _Decoding:
                     self.lost_from = self.awaited[0]
             for frame in self._decode_packet(packet):
                 yield self._place(frame)
+        for frame in self._decode_packet(None):
+            yield self._place(frame)
+
+    def _held(self, packet: av.Packet) -> Iterator[tuple[float, float, av.frame.Frame]]:
+        """The picture before an empty packet, which repeats it (Theora); nothing for libav's own at a file's end."""
+        if packet.pts is None or self.last_picture is None:
+            return
+        start, end = self.gaps.start_of(packet), self.gaps.end_of(packet)
+        self.left_out_end = max(self.left_out_end, end)
+        if abs(start - self.end) < CUT_TOLERANCE:       # else the decoder holds back pictures that come before it
+            self.end = end
+            yield start, end - start, self.last_picture
 
     def _begins_anew(self, packet: av.Packet) -> bool:
         """Whether the stream's decoding times go back before this packet."""
@@ -236,15 +253,16 @@ class _Decoding:
         if len(self.salvage) < MOST_MESSAGES:
             self.salvage.append(message)
 
-    def _decode_packet(self, packet: av.Packet) -> list[av.frame.Frame]:
-        """The frames that are ready after this packet; none where decoding fails before the stream's first frame."""
+    def _decode_packet(self, packet: av.Packet | None) -> list[av.frame.Frame]:
+        """The frames that are ready after this packet, None being the end; none where the first ones cannot be decoded.
+        """
         try:
-            return packet.decode()
+            return self.stream.codec_context.decode(packet)
         except av.FFmpegError:
             if self.end is not None:
                 raise
             # A recording may begin before its first keyframe.
-            if self.lost_from is None:
+            if packet is not None and self.lost_from is None:
                 self.lost_from = self.gaps.start_of(packet) if packet.pts is not None else 0.0
             return []
 
@@ -262,6 +280,8 @@ class _Decoding:
             self.is_conceded = True
             self._tell(f"its picture is damaged at {start:.1f} s")
         self.end = max(self.end or 0.0, start + lasts)
+        if self.kind == "picture":
+            self.last_picture = frame
         return start, lasts, frame
 
     def _check_gap(self, start: float) -> None:

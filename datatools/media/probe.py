@@ -169,12 +169,14 @@ def promised_end(container, stream) -> float | None:
     if has_format(container, *ESTIMATED_DURATION):
         return None
     start = max(0.0, stream_start(container, stream))
+    if container.format.name == "avi" and stream.frames > container.size:
+        return None      # written live: the number was not known
     if container.format.name == "avi" and stream.frames:
         return start + float(stream.frames * stream.time_base)      # from the header: libav shortens a truncated file's
+    if has_format(container, "asf"):
+        return None      # it states only the file's
     if stream.duration is not None:
-        # In ASF it is the end, on the container's own clock: a recording may begin an hour after that clock's zero.
-        zero = -time_zero(container) if has_format(container, "asf") else Fraction(start)
-        return float(zero + stream.duration * stream.time_base)
+        return start + float(stream.duration * stream.time_base)
     tag = stream.metadata.get("DURATION", "")     # Matroska: 00:00:10.333000000
     try:
         hours, minutes, seconds = tag.split(":")
@@ -195,11 +197,14 @@ def file_duration(container) -> float | None:
 
     In some formats it is libav's estimate.
     """
+    if has_format(container, "asf"):      # each stream has the file's end as its duration, on the container's own clock
+        ends = [stream.duration * stream.time_base for stream in container.streams if stream.duration is not None]
+        return max(0.0, float(max(ends) - time_zero(container))) if ends else None
     films = [stream for stream in container.streams.video if not is_cover(stream)]
     ends = [promised_end(container, stream) for stream in (*films, *container.streams.audio)]
     if container.streams.subtitles and ends and None not in ends:
         return max(ends)      # a subtitle may be shown, as far as the file tells, long after the film's end
-    if container.duration is None:
+    if container.duration is None or (container.format.name == "avi" and None in ends):
         return None
-    begins = max(0, container.start_time or 0) if has_format(container, "matroska", "asf") else 0      # as above
+    begins = max(0, container.start_time or 0) if has_format(container, "matroska") else 0      # as above
     return max(0.0, (container.duration - begins) / av.time_base)

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import soxr
 
-from datatools.media.packets import CUT_TOLERANCE, decode
+from datatools.media.packets import CUT_TOLERANCE, MOST_MESSAGES, decode
 from datatools.media.probe import (
     MediaError,
     audio_stream,
@@ -23,6 +23,7 @@ from datatools.media.probe import (
 )
 
 SAMPLE_RATE = 22_050              # Hz
+PAUSE_SECONDS = 2.0               # s; a longer gap is told of: encoders write silence, so sound is missing there
 AUDIO_GAP = 0.05                  # s; a longer gap between two sound packets is filled with silence
 RESAMPLE_MARGIN = 0.1             # s; extra sound decoded on both sides of a span, for the resampling filter
 
@@ -41,7 +42,7 @@ def read_audio(
     Mono is the mean of two channels; libswresample mixes more than two down to stereo first. Resampling is soxr's high
     quality ("HQ"), as in librosa.load.
     Raises MediaError. With a list `salvage`, it returns the sound before a damaged place instead, and the list gets the
-    message.
+    message; it also gets one about each gap of more than PAUSE_SECONDS.
     """
     with open_media(path) as container:
         stream = audio_stream(container)
@@ -66,6 +67,8 @@ def read_audio(
             if salvage is None or not span.chunks:
                 raise
             salvage.append(str(error))
+    if salvage is not None:
+        salvage += span.pauses
     if not span.chunks:
         raise MediaError(f"{path}: its sound ends before {start:.1f} s. Ask for an earlier span.")
     samples = _resample(np.concatenate(span.chunks), span.rate, sample_rate)
@@ -97,6 +100,7 @@ class _Span:
         self.next_position = 0                  # of the next sample
         self.mixer: _MonoMixer | None = None
         self.chunks: list[np.ndarray] = []
+        self.pauses: list[str] = []             # what to tell of long gaps
 
     def add(self, second: float, frame: av.AudioFrame) -> None:
         """Append a frame that starts at `second`, with silence before it where there is a gap."""
@@ -147,6 +151,9 @@ class _Span:
                 f"{self.path}: its sound jumps to {second:.1f} s of {self.file_end:.1f} s, so its times are broken. "
                 "Encode it again."
             )
+        if self.chunks and length > PAUSE_SECONDS * self.rate and len(self.pauses) < MOST_MESSAGES:
+            begin = second - length / self.rate
+            self.pauses.append(f"{self.path}: it holds no sound between {begin:.1f} and {second:.1f} s.")
         length = min(length, max(0, math.ceil(min(self.last, 1e9) * self.rate) - self.next_position))
         self.chunks.append(np.zeros(length, np.float32))
         self.next_position += length

@@ -9,19 +9,23 @@ the place in silence.
 import os
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 MOST_BOXES = 100_000      # of an MP4 file; fragmented ones have two or three for each few seconds
-MOST_TAGS = 1_000_000     # of an FLV file, one a packet
+MOST_TAGS = 1_000_000     # of an FLV file, one a packet; of an Ogg file, one for some packets
 MOST_PARTS = 1_000_000    # of a Matroska file: one a few seconds, or one a packet where it was written live
 TS_PACKET = 188           # bytes; each begins with "G"
 EBML, SEGMENT, CLUSTER = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"
+HOLDERS = (CLUSTER, b"\xa0")      # elements that hold blocks: clusters and block groups
+BLOCKS = (b"\xa1", b"\xa3")
 CRC32 = b"\xbf\x84"       # the element's ID and its size, 4
 AFTER_BLOCKS = [bytes.fromhex(name) for name in ("1c53bb6b", "1254c367", "1043a770", "1941a469", "114d9b74")]   # IDs
 TAIL_WINDOW = 64          # bytes around the end of the last block in which the next element must begin
 ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+OGG_PAGE, OGG_LAST = b"OggS", 4            # capture pattern; flag of a stream's last page
 FLV_TAGS = (8, 9, 15, 18)                  # sound, picture, data
 ASF_BROADCAST = 1         # flag: written live, its size is not valid
 
@@ -30,7 +34,8 @@ def broken_structure(path: Path) -> str | None:
     """What is wrong with the file's length, in words; None where all is well or the format states no length.
 
     Matroska: the segment's size, and the checksums of its parts where there are any. MP4 and MOV: the chain of boxes.
-    FLV: the chain of tags. MPEG-TS: whole packets. AVI and WAV: the RIFF size. WMV: the size in the header.
+    FLV: the chain of tags. Ogg: the pages' numbers. MPEG-TS: whole packets. AVI, WAV: the RIFF size. WMV: the size in
+    the header.
     Raises OSError.
     """
     with open(path, "rb") as file:
@@ -44,6 +49,8 @@ def broken_structure(path: Path) -> str | None:
             return _missing(length + 8 if 0 < length < 0xFFFFFFFF else None, size)
         if head[:16] == ASF_HEADER:
             return _missing(_asf_size(file), size)
+        if head[:4] == OGG_PAGE:
+            return _broken_pages(file, size)
         if head[:3] == b"FLV":
             return _broken_tags(file, size)
         if head[:1] == b"G" and size > 2 * TS_PACKET:
@@ -65,6 +72,37 @@ def unread_tail(path: Path, place: int) -> int:
         file.seek(max(0, place - TAIL_WINDOW))
         around = file.read(2 * TAIL_WINDOW)
     return 0 if any(identity in around for identity in AFTER_BLOCKS) else max(0, size - place)
+
+
+def blocks_follow(path: Path, place: int, next_place: int) -> bool:
+    """Whether whole Matroska elements lead from one block to another; the contents of both begin at these bytes.
+
+    Padding, tags and blocks of tracks that are not read may lie between them; after unreadable bytes nothing fits.
+    Raises OSError.
+    """
+    with open(path, "rb") as file:
+        for width in range(1, 9):       # of the block's size, which lies before its content, and the ID before that
+            file.seek(place - width - 1)
+            identity, length = _element(file)
+            if identity in BLOCKS and file.tell() == place:
+                break
+        else:
+            return False
+        for _ in range(MOST_PARTS):
+            if identity not in HOLDERS:
+                if length is None or file.tell() + length > next_place:
+                    return False
+                file.seek(length, os.SEEK_CUR)
+            identity, length = _element(file)
+            if file.tell() >= next_place or not identity or identity[0] == 0:
+                return file.tell() == next_place and identity in BLOCKS
+    return False
+
+
+def is_fragmented(path: Path) -> bool:
+    """Whether an MP4 or MOV file consists of fragments, each with a table of its own packets. Raises OSError."""
+    with open(path, "rb") as file:
+        return any(kind == b"moof" for kind, _, _ in boxes(file, file.seek(0, os.SEEK_END)))
 
 
 def _missing(end: int | None, size: int) -> str | None:
@@ -89,7 +127,7 @@ def _broken_matroska(file: BinaryIO, size: int) -> str | None:
     """What is wrong with the sizes of a segment and its parts, or with the checksums that some writers add."""
     file.seek(0)
     identity, length = _element(file)
-    while identity and identity != SEGMENT and length is not None:
+    while identity and identity != SEGMENT and length is not None and length < size:
         file.seek(length, os.SEEK_CUR)
         identity, length = _element(file)
     if identity != SEGMENT:
@@ -99,7 +137,7 @@ def _broken_matroska(file: BinaryIO, size: int) -> str | None:
         return _missing(end, size)
     for _ in range(MOST_PARTS):
         place = file.tell()
-        identity, length = _element(file)
+        identity, length = _element(file) if place < end else (b"", None)
         if not identity:
             return None
         if length is None:
@@ -131,8 +169,10 @@ def _asf_size(file: BinaryIO) -> int | None:
     """The size that the File Properties Object states (Advanced Systems Format specification, section 3.2)."""
     file.seek(24)
     count = struct.unpack("<I", file.read(4).ljust(4, b"\0"))[0]
-    place = 30
+    place, size = 30, file.seek(0, os.SEEK_END)
     for _ in range(min(count, 100)):
+        if place >= size:
+            return None
         file.seek(place)
         head = file.read(96)
         if len(head) < 96:
@@ -143,24 +183,35 @@ def _asf_size(file: BinaryIO) -> int | None:
     return None
 
 
-def _broken_boxes(file: BinaryIO, size: int) -> str | None:
-    """What is wrong with the outermost boxes of an MP4 or MOV file (ISO/IEC 14496-12, section 4.2)."""
+def boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
+    """(type, place, length) of each outermost box of an MP4 or MOV file (ISO/IEC 14496-12, section 4.2).
+
+    Ends after a box that reaches to the end or cannot be followed; a length of 0 means to the end.
+    """
     place = 0
     for _ in range(MOST_BOXES):
         if size - place < 8:
-            return None
+            return
         file.seek(place)
         head = file.read(16)
         length, kind = struct.unpack(">I4s", head[:8])
         if length == 1 and len(head) == 16:
             length = struct.unpack(">Q", head[8:])[0]
+        yield kind, place, length
+        if length < 8:
+            return
+        place += length
+
+
+def _broken_boxes(file: BinaryIO, size: int) -> str | None:
+    """What is wrong with the outermost boxes of an MP4 or MOV file."""
+    for kind, place, length in boxes(file, size):
         if length == 0 and (kind != bytes(4) or _only_zeros(file, place)):
             return None       # the last box reaches to the end; some writers pad with zeros
         if length < 8 or not all(32 <= byte < 127 or byte == 0xA9 for byte in kind):
             return f"no box begins at byte {place:,} of {size:,}, where the one before it ends"
         if place + length > size:
             return _missing(place + length, size)
-        place += length
     return None
 
 
@@ -187,4 +238,20 @@ def _broken_tags(file: BinaryIO, size: int) -> str | None:
         if place + length > size:
             return _missing(place + length, size)
         place += length + 4
+    return None
+
+
+def _broken_pages(file: BinaryIO, size: int) -> str | None:
+    """What is wrong with the pages of an Ogg file: each stream numbers its own, and marks its last (RFC 3533, 6)."""
+    place, numbers, is_last = 0, {}, False
+    for _ in range(MOST_TAGS):
+        file.seek(place)
+        head = file.read(27)
+        if head[:4] != OGG_PAGE or len(head) < 27:
+            return None if is_last else f"no page begins at byte {place:,} of {size:,}, and no stream has ended before"
+        stream, number = struct.unpack("<II", head[14:22])
+        if number != numbers.get(stream, number - 1) + 1:
+            return f"pages are missing before byte {place:,} of {size:,}"
+        numbers[stream], is_last = number, bool(head[5] & OGG_LAST)
+        place += 27 + head[26] + sum(file.read(head[26]))
     return None

@@ -126,12 +126,16 @@ def write_out_of_fold(prefix: Path, folders: list[Path]) -> dict[str, float]:
 
 
 class Readable:
-    """A data set whose batches leave out the samples that cannot be read; `failed` tells why, {index: reason}."""
+    """A data set whose batches leave out the samples that cannot be read; `failed` tells why, {index: reason}.
 
-    def __init__(self, dataset: Dataset):
-        self.dataset, self.failed = dataset, {}
+    The samples that are in `failed` from the beginning are not read.
+    """
+
+    def __init__(self, dataset: Dataset, failed: dict[int, str] | None = None):
+        self.dataset, self.failed = dataset, dict(failed or {})
 
     def batch(self, indices: list[int], pinned: bool = False) -> Batch:
+        indices = [index for index in indices if index not in self.failed]
         if not indices:
             return {"index": torch.empty(0, dtype=torch.long)}
         try:
@@ -165,14 +169,14 @@ def infer(network: type, command: BoundaryCommand) -> int:
                           channels_last=fit_settings.channels_last, sizes=sizes)
     clip_set = clips_asked_for(command)
     used = inputs_read(network, boundary.without)
-    check_features(boundary.data_root, clip_set, used)
+    failed = check_features(boundary.data_root, clip_set, used)
     if "text_roi" in used:
         check_detector(command, predictor.content.get("text_detector"))
     output = asked.output or fit_settings.save_prefix / "submission.csv"
     check_output(output, [asked.weights, *(resolve_label_file(boundary.data_root, f) for f in boundary.label_files)])
     check_writable(output.parent)
 
-    dataset = Readable(ClipDataset(boundary.data_root, clip_set, network.inputs, boundary.without))
+    dataset = Readable(ClipDataset(boundary.data_root, clip_set, network.inputs, boundary.without), failed)
     batches = Batches(dataset, predictor.device, min(fit_settings.num_workers, number_of_cores()))
     size = fit_settings.batch_size
     lists = [list(range(first, min(first + size, len(clip_set)))) for first in range(0, len(clip_set), size)]

@@ -54,12 +54,22 @@ def find_processed(root: Path, folder: str) -> list[Clip]:
 
 
 def unlabelled_clips(root: Path, folder: str) -> ClipSet:
-    """All clips of one folder, for inference. Raises UserError for a name that a submission cannot hold."""
+    """All clips of one folder, for inference. Raises UserError where a submission can hold the name of none."""
     clips = find_processed(root, folder)
-    for clip in clips:      # before any work is done
+    problems = [unfit_name(clip) for clip in clips]
+    if all(problems):
+        raise_problems(f"{root / folder}: no clip can stand in a submission", problems)
+    return ClipSet(clips, None)
+
+
+def unfit_name(clip: Clip) -> str | None:
+    """Why a submission cannot hold a clip, by its name; None where it can."""
+    try:
         check_name(clip.name)
         _ = clip.kind
-    return ClipSet(clips, None)
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def resolve_label_file(root: Path, path: str) -> Path:
@@ -114,14 +124,14 @@ def raise_problems(title: str, problems: list[str]) -> None:
 
 
 def check_features(root: Path, clip_set: ClipSet, inputs: tuple[str, ...]) -> dict[int, str]:
-    """What is wrong with the feature files of each clip where something is, by its index: missing, unreadable, ...
+    """Why clips cannot be answered, by their index: their names, or their feature files, missing or unreadable.
 
-    Raises UserError that lists it all where no clip has all of its features.
+    Raises UserError that lists it all where no clip can be.
     """
     problems = {index: found for index, clip in enumerate(clip_set.clips)
-                if (found := feature_problems(root, [clip], inputs))}
+                if (found := [*filter(None, [unfit_name(clip)]), *feature_problems(root, [clip], inputs)])}
     if len(problems) == len(clip_set):
-        raise_problems(f"{root}: no clip has its features", [line for found in problems.values() for line in found])
+        raise_problems(f"{root}: no clip can be answered", [line for found in problems.values() for line in found])
     return {index: " ".join(found) for index, found in problems.items()}
 
 

@@ -40,6 +40,7 @@ from utils.task import Batch, Dataset
 from utils.threads import fix_threads
 
 NUM_FOLDS = 7    # values of --data_seed whose validation clips differ
+MOST_A_CORE = 4  # processes on a CPU: more only wait for each other, and each takes some hundred megabytes
 
 
 def run(network: type, loss: Loss, command: BoundaryCommand) -> int:
@@ -68,11 +69,14 @@ def run(network: type, loss: Loss, command: BoundaryCommand) -> int:
 
 
 def number_of_processes(command: BoundaryCommand) -> int:
-    """Processes that --strategy ddp starts: --processes, else one a GPU. Raises UserError if there are too few GPUs."""
+    """Processes that --strategy ddp starts: --processes, else one a GPU. Raises UserError if they are too many."""
     devices, processes = choose_devices(command.fit.gpus), command.launch.processes
     if devices[0].type == "cuda" and processes > len(devices):
         raise UserError(f"--processes {processes}: each takes a GPU of its own, and --gpus {command.fit.gpus} gives "
                         f"{len(devices)}.")
+    if devices[0].type == "cpu" and processes > (most := MOST_A_CORE * number_of_cores()):
+        raise UserError(f"--processes {processes}: expected at most {most}, {MOST_A_CORE} for each CPU core "
+                        f"({number_of_cores()} here).")
     return processes or len(devices)
 
 

@@ -7,12 +7,16 @@
 import errno
 import io
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# What libraries say where there is no memory for an array, a thread or their own code.
+NO_MEMORY = re.compile("out of memory|(can't|cannot|unable to) allocate|failed to map segment|bad_alloc", re.IGNORECASE)
 
 # Set where a library's threads would abort the process while Python shuts down.
 leave_at_once = False
@@ -116,11 +120,11 @@ def exit_code_of(main: Callable[[], int | None]) -> int:
     except OSError as error:
         print(f"error: {describe_os_error(error)}", file=sys.stderr)
         return 2
-    except MemoryError:
-        print("error: out of memory. Close other programs, or give this one more (ulimit -v, the container's limit).",
-              file=sys.stderr)
-        return 2
     except Exception as error:
+        if isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
+            print("error: out of memory. Close other programs, or give this one more (ulimit -v, the container's "
+                  "limit).", file=sys.stderr)
+            return 2
         if os.environ.get("AVTNET_DEBUG"):
             traceback.print_exc()
         print(f"error: {describe_error(error)}. This should not happen: please report it, with what AVTNET_DEBUG=1 "

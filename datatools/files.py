@@ -95,7 +95,11 @@ def open_array(path: Path):
         raise ValueError("no regular file")
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):
+    except OSError:
+        raise
+    except ValueError as error:
+        if "pickle" in str(error):      # NumPy takes whatever it does not know for a pickle, and says how to run it
+            raise ValueError("no array of numbers") from None
         raise
     except Exception as error:      # a damaged header is parsed as Python, and raises what Python's parser does
         raise ValueError(f"damaged header, {type(error).__name__}") from None

@@ -176,9 +176,7 @@ def infer(network: type, command: BoundaryCommand) -> int:
     failed = check_features(boundary.data_root, clip_set, used)
     if "text_roi" in used:
         check_detector(command, predictor.content.get("text_detector"))
-    output = asked.output or fit_settings.save_prefix / "submission.csv"
-    check_output(output, [asked.weights, *(resolve_label_file(boundary.data_root, f) for f in boundary.label_files)])
-    check_writable(output.parent)
+    output, details = outputs(command)
 
     dataset = Readable(ClipDataset(boundary.data_root, clip_set, network.inputs, boundary.without), failed)
     batches = Batches(dataset, predictor.device, min(fit_settings.num_workers, number_of_cores()))
@@ -192,8 +190,6 @@ def infer(network: type, command: BoundaryCommand) -> int:
         raise_problems(f"{asked.weights}: answers none of the {len(clip_set)} clips", problems)
     answered = {clip.name: rows[index] for index, clip in enumerate(clip_set.clips) if index in rows}
     seconds = {name: row["seconds"] for name, row in answered.items()}
-    details = output.with_name("predictions.csv" if output.name == "submission.csv" else
-                               f"{output.stem}_predictions.csv")
     tells_more = any(len(row) > 1 for row in answered.values())
     if tells_more:
         write_predictions(details, answered)
@@ -206,6 +202,22 @@ def infer(network: type, command: BoundaryCommand) -> int:
     if problems:
         print("\n".join([f"{len(problems)} clips have no answer and no line in {output}:", *problems]), file=sys.stderr)
     return 1 if problems else 0
+
+
+def outputs(command: BoundaryCommand) -> tuple[Path, Path]:
+    """The files of an inference, submission and predictions. Raises UserError where one cannot be written.
+
+    Neither replaces a file that is read, or one that is no CSV.
+    """
+    asked, boundary = command.infer, command.boundary
+    output = asked.output or command.fit.save_prefix / "submission.csv"
+    details = output.with_name("predictions.csv" if output.name == "submission.csv" else
+                               f"{output.stem}_predictions.csv")
+    for path in (output, details):
+        check_output(path, [asked.weights, *(resolve_label_file(boundary.data_root, f) for f in boundary.label_files)],
+                     ".csv")
+    check_writable(output.parent)
+    return output, details
 
 
 def clips_asked_for(command: BoundaryCommand) -> ClipSet:

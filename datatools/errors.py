@@ -8,6 +8,7 @@ import errno
 import io
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -20,6 +21,13 @@ NO_MEMORY = re.compile("out of memory|(can't|cannot|unable to) allocate|failed t
 
 # Set where a library's threads would abort the process while Python shuts down.
 leave_at_once = False
+_interrupted = False      # by Ctrl-C; a library that catches it may go on to fail with an error of its own
+
+
+def _interrupt(*_) -> None:
+    global _interrupted
+    _interrupted = True
+    raise KeyboardInterrupt
 
 
 class UserError(ValueError):
@@ -97,6 +105,8 @@ def run_command(main: Callable[[], int | None]) -> None:
     The traceback of an error that is no UserError is shown where the environment has AVTNET_DEBUG.
     """
     outlet = open_standard_streams()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     code = exit_code_of(main)
     sys.stdout.flush()
     lost = outlet and outlet.lost
@@ -121,6 +131,8 @@ def exit_code_of(main: Callable[[], int | None]) -> int:
         print(f"error: {describe_os_error(error)}", file=sys.stderr)
         return 2
     except Exception as error:
+        if _interrupted:
+            return tell_interrupted()
         if isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
             print("error: out of memory. Close other programs, or give this one more (ulimit -v, the container's "
                   "limit).", file=sys.stderr)
@@ -131,9 +143,13 @@ def exit_code_of(main: Callable[[], int | None]) -> int:
               "shows.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; what was finished is kept", file=sys.stderr)
-        return 130
+        return tell_interrupted()
     except SystemExit as leaving:
         if not isinstance(leaving.code, int | None):
             raise
         return leaving.code or 0
+
+
+def tell_interrupted() -> int:
+    print("interrupted; what was finished is kept", file=sys.stderr)
+    return 130

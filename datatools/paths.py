@@ -102,6 +102,15 @@ def kind_of_file(mode: int) -> str | None:
     return None if stat.S_ISREG(mode) else next((name for test, name in KINDS.items() if test(mode)), "no regular file")
 
 
+def check_regular(path: Path, what: str) -> None:
+    """Raise UserError where a file of a data set, `what` for the message, is there and is a folder, a pipe, a device.
+
+    Whoever opens a pipe waits for ever.
+    """
+    if path.exists() and (kind := kind_of_file(path.stat().st_mode)):
+        raise UserError(f"{path}: {kind}, expected {what}. Remove it.")
+
+
 def read_text(path: Path, what: str, expected: str, most_bytes: int = MOST_BYTES) -> str:
     """The text of a regular file in UTF-8, with or without a byte-order mark; line ends become \\n.
 

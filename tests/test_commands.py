@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from engine_helpers import small_flags, train_small
 
 from benchmarks.reliability.limits import time_limit
@@ -20,7 +21,7 @@ from datatools.paths import check_output
 from datatools.submission import read_answers
 from datatools.text_boxes import SplitBoxes
 from utils.boundary_command import number_of_processes
-from utils.checkpoint import export, main
+from utils.checkpoint import export, load_checkpoint, main
 from utils.cli import boundary_command
 from utils.distributed import World
 from utils.run_folder import LAST, LOCK, held
@@ -97,7 +98,11 @@ def test_what_libraries_print_goes_into_no_file_where_the_streams_are_closed(tmp
         raise ValueError("a library failed") from None""", 130, "interrupted"),
 ])
 def test_no_memory_and_ctrl_c_are_told_as_such_whatever_a_library_makes_of_them(tmp_path, raised, code, told):
-    script = f"import os\nfrom datatools.errors import run_command\ndef main():\n    {raised.strip()}\nrun_command(main)"
+    script = f"""import os
+from datatools.errors import run_command
+def main():
+    {raised.strip()}
+run_command(main)"""
     ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True,
                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
     assert ran.returncode == code and told in ran.stderr and len(ran.stderr.splitlines()) == 1
@@ -186,6 +191,19 @@ def test_an_export_does_not_replace_its_source(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["export", "", str(path)])
     assert "argument source: it is empty" in capsys.readouterr().err and path.read_text() == "weights"
+
+
+@pytest.mark.parametrize("content, told", [
+    ({"state_dict": {}, "epoch": 3}, "found {'state_dict': a dict of 0, 'epoch': 3}"),
+    ({"model": {}}, "it holds no tensors"),
+    (torch.nn.Linear(1, 1), "it asks for 'torch.nn.modules.linear Linear', expected"),
+    (b"lr: 1\nbatch_size: 3\nseed: 3\n", "it begins with b'lr: '")])
+def test_a_file_of_another_project_is_told_by_what_it_holds(tmp_path, content, told):
+    if isinstance(content, bytes):
+        (tmp_path / "a.pth").write_bytes(content)
+    else:
+        torch.save(content, tmp_path / "a.pth")
+    assert told in refusal(load_checkpoint, tmp_path / "a.pth")
 
 
 def test_far_more_processes_than_cores_are_refused():

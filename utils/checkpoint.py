@@ -157,8 +157,9 @@ def load_checkpoint(path: Path) -> dict:
     """
     content = read_file(path)
     if not isinstance(content, dict) or not are_weights(content.get("model")):
+        found = f"there {told(content['model'])}" if isinstance(content, dict) and "model" in content else told(content)
         raise UserError(f"{path}: not a checkpoint of AVTNet: expected a dict with the weights under 'model', tensors "
-                        f"by name; found {told(content.get('model') if isinstance(content, dict) else content)}.")
+                        f"by name; found {found}.")
     content = dict(content)
     if "format" not in content:
         return _reference_checkpoint(path, content["model"])
@@ -176,8 +177,9 @@ def _reference_checkpoint(path: Path, model: dict[str, Tensor]) -> dict:
     weights = {name.removeprefix("module."): value for name, value in model.items()}      # DataParallel's
     found = from_foreign(weights)
     if found is None:
-        raise UserError(f"{path}: not a checkpoint of AVTNet, AVTNet-normalized or AVTNet_YOLT: its tensors have no "
-                        f"head of theirs (first: {', '.join(list(weights)[:3])[:200]}).")
+        first = ", ".join(list(weights)[:3])[:200]
+        raise UserError(f"{path}: not a checkpoint of AVTNet, AVTNet-normalized or AVTNet_YOLT: "
+                        + (f"its tensors have no head of theirs (first: {first})." if weights else "it holds no tensors."))
     network, weights = found
     return {"version": 1, "network": network, "sizes": None, "text_detector": None, "model": weights}
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from datatools.errors import UserError
 from datatools.features import MFCC_STEPS_PER_SECOND, MOST_SECONDS, NUM_MFCC, SHAPES, extract_frames
-from datatools.files import open_array, save_array
+from datatools.files import NUMBERS, open_array, save_array
 from datatools.labels import Label, doubled_labels, read_labels, split_labels
 from datatools.layout import CLIP_SECONDS, Clip, check_unique
 from datatools.paths import check_name
@@ -54,12 +54,22 @@ def find_processed(root: Path, folder: str) -> list[Clip]:
 
 
 def unlabelled_clips(root: Path, folder: str) -> ClipSet:
-    """All clips of one folder, for inference. Raises UserError for a name that a submission cannot hold."""
+    """All clips of one folder, for inference. Raises UserError where a submission can hold the name of none."""
     clips = find_processed(root, folder)
-    for clip in clips:      # before any work is done
+    problems = [unfit_name(clip) for clip in clips]
+    if all(problems):
+        raise_problems(f"{root / folder}: no clip can stand in a submission", problems)
+    return ClipSet(clips, None)
+
+
+def unfit_name(clip: Clip) -> str | None:
+    """Why a submission cannot hold a clip, by its name; None where it can."""
+    try:
         check_name(clip.name)
         _ = clip.kind
-    return ClipSet(clips, None)
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def resolve_label_file(root: Path, path: str) -> Path:
@@ -113,9 +123,16 @@ def raise_problems(title: str, problems: list[str]) -> None:
         raise UserError(f"{title}, {len(problems)} problems:\n  {lines}")
 
 
-def check_features(root: Path, clip_set: ClipSet, inputs: tuple[str, ...]) -> None:
-    """Raise UserError that lists every feature file of `inputs` that is missing, unreadable or of a wrong shape."""
-    raise_problems(f"{root}: features are missing or damaged", feature_problems(root, clip_set.clips, inputs))
+def check_features(root: Path, clip_set: ClipSet, inputs: tuple[str, ...]) -> dict[int, str]:
+    """Why clips cannot be answered, by their index: their names, or their feature files, missing or unreadable.
+
+    Raises UserError that lists it all where no clip can be.
+    """
+    problems = {index: found for index, clip in enumerate(clip_set.clips)
+                if (found := [*filter(None, [unfit_name(clip)]), *feature_problems(root, [clip], inputs)])}
+    if len(problems) == len(clip_set):
+        raise_problems(f"{root}: no clip can be answered", [line for found in problems.values() for line in found])
+    return {index: " ".join(found) for index, found in problems.items()}
 
 
 def feature_problems(
@@ -155,7 +172,7 @@ def _check_one(root: Path, clip: Clip, name: str) -> str | None:
                     f"{CLIP_SECONDS} s. Cut the clip.")
     elif array.shape != SHAPES[name]:
         return f"{path}: shape {array.shape}, expected {SHAPES[name]}. Delete it, then: {REMEDIES[name]}."
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in NUMBERS:
         return f"{path}: holds {array.dtype}, expected numbers. Delete it, then: {REMEDIES[name]}."
     return None
 

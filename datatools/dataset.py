@@ -1,4 +1,4 @@
-"""Processed clips as batches of tensors, read from memory-mapped files.
+"""Processed clips as batches of tensors, read from files.
 
     batch = ClipDataset(root, clip_set, inputs=("mfcc", "frames", "text_roi")).batch([0, 5, 2])
 """
@@ -8,19 +8,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from datatools.clips import REMEDIES, ClipSet, feature_problems, raise_problems
+from datatools.clips import REMEDIES, ClipSet
 from datatools.errors import UserError
-from datatools.features import MFCC_STEPS, SHAPES, extract_frames
-from datatools.files import open_array
+from datatools.features import MFCC_STEPS, NUM_MFCC, SHAPES, extract_frames
+from datatools.files import read_array
 from datatools.layout import Clip, kind_number
 
 
-def _open(path: Path, remedy: str) -> np.ndarray:
-    """A .npy file, memory-mapped. Raises UserError where it cannot be read."""
+def _read(path: Path, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
+    """The file of the input `name`. Raises UserError where it cannot be read or has another shape."""
     try:
-        return open_array(path)
+        return read_array(path, shape)
+    except UserError:
+        raise
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}). {remedy} again, then --resume auto.") from error
+        raise UserError(f"{path}: cannot be read ({error}). {REMEDIES[name]} again.") from error
 
 
 def put_mfcc(target: np.ndarray, mfcc: np.ndarray) -> None:
@@ -32,19 +34,20 @@ def put_mfcc(target: np.ndarray, mfcc: np.ndarray) -> None:
 
 def fill_mfcc(target: np.ndarray, path: Path) -> None:
     """Copy a clip's MFCC file into `target`, as `put_mfcc`. Raises UserError."""
-    put_mfcc(target, _open(path, REMEDIES["mfcc"]))
+    put_mfcc(target, _read(path, "mfcc", (NUM_MFCC, None)))
 
 
 def fill_frames(target: np.ndarray, root: Path, clip: Clip) -> None:
     """Copy a clip's frames into `target`, uint8 (200, 66, 88, 3), RGB; from the 1 fps video where there is no .npy."""
     path, video = clip.frames(root), clip.video(root)
     decodes = not path.exists() and video.exists()
-    np.copyto(target, extract_frames(video) if decodes else _open(path, REMEDIES["frames"]), casting="unsafe")
+    frames = extract_frames(video) if decodes else _read(path, "frames", target.shape)
+    np.copyto(target, frames, casting="unsafe")
 
 
 def fill_text_roi(target: np.ndarray, path: Path) -> None:
     """Copy a clip's text masks into `target`, uint8 (200, 27, 36), 1 inside a box; reads the reference's float64."""
-    np.greater(_open(path, REMEDIES["text_roi"]), 0, out=target.view(bool))
+    np.greater(_read(path, "text_roi", target.shape), 0, out=target.view(bool))
 
 
 def input_tensors(
@@ -70,7 +73,7 @@ class ClipDataset:
     frames    (B, 200, 66, 88, 3) uint8, RGB
     text_roi  (B, 200, 27, 36) uint8
 
-    Files are memory-mapped and copied once, into the batch; nothing is decoded and nothing computed. The inputs in
+    Files are read and copied into the batch; nothing is decoded and nothing computed. The inputs in
     `without` are zeros instead: their files are not read.
     """
 
@@ -95,18 +98,10 @@ class ClipDataset:
         read = {name for name in self.inputs if name not in self.without}
         for row in range(len(indices)):
             clip = clips[row]
-            try:
-                if "mfcc" in read:
-                    fill_mfcc(batch["mfcc"][row].numpy(), clip.mfcc(self.root))
-                if "frames" in read:
-                    fill_frames(batch["frames"][row].numpy(), self.root, clip)
-                if "text_roi" in read:
-                    fill_text_roi(batch["text_roi"][row].numpy(), clip.text_roi(self.root))
-            except UserError:
-                raise
-            except ValueError as error:
-                # The file was replaced after the check: report it in the check's words.
-                problems = feature_problems(self.root, [clip], tuple(read))
-                raise_problems(f"{self.root}: features have changed", problems)
-                raise UserError(f"{clip.folder}/{clip.name}: its features cannot be read ({error}).") from error
+            if "mfcc" in read:
+                fill_mfcc(batch["mfcc"][row].numpy(), clip.mfcc(self.root))
+            if "frames" in read:
+                fill_frames(batch["frames"][row].numpy(), self.root, clip)
+            if "text_roi" in read:
+                fill_text_roi(batch["text_roi"][row].numpy(), clip.text_roi(self.root))
         return batch

@@ -313,7 +313,7 @@ def preprocess(options: Options) -> int:
     save_root = options.save_root
     raw = find_raw_clips(options.data_root, options.folders)
     prepare_save_root(options.data_root, save_root, options.folders)
-    (save_root / "ROIs").mkdir(exist_ok=True)
+    check_writable(save_root / "ROIs")
     identity = detector_identity(options.ocr, options.recognize)
     with Manifest.open_for_writing(save_root) as manifest:
         sweep_temporaries(save_root)

@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from datatools.errors import UserError, describe_os_error
-from datatools.paths import check_output
+from datatools.paths import check_output, kind_of_file
+
+NUMBERS = "fiub"      # NumPy's kinds of types that hold them
 
 
 def _temporary(path: Path) -> Path:
@@ -69,8 +71,8 @@ def errors_name(path: Path) -> Iterator[None]:
 
 
 def append(path: Path, content: bytes) -> None:
-    """Append to a file, which is made if needed."""
-    with errors_name(path), open(path, "ab") as file:
+    """Append to a file, which is made if needed. Raises UserError where `path` is a folder, a device or a pipe."""
+    with errors_name(path), open(check_output(path), "ab") as file:
         file.write(content)
 
 
@@ -93,10 +95,30 @@ def open_array(path: Path):
         raise ValueError("no regular file")
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):
+    except OSError:
+        raise
+    except ValueError as error:
+        if "pickle" in str(error):      # NumPy takes whatever it does not know for a pickle, and says how to run it
+            raise ValueError("no array of numbers") from None
         raise
     except Exception as error:      # a damaged header is parsed as Python, and raises what Python's parser does
         raise ValueError(f"damaged header, {type(error).__name__}") from None
+
+
+def read_array(path: Path, shape: tuple[int | None, ...]):
+    """Numbers of this shape (None: any length above 0) from a .npy file, read into memory.
+
+    Not mapped: where a mapped file is cut off while it is read, the system kills the process (SIGBUS). Raises OSError
+    and ValueError as `open_array`, and UserError for another shape or no numbers.
+    """
+    import numpy as np
+
+    mapped = open_array(path)
+    if not _has_shape(mapped, shape) or mapped.dtype.kind not in NUMBERS:
+        raise UserError(f"{path}: shape {mapped.shape}, expected {shape} of numbers; it holds {mapped.dtype}. Make it "
+                        "again.")
+    order = "C" if mapped.flags.c_contiguous else "F"
+    return np.fromfile(path, mapped.dtype, mapped.size, offset=mapped.offset).reshape(mapped.shape, order=order)
 
 
 def array_is_whole(path: Path, dtype: str, shape: tuple[int | None, ...]) -> bool:
@@ -105,9 +127,12 @@ def array_is_whole(path: Path, dtype: str, shape: tuple[int | None, ...]) -> boo
         array = open_array(path)
     except (OSError, ValueError):
         return False
-    if array.dtype != dtype or array.ndim != len(shape):
-        return False
-    return all(have > 0 if want is None else have == want for have, want in zip(array.shape, shape, strict=True))
+    return array.dtype == dtype and _has_shape(array, shape)
+
+
+def _has_shape(array, shape: tuple[int | None, ...]) -> bool:
+    return array.ndim == len(shape) and all(
+        have > 0 if want is None else have == want for have, want in zip(array.shape, shape, strict=True))
 
 
 def is_current(result: Path, source: Path) -> bool:
@@ -140,10 +165,13 @@ def check_writable(folder: Path) -> None:
 def locked(path: Path, message: str) -> Iterator[None]:
     """Hold the lock file `path`; the system releases it when the process ends, even after a kill.
 
-    The file stays; while it is held it tells by whom. Raises UserError with `message` where it is held.
+    The file stays; while it is held it tells by whom. Raises UserError with `message` where it is held; also where
+    `path` is no regular file: a link's target would be emptied, and a pipe would be waited for.
     """
     from filelock import FileLock, Timeout
 
+    if os.path.lexists(path) and (kind := kind_of_file(path.lstat().st_mode)):
+        raise UserError(f"{path}: {kind}, expected the lock file of a run. Remove it.")
     try:
         lock = FileLock(path, timeout=0).acquire()
     except Timeout:

@@ -235,7 +235,8 @@ def label_files_below(root: Path, folders: list[str]) -> list[Path]:
 def prepare_save_root(data_root: Path, save_root: Path, folders: list[str] | None) -> None:
     """Make the folders below `save_root`, check that they are writable, and copy the label and truth files there.
 
-    Raises UserError, also where both roots are the same folder: the 1 fps videos would overwrite the raw clips.
+    Raises UserError, also where both roots are the same folder, or a link leads from one to the other: the 1 fps videos
+    would overwrite the raw clips.
     """
     chosen = choose_folders(data_root, folders)
     if save_root.resolve() == data_root.resolve():
@@ -244,6 +245,11 @@ def prepare_save_root(data_root: Path, save_root: Path, folders: list[str] | Non
             "Name another folder."
         )
     for folder in chosen:
+        for clip in find_raw(data_root, folder):
+            video = Clip(folder, clip.stem).video(save_root)
+            if video.exists() and video.samefile(clip):
+                raise UserError(f"{video}: is the raw clip {clip} itself, and the 1 fps video would replace it. Remove "
+                                "this link, or name another --save_root.")
         check_writable(save_root / folder)
         sweep_temporaries(save_root / folder)
     for source in label_files_below(data_root, chosen):

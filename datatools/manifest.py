@@ -16,11 +16,12 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from datatools.errors import UserError
 from datatools.files import errors_name, locked, save_text
+from datatools.paths import check_regular
 
 OK, PARTIAL, FAILED = "ok", "partial", "failed"
 NAME, LOCK = "manifest.jsonl", ".manifest.lock"
@@ -49,6 +50,13 @@ class Entry:
     output: str = ""
     digest: str = ""
 
+    def check(self) -> None:
+        """Raise ValueError for a value of another type than is written."""
+        types = {"settings": dict, "versions": dict, "source": list}
+        wrong = [f.name for f in fields(self) if not isinstance(getattr(self, f.name), types.get(f.name, str))]
+        if wrong or len(self.source) not in (0, 3):
+            raise ValueError(f"wrong: {', '.join(wrong) or 'source'}")
+
 
 class Manifest:
     """The entries below one root: {(clip, stage): Entry}. Raises UserError where the file is not a manifest."""
@@ -57,13 +65,15 @@ class Manifest:
         self.path = root / NAME
         self.entries: dict[tuple[str, str], Entry] = {}
         self.whole = 0      # bytes up to the end of the last whole line
+        check_regular(self.path, "a manifest")
         content = self.path.read_bytes() if self.path.exists() else b""
         for number, line in enumerate(content.splitlines(keepends=True), 1):
             if not line.endswith(b"\n"):
                 break       # cut off by a kill
             try:
                 entry = Entry(**json.loads(line))
-            except (ValueError, TypeError) as error:
+                entry.check()
+            except (ValueError, TypeError, RecursionError) as error:
                 raise UserError(f"{self.path}, line {number}: no entry of a manifest ({error}). Remove the line, and "
                                 "what it told of is done again.") from error
             self.entries[entry.clip, entry.stage] = entry

@@ -102,6 +102,15 @@ def kind_of_file(mode: int) -> str | None:
     return None if stat.S_ISREG(mode) else next((name for test, name in KINDS.items() if test(mode)), "no regular file")
 
 
+def check_regular(path: Path, what: str) -> None:
+    """Raise UserError where a file of a data set, `what` for the message, is there and is a folder, a pipe, a device.
+
+    Whoever opens a pipe waits for ever.
+    """
+    if path.exists() and (kind := kind_of_file(path.stat().st_mode)):
+        raise UserError(f"{path}: {kind}, expected {what}. Remove it.")
+
+
 def read_text(path: Path, what: str, expected: str, most_bytes: int = MOST_BYTES) -> str:
     """The text of a regular file in UTF-8, with or without a byte-order mark; line ends become \\n.
 
@@ -136,15 +145,15 @@ def read_text(path: Path, what: str, expected: str, most_bytes: int = MOST_BYTES
                         f"UTF-8. {expected}") from None
 
 
-def check_output(path: Path, read: Iterable[Path] = ()) -> Path:
+def check_output(path: Path, read: Iterable[Path] = (), ending: str = "") -> Path:
     """The file that is written for `path`: itself, or what it links to. Raises UserError where no file may be put.
 
     What exists and is no regular file (a folder, a device, a pipe) is refused and left as it is, and so is a file that
-    is `read`.
+    is `read`, or that has not this `ending`: somebody else's file, such as a checkpoint where a .csv is written.
     """
     try:
         target = Path(os.path.realpath(path))
-        mode = target.stat().st_mode
+        status = os.stat(path)      # not the target's: /dev/stdout may link to a pipe, which has no name
     except FileNotFoundError:
         return target
     except OSError as error:
@@ -153,6 +162,9 @@ def check_output(path: Path, read: Iterable[Path] = ()) -> Path:
         raise UserError(f"{shortened(path)}: no path of a file. Name another one.") from None
     if any(os.path.realpath(other) == str(target) for other in read):
         raise UserError(f"{path}: is read and would be overwritten; name another --output.")
-    if kind := kind_of_file(mode):
+    if kind := kind_of_file(status.st_mode):
         raise UserError(f"{path}: {kind}, expected the name of a file to write. It is left as it is; name another one.")
+    if status.st_size and not target.name.lower().endswith(ending):
+        raise UserError(f"{path}: is there already and does not end in {ending}, so it is something else. It is left "
+                        "as it is; name another file.")
     return target

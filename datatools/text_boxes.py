@@ -19,6 +19,7 @@ from datatools.errors import UserError
 from datatools.files import save_text
 from datatools.layout import Clip, split_of_folder, text_boxes_path, text_detector_path
 from datatools.manifest import is_same_file
+from datatools.paths import check_regular
 from datatools.text_detector import same_detector
 
 SPLIT_FILES = "ocr_text_*"
@@ -36,15 +37,25 @@ def sources_path(root: Path, split_name: str) -> Path:
 
 def read_boxes(path: Path) -> dict:
     """A JSON object written by this stage, {} where the file is missing. Raises UserError where it is not one."""
+    check_regular(path, "a JSON of text boxes")
     if not path.exists():
         return {}
     try:
         boxes = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: no JSON ({error}). Remove it and run datatools/text_extract.py again.") from error
     if not isinstance(boxes, dict) or not all(isinstance(entry, dict | list | str) for entry in boxes.values()):
         raise UserError(f"{path}: expected one JSON object. Remove it and run datatools/text_extract.py again.")
     return boxes
+
+
+def read_part(path: Path) -> tuple[list, dict]:
+    """A part file by `save_part`: (their video's fingerprint, the boxes). Raises UserError where it is none."""
+    part = read_boxes(path)
+    source, boxes = part.get("source"), part.get("boxes")
+    if not isinstance(source, list) or len(source) != 3 or not isinstance(boxes, dict):
+        raise UserError(f"{path}: expected the text boxes of one clip. Remove it, then run datatools/text_extract.py.")
+    return source, boxes
 
 
 def save_part(part: Path, source: list, boxes: dict[str, list]) -> None:
@@ -61,7 +72,7 @@ class SplitBoxes:
         self.parts = parts_folder(root, name)
         self.boxes = read_boxes(self.path)
         self.sources = read_boxes(sources_path(root, name))
-        self.part_sources = {part.stem: read_boxes(part)["source"] for part in self._part_files()}
+        self.part_sources = {part.stem: read_part(part)[0] for part in self._part_files()}
 
     def _part_files(self) -> list[Path]:
         return sorted(p for p in self.parts.glob("*.json") if not p.name.startswith("."))
@@ -75,7 +86,7 @@ class SplitBoxes:
         if recorded is None and clip.name not in self.boxes:
             return False
         recorded = recorded or self.sources.get(clip.name)
-        if recorded is None:       # a JSON from elsewhere: only its age can tell
+        if not isinstance(recorded, list) or len(recorded) != 3:       # a JSON from elsewhere: only its age can tell
             return self.path.stat().st_mtime_ns >= video.stat().st_mtime_ns
         return is_same_file(video, recorded)
 
@@ -84,8 +95,7 @@ class SplitBoxes:
         parts = self._part_files()
         if parts:
             for part in parts:
-                entry = read_boxes(part)
-                self.boxes[part.stem], self.sources[part.stem] = entry["boxes"], entry["source"]
+                self.sources[part.stem], self.boxes[part.stem] = read_part(part)
             save_text(self.path, json.dumps(dict(sorted(self.boxes.items())), ensure_ascii=False))
             save_text(sources_path(self.root, self.name), json.dumps(dict(sorted(self.sources.items()))))
         self.remove_parts()

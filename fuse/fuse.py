@@ -69,7 +69,7 @@ def check_flags(args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     check_flags(args)
-    check_output(args.output)
+    check_output(args.output, ending=".csv")
     from fuse.fusion import fuse_files, spread_warning, write_fusion
     from fuse.inputs import find_out_of_fold, find_submissions
 

@@ -40,6 +40,7 @@ from utils.task import Batch, Dataset
 from utils.threads import fix_threads
 
 NUM_FOLDS = 7    # values of --data_seed whose validation clips differ
+MOST_A_CORE = 4  # processes on a CPU: more only wait for each other, and each takes some hundred megabytes
 
 
 def run(network: type, loss: Loss, command: BoundaryCommand) -> int:
@@ -68,11 +69,14 @@ def run(network: type, loss: Loss, command: BoundaryCommand) -> int:
 
 
 def number_of_processes(command: BoundaryCommand) -> int:
-    """Processes that --strategy ddp starts: --processes, else one a GPU. Raises UserError if there are too few GPUs."""
+    """Processes that --strategy ddp starts: --processes, else one a GPU. Raises UserError if they are too many."""
     devices, processes = choose_devices(command.fit.gpus), command.launch.processes
     if devices[0].type == "cuda" and processes > len(devices):
         raise UserError(f"--processes {processes}: each takes a GPU of its own, and --gpus {command.fit.gpus} gives "
                         f"{len(devices)}.")
+    if devices[0].type == "cpu" and processes > (most := MOST_A_CORE * number_of_cores()):
+        raise UserError(f"--processes {processes}: expected at most {most}, {MOST_A_CORE} for each CPU core "
+                        f"({number_of_cores()} here).")
     return processes or len(devices)
 
 
@@ -126,12 +130,16 @@ def write_out_of_fold(prefix: Path, folders: list[Path]) -> dict[str, float]:
 
 
 class Readable:
-    """A data set whose batches leave out the samples that cannot be read; `failed` tells why, {index: reason}."""
+    """A data set whose batches leave out the samples that cannot be read; `failed` tells why, {index: reason}.
 
-    def __init__(self, dataset: Dataset):
-        self.dataset, self.failed = dataset, {}
+    The samples that are in `failed` from the beginning are not read.
+    """
+
+    def __init__(self, dataset: Dataset, failed: dict[int, str] | None = None):
+        self.dataset, self.failed = dataset, dict(failed or {})
 
     def batch(self, indices: list[int], pinned: bool = False) -> Batch:
+        indices = [index for index in indices if index not in self.failed]
         if not indices:
             return {"index": torch.empty(0, dtype=torch.long)}
         try:
@@ -165,14 +173,12 @@ def infer(network: type, command: BoundaryCommand) -> int:
                           channels_last=fit_settings.channels_last, sizes=sizes)
     clip_set = clips_asked_for(command)
     used = inputs_read(network, boundary.without)
-    check_features(boundary.data_root, clip_set, used)
+    failed = check_features(boundary.data_root, clip_set, used)
     if "text_roi" in used:
         check_detector(command, predictor.content.get("text_detector"))
-    output = asked.output or fit_settings.save_prefix / "submission.csv"
-    check_output(output, [asked.weights, *(resolve_label_file(boundary.data_root, f) for f in boundary.label_files)])
-    check_writable(output.parent)
+    output, details = outputs(command)
 
-    dataset = Readable(ClipDataset(boundary.data_root, clip_set, network.inputs, boundary.without))
+    dataset = Readable(ClipDataset(boundary.data_root, clip_set, network.inputs, boundary.without), failed)
     batches = Batches(dataset, predictor.device, min(fit_settings.num_workers, number_of_cores()))
     size = fit_settings.batch_size
     lists = [list(range(first, min(first + size, len(clip_set)))) for first in range(0, len(clip_set), size)]
@@ -184,8 +190,6 @@ def infer(network: type, command: BoundaryCommand) -> int:
         raise_problems(f"{asked.weights}: answers none of the {len(clip_set)} clips", problems)
     answered = {clip.name: rows[index] for index, clip in enumerate(clip_set.clips) if index in rows}
     seconds = {name: row["seconds"] for name, row in answered.items()}
-    details = output.with_name("predictions.csv" if output.name == "submission.csv" else
-                               f"{output.stem}_predictions.csv")
     tells_more = any(len(row) > 1 for row in answered.values())
     if tells_more:
         write_predictions(details, answered)
@@ -198,6 +202,22 @@ def infer(network: type, command: BoundaryCommand) -> int:
     if problems:
         print("\n".join([f"{len(problems)} clips have no answer and no line in {output}:", *problems]), file=sys.stderr)
     return 1 if problems else 0
+
+
+def outputs(command: BoundaryCommand) -> tuple[Path, Path]:
+    """The files of an inference, submission and predictions. Raises UserError where one cannot be written.
+
+    Neither replaces a file that is read, or one that is no CSV.
+    """
+    asked, boundary = command.infer, command.boundary
+    output = asked.output or command.fit.save_prefix / "submission.csv"
+    details = output.with_name("predictions.csv" if output.name == "submission.csv" else
+                               f"{output.stem}_predictions.csv")
+    for path in (output, details):
+        check_output(path, [asked.weights, *(resolve_label_file(boundary.data_root, f) for f in boundary.label_files)],
+                     ".csv")
+    check_writable(output.parent)
+    return output, details
 
 
 def clips_asked_for(command: BoundaryCommand) -> ClipSet:

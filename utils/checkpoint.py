@@ -9,7 +9,6 @@ program that reads torch.save's files reads it too; here a changed byte or a mis
     python -m utils.checkpoint export avnet_bestmodel.pth reference.pth     # in the reference's form
 """
 
-import argparse
 import errno
 import hashlib
 import os
@@ -23,9 +22,11 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.overrides import TorchFunctionMode
 
+from datatools.commands import CommandParser
 from datatools.downloads import download_timeout
 from datatools.errors import UserError, describe_os_error, run_command
 from datatools.files import write_atomic
+from datatools.paths import check_output, path
 from utils.checkpoint_file import check_file
 from utils.checkpoint_form import FOR_INFERENCE, FORMAT, VERSION, are_weights, check_form, tensor_problem, told
 from utils.networks import build_network, entry_script, find_network, from_foreign, to_foreign
@@ -156,8 +157,9 @@ def load_checkpoint(path: Path) -> dict:
     """
     content = read_file(path)
     if not isinstance(content, dict) or not are_weights(content.get("model")):
+        found = f"there {told(content['model'])}" if isinstance(content, dict) and "model" in content else told(content)
         raise UserError(f"{path}: not a checkpoint of AVTNet: expected a dict with the weights under 'model', tensors "
-                        f"by name; found {told(content.get('model') if isinstance(content, dict) else content)}.")
+                        f"by name; found {found}.")
     content = dict(content)
     if "format" not in content:
         return _reference_checkpoint(path, content["model"])
@@ -175,14 +177,16 @@ def _reference_checkpoint(path: Path, model: dict[str, Tensor]) -> dict:
     weights = {name.removeprefix("module."): value for name, value in model.items()}      # DataParallel's
     found = from_foreign(weights)
     if found is None:
-        raise UserError(f"{path}: not a checkpoint of AVTNet, AVTNet-normalized or AVTNet_YOLT: its tensors have no "
-                        f"head of theirs (first: {', '.join(list(weights)[:3])[:200]}).")
+        first = ", ".join(list(weights)[:3])[:200]
+        raise UserError(f"{path}: not a checkpoint of AVTNet, AVTNet-normalized or AVTNet_YOLT: "
+                        + (f"its tensors have no head of theirs (first: {first})." if weights else "it holds no tensors."))
     network, weights = found
     return {"version": 1, "network": network, "sizes": None, "text_detector": None, "model": weights}
 
 
 def export(source: Path, target: Path) -> None:
     """Write a checkpoint's weights in the reference's form: {'model': ...}, with its names and its unused tensors."""
+    check_output(target, [source])
     content = load_checkpoint(source)
     check_form(source, content, FOR_INFERENCE)
     sizes = content["sizes"] or {}
@@ -306,11 +310,11 @@ def load_pretrained(frame_net: nn.Module | None, choice: str) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser = CommandParser(description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=CommandParser)
     command = commands.add_parser("export", help="write a checkpoint's weights in the reference's form")
-    command.add_argument("source", type=Path)
-    command.add_argument("target", type=Path)
+    command.add_argument("source", type=path)
+    command.add_argument("target", type=path)
     args = parser.parse_args(argv)
     export(args.source, args.target)
     print(f"{args.source} in the reference's form: {args.target}")

@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 START_OF_ZIP = b"PK\3\4"
+START_OF_PICKLE = b"\x80"
 MOST_ENTRIES = 50_000          # records in an archive, one a tensor; a network of ours has some hundreds
 MOST_DIRECTORY = 8 << 20       # bytes of an archive's directory
 MOST_PICKLE = 1 << 20          # bytes; some hundred a tensor, for the tensors' values lie elsewhere
@@ -36,6 +37,8 @@ def check_file(path: Path) -> None:
             return
         file.seek(0)
         start = io.BytesIO(file.read(MOST_PICKLE))
+    if start.getvalue()[:1] != START_OF_PICKLE:
+        raise ValueError(f"it begins with {start.getvalue()[:4]!r}, expected the archive or the pickles of torch.save")
     for _ in range(LEGACY_PICKLES):
         check_pickle(start)
 
@@ -82,7 +85,8 @@ def check_pickle(file: io.BytesIO) -> None:
     name = ""
     for step, value, _ in pickletools.genops(file):
         if step.name == "GLOBAL" and not BUILDERS.fullmatch(value):
-            raise ValueError(f"{name!r} is built by {value[:80]!r}, expected plain types and dense tensors")
+            place = f" for {name!r}" if name else ""
+            raise ValueError(f"it asks for {value[:80]!r}{place}, expected plain types and dense tensors")
         if isinstance(value, str):
             name = value[:60]
         if step.name == "MARK":

@@ -401,7 +401,7 @@ def keeping_what_was_learnt(run: Run, training: Training) -> Iterator[None]:
             raise
         save(run, training, [LAST], training.epoch - 1)
         raise UserError(f"{error}\nWhat was learnt up to there is kept: {folder / LAST}"
-                        f"{describe_position(training)}.") from None
+                        f"{describe_position(training)}. Go on with --resume auto.") from None
 
 
 def stopped(run: Run, training: Training, stop: Stop) -> Fitted:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 
-from datatools.errors import UserError
+from datatools.errors import NO_MEMORY, UserError
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether torch's error means that a GPU, or the machine, is out of memory."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError) or bool(NO_MEMORY.search(str(error)))
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from datatools.errors import UserError
 from datatools.files import check_writable, locked, save_text, write_atomic
+from datatools.paths import check_output
 from utils.checkpoint import is_whole, save_checkpoint
 from utils.distributed import World
 from utils.settings import plain
@@ -31,6 +32,8 @@ LOCK = ".training.lock"
 SAVING = "avnet_saving.pth"      # a new checkpoint, before it is linked to its names
 KEEP_AFTER = 0.6       # share of max_epoch after which every epoch is kept
 PACKAGES = ("torch", "torchvision", "numpy", "av", "librosa", "opencv-python-headless")
+SETTINGS = "settings.json"
+EVENTS = "tensorboard"      # a folder
 OWN_FILES = ("log.txt", "log.jsonl", "error.txt", "validation.csv", "curves.png", "validation.png", "worst.png")
 
 
@@ -47,6 +50,11 @@ def held(folder: Path | None, world: World) -> Iterator[None]:
         is_new = not folder.exists()
         check_writable(folder)
         stack.enter_context(locked(folder / LOCK, busy))
+        for name in (*OWN_FILES, SETTINGS, BEST, LAST, SAVING):      # what is none of ours is told before any work
+            check_output(folder / name)
+        if (folder / EVENTS).exists() and not (folder / EVENTS).is_dir():
+            raise UserError(f"{folder / EVENTS}: a file, expected a folder. It is left as it is; choose another "
+                            "--save_prefix.")
         if is_new:
             stack.callback(leave)
 
@@ -71,7 +79,7 @@ def begin_run(folder: Path, kept: dict, *all_settings) -> None:
     `kept` is what each checkpoint holds of it.
     """
     for path in [*folder.glob("avnet_*.pth"), *(folder / name for name in OWN_FILES),
-                 *folder.glob("tensorboard/events.*")]:
+                 *folder.glob(f"{EVENTS}/events.*")]:
         path.unlink(missing_ok=True)
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
@@ -81,7 +89,7 @@ def begin_run(folder: Path, kept: dict, *all_settings) -> None:
             for f in fields(settings)}
     content = {"network": kept["network"], "sizes": kept["sizes"], **told, "command": sys.argv, "commit": git_commit(),
                "versions": versions, "machine": platform.platform(), "data": kept["data"]}
-    save_text(folder / "settings.json", json.dumps(content, indent=2, ensure_ascii=False))
+    save_text(folder / SETTINGS, json.dumps(content, indent=2, ensure_ascii=False))
 
 
 def git_commit() -> str | None:

@@ -108,7 +108,8 @@ def _shape(weights: dict[str, Tensor], name: str, dimensions: int) -> tuple[int,
 
 def _setting(settings: dict, section: str, key: str) -> str | int | float | None:
     values = settings.get(section)
-    return values.get(key) if isinstance(values, dict) else None
+    value = values.get(key) if isinstance(values, dict) else None
+    return value if isinstance(value, str | int | float) else None
 
 
 def adapted(weights: dict[str, Tensor], own: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:

@@ -351,3 +351,12 @@ def test_an_exported_checkpoint_has_the_public_codes_names(tmp_path):
     export(saved(tmp_path / "a.pyth", net.state_dict()), tmp_path / "b.pyth")
     written = torch.load(tmp_path / "b.pyth", weights_only=True)["model"]
     assert all(torch.equal(value, written[name]) for name, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize("sizes, message", [
+    ({"attention": 3}, "attention: 3, expected a word"), ({"attention": "none"}, "'none', expected one of divided"),
+    ({"width": "wide"}, "width: 'wide', expected a number"), ({"width": 50}, "width 50 one of heads 4"),
+])
+def test_sizes_of_which_no_network_can_be_made_are_refused(sizes, message):
+    with pytest.raises(UserError, match=message):
+        build_network(TimeSformer, {**SIZES, **sizes})

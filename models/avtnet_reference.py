@@ -43,6 +43,7 @@ HEADS = {
         ("fc2.0", "cell_head"),
     ],
 }
+NETWORKS = tuple(HEADS)
 # Four temporal convolutions that the reference defines but never calls: dropped when read, filled in when written.
 UNUSED = re.compile(r"audioNet\.conv[1-4]\.")
 UNUSED_CHANNELS = (20, 64, 128, 256, 512)
@@ -56,6 +57,10 @@ def network_of(weights: dict[str, Tensor]) -> str | None:
         two_layers = "conv.2.weight" in weights or weights["conv.0.weight"].shape[:1] > (1,)
         return "AVTNetNormalized" if two_layers else "AVTNet"
     return None
+
+
+def sizes_of(network: str, weights: dict[str, Tensor], settings: dict) -> None:
+    """None: the reference does not record its sizes, and they are the defaults."""
 
 
 def from_reference(network: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:

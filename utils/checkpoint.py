@@ -4,7 +4,8 @@ A checkpoint is torch.save's ZIP archive; its ZIP comment, at the very end, hold
 program that reads torch.save's files reads it too; here a changed byte or a missing end is noticed before it is read.
 
     save_checkpoint(path, {"network": "AVTNet", "sizes": {}, "model": net.state_dict(), ...})
-    checkpoint = load_checkpoint(path)      # one of ours, or of the reference system
+    checkpoint = load_checkpoint(path)      # one of ours, or of a reference system
+    notes = start_from(path, net)           # fine-tuning: another head, other embeddings
 
     python -m utils.checkpoint export avnet_bestmodel.pth reference.pth     # in the reference's form
 """
@@ -29,12 +30,18 @@ from datatools.files import write_atomic
 from datatools.paths import check_output, path
 from utils.checkpoint_file import check_file
 from utils.checkpoint_form import FOR_INFERENCE, FORMAT, VERSION, are_weights, check_form, tensor_problem, told
-from utils.networks import build_network, entry_script, find_network, from_foreign, to_foreign
+from utils.networks import adapted, build_network, entry_script, find_network, from_foreign, to_foreign
+from utils.presets import read_yaml
 
 END_OF_ZIP = b"PK\5\6"            # the last record of a ZIP archive; 22 bytes, then the comment
 SHA_LABEL = b"SHA-256 "
 COMMENT_BYTES = len(SHA_LABEL) + 64
 HASH_BLOCK = 1 << 22               # bytes
+WEIGHTS = ("model", "model_state", "state_dict")      # names of the weights in other systems' files
+PREFIXES = ("module.", "model.")   # of all tensors' names: DataParallel's, and that of a module around the network
+MOST_TOLD = 20_000                 # characters of a message about tensors that do not fit
+MOST_SETTINGS = 1 << 16            # characters of the settings in another system's file
+DEEPEST_SETTINGS = 6               # mappings and lists within each other there
 
 
 def save_checkpoint(path: Path, content: dict) -> None:
@@ -156,13 +163,14 @@ def load_checkpoint(path: Path) -> dict:
     Of what inference reads, all that is there is checked, but for the weights' values (`check_weights`).
     """
     content = read_file(path)
-    if not isinstance(content, dict) or not are_weights(content.get("model")):
+    weights = _weights_of(content)
+    if weights is None:
         found = f"there {told(content['model'])}" if isinstance(content, dict) and "model" in content else told(content)
         raise UserError(f"{path}: not a checkpoint of AVTNet: expected a dict with the weights under 'model', tensors "
                         f"by name; found {found}.")
     content = dict(content)
     if "format" not in content:
-        return _reference_checkpoint(path, content["model"])
+        return _reference_checkpoint(path, weights, content.get("cfg"))
     if content["format"] != FORMAT:
         raise UserError(f"{path}: not a checkpoint of this project: its form is {told(content['format'])}.")
     check_form(path, content, FOR_INFERENCE, may_lack=("network", "sizes", "text_detector"))
@@ -172,16 +180,46 @@ def load_checkpoint(path: Path) -> dict:
     return content
 
 
-def _reference_checkpoint(path: Path, model: dict[str, Tensor]) -> dict:
-    """A reference checkpoint in our form. `sizes` is None: it does not record them, and the defaults are its sizes."""
-    weights = {name.removeprefix("module."): value for name, value in model.items()}      # DataParallel's
-    found = from_foreign(weights)
+def _weights_of(content) -> dict[str, Tensor] | None:
+    """The weights in a file: under one of the names that are in use, or the whole content."""
+    if not isinstance(content, dict):
+        return None
+    if "format" in content:
+        return content["model"] if are_weights(content.get("model")) else None
+    named = [content[name] for name in WEIGHTS if are_weights(content.get(name))]
+    return named[0] if named else content if content and are_weights(content) else None
+
+
+def _reference_checkpoint(path: Path, weights: dict[str, Tensor], settings) -> dict:
+    """A reference checkpoint in our form. `settings`: what it holds under `cfg`, a YAML text; None where it does not.
+
+    `sizes` is None where the reference does not record them; the defaults are its sizes.
+    """
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in weights):
+            weights = {name.removeprefix(prefix): value for name, value in weights.items()}
+    try:
+        found = from_foreign(weights, _settings_of(settings))
+    except ValueError as error:
+        raise UserError(f"{path}: {error}. Take another checkpoint.") from None
     if found is None:
         first = ", ".join(list(weights)[:3])[:200]
         found = f"its tensors have no head of theirs (first: {first})" if weights else "it holds no tensors"
-        raise UserError(f"{path}: not a checkpoint of AVTNet, AVTNet-normalized or AVTNet_YOLT: {found}.")
-    network, weights = found
-    return {"version": 1, "network": network, "sizes": None, "text_detector": None, "model": weights}
+        raise UserError(f"{path}: not a checkpoint of AVTNet, AVTNet-normalized, AVTNet_YOLT or TimeSformer: {found}.")
+    network, sizes, weights = found
+    return {"version": 1, "network": network, "sizes": sizes, "text_detector": None, "model": weights}
+
+
+def _settings_of(settings) -> dict:
+    """A reference checkpoint's settings, from YAML; those of other forms are not read. Raises UserError."""
+    if not isinstance(settings, str):
+        return settings if isinstance(settings, dict) else {}
+    if len(settings) > MOST_SETTINGS:
+        raise UserError(f"the settings under 'cfg' have {len(settings)} characters, expected at most {MOST_SETTINGS}")
+    try:
+        return read_yaml(settings, DEEPEST_SETTINGS)
+    except UserError as error:
+        raise UserError(f"the settings under 'cfg' cannot be read: {str(error).rstrip('.')}") from None
 
 
 def export(source: Path, target: Path) -> None:
@@ -214,6 +252,18 @@ def load_weights(path: Path, net: nn.Module, weights: dict[str, Tensor]) -> None
     net.load_state_dict(dict(weights))      # a plain dict: the one in a file may have attributes that torch reads
 
 
+def start_from(path: Path, net: nn.Module) -> list[str]:
+    """Copy a checkpoint's weights into a network that may differ from its own where `adapted` bridges the difference.
+
+    Returns a line for each tensor that is not the file's. Raises UserError as `check_weights`.
+    """
+    content = load_checkpoint(path)
+    check_network(path, content, type(net).__name__)
+    weights, notes = adapted(content["network"], content["model"], net.state_dict())
+    load_weights(path, net, weights)
+    return notes
+
+
 def check_weights(path: Path, own: dict[str, Tensor], weights: dict[str, Tensor]) -> None:
     """Raise UserError that lists the tensors that `own`, a network's, lack, do not have, or cannot be copied from."""
     problems = [f"missing: {name}" for name in own if name not in weights]
@@ -222,7 +272,8 @@ def check_weights(path: Path, own: dict[str, Tensor], weights: dict[str, Tensor]
         if name in weights and (problem := _misfit(name, tensor, weights[name])):
             problems.append(f"{name}: {problem}")
     if problems:
-        more = f"\n  and {len(problems) - 10} more" if len(problems) > 10 else ""
+        more = "; ".join(problems[10:])[:MOST_TOLD]
+        more = f"\n  and {len(problems) - 10} more: {more}" if more else ""
         raise UserError(f"{path}: the weights do not fit the network, {len(problems)} tensors differ.\n  "
                         + "\n  ".join(problems[:10]) + more)
 

@@ -49,20 +49,33 @@ def foreign_modules() -> list:
     return [importlib.import_module(f"models.{path.stem}") for path in sorted((ROOT / "models").glob("*_reference.py"))]
 
 
-def from_foreign(weights: dict[str, Tensor]) -> tuple[str, dict[str, Tensor]] | None:
-    """(network, weights under our names) of a foreign state dict; None where no module recognises it."""
+def from_foreign(weights: dict[str, Tensor], settings: dict) -> tuple[str, dict | None, dict[str, Tensor]] | None:
+    """(network, sizes, weights under our names) of a foreign state dict; None where no module recognises it.
+
+    `settings` are those in the file, sizes are None where they are the defaults. Raises ValueError where the settings
+    and the tensors do not belong together.
+    """
     for module in foreign_modules():
         if network := module.network_of(weights):
-            return network, module.from_reference(network, weights)
+            weights = module.from_reference(network, weights)
+            return network, module.sizes_of(network, weights, settings), weights
     return None
 
 
 def to_foreign(network: str, weights: dict[str, Tensor]) -> dict[str, Tensor] | None:
     """Weights under the names of the foreign system that a network comes from; None for a network of our own."""
     for module in foreign_modules():
-        if network in module.HEADS:
+        if network in module.NETWORKS:
             return module.to_reference(network, weights)
     return None
+
+
+def adapted(network: str, weights: dict[str, Tensor], own: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Weights that start a network with the state dict `own`, and a line for each tensor that is not the given one."""
+    for module in foreign_modules():
+        if network in module.NETWORKS and hasattr(module, "adapted"):
+            return module.adapted(weights, own)
+    return weights, []
 
 
 def build_network(network: type, sizes: dict) -> nn.Module:
@@ -85,11 +98,17 @@ def build_network(network: type, sizes: dict) -> nn.Module:
 def check_sizes(network: type, sizes: dict) -> None:
     """Raise ValueError unless all sizes are numbers of a sensible magnitude, short lists of them, or None.
 
-    A size whose default is true or false takes nothing else, and no other size takes true or false.
+    A size whose default is true or false takes nothing else, and no other size takes true or false. A size whose
+    default is a word takes words; the network refuses those that it does not know.
     """
-    switches = {parameter.name for each in network.__mro__ for parameter in signature(each.__init__).parameters.values()
-                if isinstance(parameter.default, bool)}
+    defaults = {parameter.name: parameter.default for each in network.__mro__
+                for parameter in signature(each.__init__).parameters.values()}
+    switches = {name for name, default in defaults.items() if isinstance(default, bool)}
     for name, size in sizes.items():
+        if isinstance(defaults.get(name), str):
+            if not isinstance(size, str):
+                raise ValueError(f"{name}: {shortened(size)}, expected a word")
+            continue
         if isinstance(size, bool) != (name in switches):
             expected = "true or false" if name in switches else "numbers"
             raise ValueError(f"{name}: {shortened(size)}, expected {expected}")

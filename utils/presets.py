@@ -19,24 +19,32 @@ TAG = "tag:yaml.org,2002:"
 
 def read_preset(path: Path) -> dict:
     """The content of a preset as plain types. Raises UserError unless it is a mapping of text to plain values."""
-    import yaml
-
     text = read_text(path, "preset", "Those of the project lie in configs/.", MOST_BYTES)
     try:
-        _check_events(yaml.parse(text, Loader=yaml.SafeLoader))
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = {} if root is None else _value(root)
+        return read_yaml(text)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+
+
+def read_yaml(text: str, deepest: int = DEEPEST) -> dict:
+    """The content of a YAML text, reduced as a preset's. The UserError that it raises names no file."""
+    import yaml
+
+    try:
+        _check_events(yaml.parse(text, Loader=yaml.SafeLoader), deepest)
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        content = {} if root is None else _value(root)
+    except UserError:
+        raise
     except (yaml.YAMLError, ValueError, OverflowError) as error:     # the last two for impossible characters
-        raise UserError(f"{path}: no valid YAML ({' '.join(str(error).split())[:300]}).") from None
+        raise UserError(f"no valid YAML ({' '.join(str(error).split())[:300]}).") from None
     content = {} if content is None else content
     if not isinstance(content, dict):
-        raise UserError(f"{path}: found {shortened(content)}, expected `flag: value` lines.")
+        raise UserError(f"found {shortened(content)}, expected `flag: value` lines.")
     return content
 
 
-def _check_events(events) -> None:
+def _check_events(events, deepest: int) -> None:
     """Raise UserError for what is left out of YAML. The parser yields events one by one and builds nothing."""
     depth = 0
     for event in events:
@@ -47,8 +55,8 @@ def _check_events(events) -> None:
             raise _refusal(event, f"the tag {shortened(event.tag)}", "a plain value")
         depth += name.endswith("StartEvent") and name[:1] in "MS" and name != "StreamStartEvent"
         depth -= name in ("MappingEndEvent", "SequenceEndEvent")
-        if depth > DEEPEST:
-            raise _refusal(event, f"more than {DEEPEST} mappings and lists within each other", "`flag: value` lines")
+        if depth > deepest:
+            raise _refusal(event, f"more than {deepest} mappings and lists within each other", "`flag: value` lines")
 
 
 def _refusal(place, found: str, expected: str) -> UserError:

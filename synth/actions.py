@@ -2,18 +2,18 @@
 
     report = make_actions(Path("data/actions"), train=200, val=25, test=50, seed=0)
 
-A scene is eight drawings of one shape. Four things change from drawing to drawing: its height, its size, its place from
-left to right, its light. Each takes its eight levels (two for the light) in an order of its own. A clip shows the eight
-drawings once each, and its class says by which of the four they are sorted, and in which direction. So each class has a
-partner, which is the same clip backwards: rising and falling, growing and shrinking, swinging wider and narrower,
-lighting up and going dark.
+A scene is eight drawings of one shape at eight heights. A clip shows each of them once, and its class is their order
+alone (`MOTIONS`). A motion has a partner: rising and falling, rising twice and falling twice, swinging wider (slow,
+then fast) and narrower are the same clip backwards; rising then falling and falling then rising are the same two
+halves, exchanged.
 
 What a bag of frames can reach, exactly: the drawings do not depend on the class, and every scene is made in all eight
 classes. A model that sees single frames, or the set of a clip's frames without their order, therefore gives all eight
 clips of a scene the same answer, and one of them is right: 12.5% top-1 on each of the lists, and 50% where only a class
-and its partner are to be told apart. This holds for eight frames spread evenly over a whole clip, for sampled middles
-of eight equal parts, and for all 24 frames: each drawing is held for three frames, as in drawn animation, so that each
-is sampled once. It does not hold for frames of a part of a clip. Mirroring left and right keeps the class.
+and its partner are to be told apart. This holds for any frames that take each drawing equally often. Those are all 24
+frames, because each drawing is held for three, as in drawn animation; eight frames spread evenly from the first to the
+last; and the middles of eight equal parts. It does not hold for frames of a part of a clip. Mirroring left and right
+keeps the class.
 
 The words of a class are its name. With `kind="words"` the colour and the shape belong to it as well ("red circle
 rising"). Every colour and shape leaves out one pair of motions in training, a class and its partner; unseen.csv holds
@@ -23,7 +23,7 @@ unseen ones where it may choose among these alone.
 
 import colorsys
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -45,12 +45,19 @@ KINDS = ("motions", "words")
 NUM_DRAWINGS = 8            # the frames that a video transformer samples
 HOLD = 3                    # frames that a drawing is shown for
 FPS = 15                    # 24 frames are 1.6 s
-MOST_ALIKE = 0.5            # correlation of two changes of a scene: above it, a clip might show a second motion, too
 MIN_SIZE, MAX_SIZE = 32, 512    # pixels
 MOST_SCENES = 10_000        # of one list
-# A motion and its partner stand together.
-MOTIONS = ("rising", "falling", "growing", "shrinking", "swinging wider", "swinging narrower", "lighting up",
-           "going dark")
+# The heights that a clip shows in turn, 0 the lowest. A motion and its partner stand together.
+MOTIONS = {
+    "rising": (0, 1, 2, 3, 4, 5, 6, 7),
+    "falling": (7, 6, 5, 4, 3, 2, 1, 0),
+    "rising twice": (0, 2, 4, 6, 1, 3, 5, 7),
+    "falling twice": (7, 5, 3, 1, 6, 4, 2, 0),
+    "rising then falling": (0, 2, 4, 6, 7, 5, 3, 1),
+    "falling then rising": (7, 5, 3, 1, 0, 2, 4, 6),
+    "swinging wider": (3, 4, 2, 5, 1, 6, 0, 7),         # slow, then fast
+    "swinging narrower": (7, 0, 6, 1, 5, 2, 4, 3),
+}
 COLOURS = {"red": 0.0, "yellow": 0.15, "green": 0.36, "cyan": 0.5, "blue": 0.65, "purple": 0.83}    # hue, 0 to 1
 _ROUND = np.linspace(0, 2 * np.pi, 48, endpoint=False)
 _STAR = np.where(np.arange(10) % 2, 0.55, 1.25)[:, None] * np.stack(
@@ -62,8 +69,8 @@ SHAPES = {                  # corners around (0, 0), of about the same area
     "star": _STAR,
 }
 LOOKS = tuple((colour, shape) for colour in COLOURS for shape in SHAPES)
-# Without rate control and without prediction from other frames, the decoded picture depends on the drawing alone. With
-# either, the traces of compression in single frames would tell their order.
+# Lossless, so that a decoded picture depends on its drawing alone. Otherwise it depends on the frames before it, too,
+# and traces of compression in single frames would tell the order.
 ENCODE_OPTIONS = {"qp": "0", "bf": "0", "preset": "veryfast", "threads": "1"}
 
 
@@ -77,55 +84,25 @@ class Scene:
     look: tuple[str, str]
     size: int = 64
 
-    def rng(self, part: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, self.split, self.index, part])
-
-
-def levels_of(scene: Scene) -> dict[str, np.ndarray]:
-    """What changes in a scene: place, height, size and light of its drawings, each (8,) with the levels 0 to 7."""
-    rng = scene.rng(0)
-    while True:
-        levels = {name: rng.permutation(NUM_DRAWINGS) for name in ("place", "height", "size", "light")}
-        shown = (np.abs(levels["place"] - 3.5), levels["height"], levels["size"], levels["light"] // 4)
-        if np.abs(np.corrcoef(shown) - np.eye(4)).max() <= MOST_ALIKE:
-            return levels
-
-
-def order_of(scene: Scene, motion: str) -> np.ndarray:
-    """The order (8,) in which a clip of this class shows the drawings of a scene."""
-    levels = levels_of(scene)
-    side = scene.rng(1).choice((-1, 1))     # where the first swing goes
-    forwards = {
-        "rising": np.argsort(levels["height"]),
-        "growing": np.argsort(levels["size"]),
-        "swinging wider": np.lexsort((side * levels["place"], np.abs(levels["place"] - 3.5))),
-        "lighting up": np.argsort(levels["light"]),
-    }
-    number = MOTIONS.index(motion)
-    order = forwards[MOTIONS[number - number % 2]]
-    return order[::-1] if number % 2 else order
-
 
 def drawings_of(scene: Scene) -> np.ndarray:
-    """The drawings of a scene, uint8 (8, size, size, 3), RGB, in no order that means anything."""
-    rng, size, levels = scene.rng(2), scene.size, levels_of(scene)
+    """The drawings of a scene from the lowest to the highest, uint8 (8, size, size, 3), RGB."""
+    rng, size = np.random.default_rng([scene.seed, scene.split, scene.index]), scene.size
     colour, shape = scene.look
-    background = cv2.resize(rng.uniform(0, 75, (4, 4, 3)), (size, size), interpolation=cv2.INTER_CUBIC)
-    hue, saturation = (COLOURS[colour] + rng.uniform(-0.03, 0.03)) % 1, rng.uniform(0.65, 1.0)
-    dark, bright = rng.uniform(0.45, 0.6), rng.uniform(0.85, 1.0)
-    tilt, noise = rng.uniform(-0.25, 0.25), rng.uniform(1, 6)
-    smallest, ratio = rng.uniform(0.06, 0.08), rng.uniform(1.8, 2.4)
-    width, height = rng.uniform(0.4, 0.6, 2)                     # of the places, in shares of the picture
-    middle = 0.5 + rng.uniform(-1, 1, 2) * (0.35 - np.array([width, height]) / 2)
+    background = cv2.resize(rng.uniform(0, 90, (4, 4, 3)), (size, size), interpolation=cv2.INTER_CUBIC)
+    hue, saturation, value = COLOURS[colour] + rng.uniform(-0.03, 0.03), rng.uniform(0.65, 1.0), rng.uniform(0.75, 1.0)
+    paint = 255 * np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value))
+    tilt, radius, noise = rng.uniform(-0.25, 0.25), rng.uniform(0.08, 0.14), rng.uniform(1, 6)
+    # The way from the lowest to the highest place, in shares of the picture.
+    height, lean = rng.uniform(0.5, 0.7), rng.uniform(-0.2, 0.2)
+    middle = np.array([rng.uniform(0.3, 0.7), 0.5 + rng.uniform(-1, 1) * (0.4 - height / 2)])
     turn = np.array([(np.cos(tilt), -np.sin(tilt)), (np.sin(tilt), np.cos(tilt))])
     pictures = []
-    for place, rise, growth, light in zip(*levels.values(), strict=True):
-        radius = smallest * ratio ** (growth / 7)
-        centre = middle + (width * (place / 7 - 0.5), -height * (rise / 7 - 0.5))
-        corners = (centre + radius * SHAPES[shape] @ turn.T) * size - 0.5
+    for level in np.linspace(-0.5, 0.5, NUM_DRAWINGS):
+        centre = middle + (lean * level, -height * level) + rng.normal(0, 0.01, 2)
+        corners = (centre + radius * rng.uniform(0.9, 1.1) * SHAPES[shape] @ turn.T) * size - 0.5
         mask = np.zeros((size, size), np.uint8)
         cv2.fillPoly(mask, [np.round(corners * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
-        paint = 255 * np.array(colorsys.hsv_to_rgb(hue, saturation, bright if light >= 4 else dark))
         picture = background + (paint - background) * (mask[..., None] / 255)
         picture += rng.normal(0, noise, picture.shape) + rng.normal(0, 2)
         pictures.append(np.clip(np.round(picture), 0, 255).astype(np.uint8))
@@ -134,7 +111,7 @@ def drawings_of(scene: Scene) -> np.ndarray:
 
 def clip_of(scene: Scene, motion: str) -> np.ndarray:
     """The frames of a clip, uint8 (24, size, size, 3), RGB."""
-    return np.repeat(drawings_of(scene)[order_of(scene, motion)], HOLD, axis=0)
+    return np.repeat(drawings_of(scene)[list(MOTIONS[motion])], HOLD, axis=0)
 
 
 def write_clip(scene: Scene, motion: str, path: Path) -> None:

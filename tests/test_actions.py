@@ -26,13 +26,13 @@ from synth.actions import (
     clip_of,
     drawings_of,
     make_actions,
-    order_of,
     word_classes,
     write_clip,
 )
 from synth.make_actions import main
 
-PARTNERS = list(zip(MOTIONS[::2], MOTIONS[1::2], strict=True))
+NAMES = list(MOTIONS)
+PARTNERS = list(zip(NAMES[::2], NAMES[1::2], strict=True))
 SCENES = [Scene(3, 0, index, LOOKS[7 * index % 24], 32) for index in range(3)]
 
 
@@ -60,24 +60,23 @@ def dataset(tmp_path_factory):
 
 @pytest.mark.parametrize("motion, partner", PARTNERS)
 @pytest.mark.parametrize("scene", SCENES, ids=str)
-def test_a_clip_backwards_is_its_partners_clip(scene, motion, partner):
-    np.testing.assert_array_equal(clip_of(scene, motion)[::-1], clip_of(scene, partner))
-    assert (clip_of(scene, motion) != clip_of(scene, partner)).any()
+def test_a_clip_backwards_or_with_its_halves_exchanged_is_its_partners_clip(scene, motion, partner):
+    clip, other = clip_of(scene, motion), clip_of(scene, partner)
+    changed = np.roll(clip, len(clip) // 2, axis=0) if "then" in motion else clip[::-1]
+    np.testing.assert_array_equal(changed, other)
+    assert (clip != other).any()
 
 
 def test_all_classes_show_the_drawings_of_a_scene_once_each():
     for scene in SCENES:
         drawings = bag(drawings_of(scene))
         assert len(drawings) == NUM_DRAWINGS
-        orders = set()
-        for motion in MOTIONS:
-            assert bag(clip_of(scene, motion)[::HOLD]) == drawings
-            orders.add(tuple(order_of(scene, motion)))
-        assert len(orders) == len(MOTIONS)
+        assert all(bag(clip_of(scene, motion)[::HOLD]) == drawings for motion in MOTIONS)
+        assert len({clip_of(scene, motion).tobytes() for motion in MOTIONS}) == len(MOTIONS)
 
 
 def test_no_compression_tells_the_order(tmp_path):
-    """Decoded, a drawing is the same to the bit in all classes and throughout its hold; not so as videos usually are."""
+    """Decoded, a drawing is the same to the bit in all classes and throughout its hold; not so as usually encoded."""
     bags = []
     for motion in MOTIONS:
         write_clip(SCENES[0], motion, tmp_path / "clip.mp4")
@@ -86,7 +85,7 @@ def test_no_compression_tells_the_order(tmp_path):
         assert all((decoded[hold::HOLD] == decoded[::HOLD]).all() for hold in range(HOLD))
         bags.append(bag(decoded[::HOLD]))
     assert all(found == bags[0] for found in bags) and len(bags[0]) == NUM_DRAWINGS
-    for name, motion in zip("ab", MOTIONS[:2], strict=True):
+    for name, motion in zip("ab", NAMES[:2], strict=True):
         save_video(tmp_path / f"{name}.mp4", clip_of(SCENES[0], motion), rate=FPS)
     assert bag(frames(tmp_path / "a.mp4")) != bag(frames(tmp_path / "b.mp4"))
 
@@ -100,25 +99,12 @@ def test_eight_frames_spread_over_a_clip_are_its_eight_drawings(indices, tmp_pat
     np.testing.assert_array_equal(read, frames(tmp_path / "clip.mp4")[::HOLD])
 
 
-@pytest.mark.parametrize("motion, measure", [
-    ("falling", lambda mask: np.nonzero(mask)[0].mean()),
-    ("growing", lambda mask: mask.sum()),
-])
-def test_the_pictures_show_what_the_class_says(motion, measure):
-    """A red circle before its background, found by its saturated colour."""
-    for index in range(3):
-        clip = clip_of(Scene(1, 0, index, ("red", "circle"), 96), motion)[::HOLD].astype(int)
-        values = [measure(picture[..., 0] - picture[..., 1:].max(-1) > 60) for picture in clip]
-        assert (np.diff(values) > 0).all()
-
-
-def test_a_clip_shows_one_motion_alone():
-    """The order of one change says next to nothing about another, so no clip belongs to two classes."""
-    for index in range(50):
-        scene = Scene(0, 0, index, LOOKS[0])
-        ranks = {motion: np.argsort(order_of(scene, motion)) for motion in MOTIONS[::2]}
-        between = np.corrcoef(list(ranks.values())) - np.eye(4)
-        assert np.abs(between).max() < 0.8
+@pytest.mark.parametrize("motion", MOTIONS)
+def test_the_pictures_show_what_the_class_says(motion):
+    """A red circle on its dark background is at the heights that the motion names."""
+    clip = clip_of(Scene(1, 0, 0, ("red", "circle"), 96), motion)[::HOLD].astype(int)
+    heights = [-np.nonzero(picture[..., 0] - picture[..., 1:].max(-1) > 60)[0].mean() for picture in clip]
+    assert tuple(np.argsort(np.argsort(heights))) == MOTIONS[motion]
 
 
 def features(scenes: range, split: int) -> tuple[np.ndarray, np.ndarray]:
@@ -128,7 +114,7 @@ def features(scenes: range, split: int) -> tuple[np.ndarray, np.ndarray]:
         scene = Scene(5, split, index, LOOKS[index % 24], 32)
         small = np.stack([cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (12, 12), interpolation=cv2.INTER_AREA)
                           for picture in drawings_of(scene)]).reshape(NUM_DRAWINGS, -1)
-        clips += [small[order_of(scene, motion)] for motion in MOTIONS]
+        clips += [small[list(MOTIONS[motion])] for motion in MOTIONS]
     return np.stack(clips).astype(float), np.arange(len(clips)) % len(MOTIONS)
 
 
@@ -140,20 +126,20 @@ def test_a_bag_of_frames_stays_at_chance_and_differences_do_not():
         return model.fit(view(train), labels).score(view(test), truth)
 
     assert accuracy(lambda clips: clips.mean(1).round(9)) == 1 / len(MOTIONS)      # rounded: a sum's order shows in it
-    assert accuracy(lambda clips: np.diff(clips, axis=1).reshape(len(clips), -1)) > 0.4
+    assert accuracy(lambda clips: np.diff(clips, axis=1).reshape(len(clips), -1)) > 0.9
 
 
 # The set
 
 
 def test_lists_hold_every_class_equally_often_and_their_files_are_there(dataset):
-    assert (dataset / "classes.txt").read_text().split("\n")[:-1] == list(MOTIONS)
+    assert (dataset / "classes.txt").read_text().split("\n")[:-1] == NAMES
     assert not (dataset / "val.csv").exists() and not (dataset / "unseen.csv").exists()
     paths = set()
     for name, scenes in (("train", 3), ("test", 1)):
         rows = [line.rsplit(" ", 1) for line in (dataset / f"{name}.csv").read_text().splitlines()]
         assert Counter(label for _, label in rows) == {str(label): scenes for label in range(len(MOTIONS))}
-        assert all(MOTIONS[int(label)].replace(" ", "_") in path for path, label in rows)
+        assert all(NAMES[int(label)].replace(" ", "_") in path for path, label in rows)
         paths |= {Path(path) for path, _ in rows}
     assert paths == set(dataset.rglob("*.mp4"))
 
@@ -219,7 +205,7 @@ def test_the_command_makes_a_set_of_words(tmp_path):
     assert main(["--save_root", str(root), "--kind", "words", "--train", "1", "--val", "1", "--test", "2",
                  "--size", "32", "--workers", "1"]) == 0
     names = (root / "classes.txt").read_text().splitlines()
-    assert names == class_names("words") and "red circle rising" in names[144:] and "red circle growing" in names[:144]
+    assert names == class_names("words") and "red circle rising" in names[144:] and "red circle rising twice" in names[:144]
     labels = {name: [int(line.rsplit(" ", 1)[1]) for line in (root / f"{name}.csv").read_text().splitlines()]
               for name in ("train", "val", "test", "unseen")}
     assert {name: len(found) for name, found in labels.items()} == {"train": 6, "val": 6, "test": 12, "unseen": 4}

@@ -89,13 +89,13 @@ def drawings_of(scene: Scene) -> np.ndarray:
     """The drawings of a scene from the lowest to the highest, uint8 (8, size, size, 3), RGB."""
     rng, size = np.random.default_rng([scene.seed, scene.split, scene.index]), scene.size
     colour, shape = scene.look
-    background = cv2.resize(rng.uniform(0, 90, (4, 4, 3)), (size, size), interpolation=cv2.INTER_CUBIC)
-    hue, saturation, value = COLOURS[colour] + rng.uniform(-0.03, 0.03), rng.uniform(0.65, 1.0), rng.uniform(0.75, 1.0)
+    background = cv2.resize(rng.uniform(0, 60, (4, 4, 3)), (size, size), interpolation=cv2.INTER_CUBIC)
+    hue, saturation, value = COLOURS[colour] + rng.uniform(-0.03, 0.03), rng.uniform(0.5, 0.7), rng.uniform(0.9, 1.0)
     paint = 255 * np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value))
-    tilt, radius, noise = rng.uniform(-0.25, 0.25), rng.uniform(0.08, 0.14), rng.uniform(1, 6)
+    tilt, radius, noise = rng.uniform(-0.25, 0.25), rng.uniform(0.12, 0.16), rng.uniform(1, 6)
     # The way from the lowest to the highest place, in shares of the picture.
-    height, lean = rng.uniform(0.5, 0.7), rng.uniform(-0.2, 0.2)
-    middle = np.array([rng.uniform(0.3, 0.7), 0.5 + rng.uniform(-1, 1) * (0.4 - height / 2)])
+    height, lean = rng.uniform(0.55, 0.65), rng.uniform(-0.15, 0.15)
+    middle = np.array([rng.uniform(0.35, 0.65), 0.5 + rng.uniform(-1, 1) * (0.38 - height / 2)])
     turn = np.array([(np.cos(tilt), -np.sin(tilt)), (np.sin(tilt), np.cos(tilt))])
     pictures = []
     for level in np.linspace(-0.5, 0.5, NUM_DRAWINGS):

@@ -4,8 +4,9 @@
     python synth/make_actions.py --save_root data/words --kind words
 
 writes train.csv, val.csv and test.csv (a line `path label`), classes.txt (a name a line, in the order of the labels)
-and the .mp4 files. With --kind words, unseen.csv lists clips of colours, shapes and motions that are not trained together.
-Everything follows from --seed: the same seed gives the same bytes. A second run makes only what is missing.
+and the .mp4 files. With --kind words, unseen.csv lists clips of colours, shapes and motions that are not trained
+together. Everything follows from --seed: the same seed gives the same bytes. A second run makes only what is
+missing.
 """
 
 import argparse

@@ -205,7 +205,8 @@ def test_the_command_makes_a_set_of_words(tmp_path):
     assert main(["--save_root", str(root), "--kind", "words", "--train", "1", "--val", "1", "--test", "2",
                  "--size", "32", "--workers", "1"]) == 0
     names = (root / "classes.txt").read_text().splitlines()
-    assert names == class_names("words") and "red circle rising" in names[144:] and "red circle rising twice" in names[:144]
+    assert names == class_names("words")
+    assert "red circle rising twice" in names[:144] and "red circle rising" in names[144:]
     labels = {name: [int(line.rsplit(" ", 1)[1]) for line in (root / f"{name}.csv").read_text().splitlines()]
               for name in ("train", "val", "test", "unseen")}
     assert {name: len(found) for name, found in labels.items()} == {"train": 6, "val": 6, "test": 12, "unseen": 4}

@@ -1,22 +1,22 @@
 """Made actions that only the order of the pictures tells apart: real .mp4 files, with lists to train and to test.
 
-    report = make_actions(Path("data/actions"), train=200, val=25, test=50, seed=0)
+    report = make_actions(Path("data/actions"), train=192, val=24, test=48, seed=0)
 
-A scene is eight drawings of one shape at eight heights. A clip shows each of them once, and its class is their order
-alone (`MOTIONS`). A motion has a partner: rising and falling, rising twice and falling twice, swinging wider (slow,
-then fast) and narrower are the same clip backwards; rising then falling and falling then rising are the same two
-halves, exchanged.
+A scene is eight drawings of one shape in eight sizes. A clip shows each of them once, and its class is their order
+alone (`MOTIONS`). A motion has a partner: growing and shrinking, growing twice and shrinking twice, pulsing stronger
+(slow, then fast) and weaker are the same clip backwards; growing then shrinking and shrinking then growing are the
+same two halves, exchanged.
 
 What a bag of frames can reach, exactly: the drawings do not depend on the class, and every scene is made in all eight
 classes. A model that sees single frames, or the set of a clip's frames without their order, therefore gives all eight
 clips of a scene the same answer, and one of them is right: 12.5% top-1 on each of the lists, and 50% where only a class
 and its partner are to be told apart. This holds for any frames that take each drawing equally often. Those are all 24
 frames, because each drawing is held for three, as in drawn animation; eight frames spread evenly from the first to the
-last; and the middles of eight equal parts. It does not hold for frames of a part of a clip. Mirroring left and right
-keeps the class.
+last (six apart where 30 a second are counted); and the middles of eight equal parts. It does not hold for frames of a
+part of a clip. Mirroring left and right keeps the class.
 
 The words of a class are its name. With `kind="words"` the colour and the shape belong to it as well ("red circle
-rising"). Every colour and shape leaves out one pair of motions in training, a class and its partner; unseen.csv holds
+growing"). Every colour and shape leaves out one pair of motions in training, a class and its partner; unseen.csv holds
 those alone. Every word is seen in training. A bag of frames reaches at most 1/6 of the seen classes, and 1/2 of the
 unseen ones where it may choose among these alone.
 """
@@ -47,16 +47,16 @@ HOLD = 3                    # frames that a drawing is shown for
 FPS = 15                    # 24 frames are 1.6 s
 MIN_SIZE, MAX_SIZE = 32, 512    # pixels
 MOST_SCENES = 10_000        # of one list
-# The heights that a clip shows in turn, 0 the lowest. A motion and its partner stand together.
+# The sizes that a clip shows in turn, 0 the smallest. A motion and its partner stand together.
 MOTIONS = {
-    "rising": (0, 1, 2, 3, 4, 5, 6, 7),
-    "falling": (7, 6, 5, 4, 3, 2, 1, 0),
-    "rising twice": (0, 2, 4, 6, 1, 3, 5, 7),
-    "falling twice": (7, 5, 3, 1, 6, 4, 2, 0),
-    "rising then falling": (0, 2, 4, 6, 7, 5, 3, 1),
-    "falling then rising": (7, 5, 3, 1, 0, 2, 4, 6),
-    "swinging wider": (3, 4, 2, 5, 1, 6, 0, 7),         # slow, then fast
-    "swinging narrower": (7, 0, 6, 1, 5, 2, 4, 3),
+    "growing": (0, 1, 2, 3, 4, 5, 6, 7),
+    "shrinking": (7, 6, 5, 4, 3, 2, 1, 0),
+    "growing twice": (0, 2, 4, 6, 1, 3, 5, 7),
+    "shrinking twice": (7, 5, 3, 1, 6, 4, 2, 0),
+    "growing then shrinking": (0, 2, 4, 6, 7, 5, 3, 1),
+    "shrinking then growing": (7, 5, 3, 1, 0, 2, 4, 6),
+    "pulsing stronger": (3, 4, 2, 5, 1, 6, 0, 7),         # slow, then fast
+    "pulsing weaker": (7, 0, 6, 1, 5, 2, 4, 3),
 }
 COLOURS = {"red": 0.0, "yellow": 0.15, "green": 0.36, "cyan": 0.5, "blue": 0.65, "purple": 0.83}    # hue, 0 to 1
 _ROUND = np.linspace(0, 2 * np.pi, 48, endpoint=False)
@@ -86,21 +86,20 @@ class Scene:
 
 
 def drawings_of(scene: Scene) -> np.ndarray:
-    """The drawings of a scene from the lowest to the highest, uint8 (8, size, size, 3), RGB."""
+    """The drawings of a scene from the smallest to the largest, uint8 (8, size, size, 3), RGB."""
     rng, size = np.random.default_rng([scene.seed, scene.split, scene.index]), scene.size
     colour, shape = scene.look
     background = cv2.resize(rng.uniform(0, 60, (4, 4, 3)), (size, size), interpolation=cv2.INTER_CUBIC)
     hue, saturation, value = COLOURS[colour] + rng.uniform(-0.03, 0.03), rng.uniform(0.5, 0.7), rng.uniform(0.9, 1.0)
     paint = 255 * np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value))
-    tilt, radius, noise = rng.uniform(-0.25, 0.25), rng.uniform(0.12, 0.16), rng.uniform(1, 6)
-    # The way from the lowest to the highest place, in shares of the picture.
-    height, lean = rng.uniform(0.55, 0.65), rng.uniform(-0.15, 0.15)
-    middle = np.array([rng.uniform(0.35, 0.65), 0.5 + rng.uniform(-1, 1) * (0.38 - height / 2)])
+    tilt, noise = rng.uniform(-0.25, 0.25), rng.uniform(1, 6)
+    # In shares of the picture.
+    middle, smallest, ratio = rng.uniform(0.35, 0.65, 2), rng.uniform(0.06, 0.08), rng.uniform(4, 5.5)
     turn = np.array([(np.cos(tilt), -np.sin(tilt)), (np.sin(tilt), np.cos(tilt))])
     pictures = []
-    for level in np.linspace(-0.5, 0.5, NUM_DRAWINGS):
-        centre = middle + (lean * level, -height * level) + rng.normal(0, 0.01, 2)
-        corners = (centre + radius * rng.uniform(0.9, 1.1) * SHAPES[shape] @ turn.T) * size - 0.5
+    for radius in np.geomspace(smallest, smallest * ratio, NUM_DRAWINGS):
+        centre = middle + rng.normal(0, 0.01, 2)
+        corners = (centre + radius * SHAPES[shape] @ turn.T) * size - 0.5
         mask = np.zeros((size, size), np.uint8)
         cv2.fillPoly(mask, [np.round(corners * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
         picture = background + (paint - background) * (mask[..., None] / 255)

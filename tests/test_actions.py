@@ -94,17 +94,17 @@ def test_no_compression_tells_the_order(tmp_path):
                                      np.arange(8) * 3 + 1, np.linspace(0, 23.9, 8).astype(int)])
 def test_eight_frames_spread_over_a_clip_are_its_eight_drawings(indices, tmp_path):
     np.testing.assert_array_equal(indices // HOLD, np.arange(NUM_DRAWINGS))
-    write_clip(SCENES[1], "rising", tmp_path / "clip.mp4")
+    write_clip(SCENES[1], "growing", tmp_path / "clip.mp4")
     read = np.stack(list(read_frames(tmp_path / "clip.mp4", indices / FPS)))
     np.testing.assert_array_equal(read, frames(tmp_path / "clip.mp4")[::HOLD])
 
 
 @pytest.mark.parametrize("motion", MOTIONS)
 def test_the_pictures_show_what_the_class_says(motion):
-    """A red circle on its dark background is at the heights that the motion names."""
+    """A red circle on its dark background has the sizes that the motion names."""
     clip = clip_of(Scene(1, 0, 0, ("red", "circle"), 96), motion)[::HOLD].astype(int)
-    heights = [-np.nonzero(picture[..., 0] - picture[..., 1:].max(-1) > 60)[0].mean() for picture in clip]
-    assert tuple(np.argsort(np.argsort(heights))) == MOTIONS[motion]
+    sizes = [(picture[..., 0] - picture[..., 1:].max(-1) > 60).sum() for picture in clip]
+    assert tuple(np.argsort(np.argsort(sizes))) == MOTIONS[motion]
 
 
 def features(scenes: range, split: int) -> tuple[np.ndarray, np.ndarray]:
@@ -150,14 +150,14 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_others(dataset, tmp_
         for path in (tmp_path / str(seed)).rglob("*.mp4"):
             same = path.read_bytes() == (dataset / path.relative_to(tmp_path / str(seed))).read_bytes()
             assert same == (seed == 0)
-    train, test = (next((dataset / split).glob("00000_rising.mp4")) for split in ("train", "test"))
+    train, test = (next((dataset / split).glob("00000_growing.mp4")) for split in ("train", "test"))
     assert train.read_bytes() != test.read_bytes()
 
 
 def test_a_second_run_makes_only_what_is_missing(tmp_path):
     settings = {"train": 1, "val": 0, "test": 0, "size": 32, "workers": 1}
     make_actions(tmp_path, **settings)
-    lost = tmp_path / "train/00000_falling.mp4"
+    lost = tmp_path / "train/00000_shrinking.mp4"
     before = lost.read_bytes()
     lost.unlink()
     report = make_actions(tmp_path, **settings)
@@ -206,7 +206,7 @@ def test_the_command_makes_a_set_of_words(tmp_path):
                  "--size", "32", "--workers", "1"]) == 0
     names = (root / "classes.txt").read_text().splitlines()
     assert names == class_names("words")
-    assert "red circle rising twice" in names[:144] and "red circle rising" in names[144:]
+    assert "red circle growing twice" in names[:144] and "red circle growing" in names[144:]
     labels = {name: [int(line.rsplit(" ", 1)[1]) for line in (root / f"{name}.csv").read_text().splitlines()]
               for name in ("train", "val", "test", "unseen")}
     assert {name: len(found) for name, found in labels.items()} == {"train": 6, "val": 6, "test": 12, "unseen": 4}

@@ -32,8 +32,8 @@ import numpy as np
 from datatools.errors import UserError
 from datatools.files import check_writable, save_text
 from datatools.media import save_video
-from datatools.numbers import MOST_SEED, MOST_WORKERS
-from datatools.paths import read_text
+from datatools.numbers import MOST_SEED, MOST_WORKERS, shortened
+from datatools.paths import has_control, read_text
 from datatools.stages import Pool, StageReport, run_stage
 
 VERSION = 1                 # of the clips' content: clips of two versions are not mixed
@@ -184,8 +184,12 @@ def make_actions(
                 folder.mkdir(exist_ok=True)
                 jobs.append((str(path), (scene, motion, path)))
     report = run_stage("actions", write_clip, jobs, kept=kept, pool=Pool(workers))
-    for name, clips in lines.items():
-        save_text(save_root / f"{name}.csv", "".join(f"{path} {label}\n" for path, label in clips if path.exists()))
+    for name in (*SPLITS, UNSEEN):
+        text = "".join(f"{path} {label}\n" for path, label in lines.get(name, []) if path.exists())
+        if text:
+            save_text(save_root / f"{name}.csv", text)
+        else:
+            (save_root / f"{name}.csv").unlink(missing_ok=True)     # of an earlier run, whose labels may be others
     save_text(save_root / CLASSES, "".join(f"{name}\n" for name in class_names(kind)))
     return report
 
@@ -205,6 +209,9 @@ def _check_settings(scenes: dict[str, int], seed: int, size: int, kind: str, wor
 
 def _check_place(save_root: Path, settings: dict) -> None:
     """Raise UserError where clips of other settings, or other files, would be mixed with the new ones."""
+    if has_control(str(save_root)):
+        raise UserError(f"--save_root {shortened(str(save_root))}: has control characters, which a line of a list "
+                        "cannot hold. Choose another one.")
     record = save_root / RECORD
     if record.exists():
         text = read_text(record, "record of made actions", "Choose another --save_root.")

@@ -162,6 +162,8 @@ def test_a_second_run_makes_only_what_is_missing(tmp_path):
     lost.unlink()
     report = make_actions(tmp_path, **settings)
     assert report.done == [str(lost)] and len(report.kept) == len(MOTIONS) - 1 and lost.read_bytes() == before
+    report = make_actions(tmp_path, **{**settings, "train": 0, "test": 1})
+    assert len(report.done) == len(MOTIONS) and not (tmp_path / "train.csv").exists()     # no list of an earlier run
     with pytest.raises(UserError, match='"seed": 0.*"seed": 1.*another --save_root'):
         make_actions(tmp_path, **settings, seed=1)
 
@@ -180,7 +182,9 @@ def test_files_from_elsewhere_are_left_alone(tmp_path):
 def test_settings_that_make_no_sense_are_refused(tmp_path, settings, message):
     with pytest.raises(UserError, match=message):
         make_actions(tmp_path / "set", **settings)
-    assert not (tmp_path / "set").exists()
+    with pytest.raises(UserError, match="control characters"):
+        make_actions(tmp_path / "a\nset")
+    assert not list(tmp_path.iterdir())
 
 
 # Words

@@ -89,8 +89,8 @@ def drawings_of(scene: Scene) -> np.ndarray:
     """The drawings of a scene from the smallest to the largest, uint8 (8, size, size, 3), RGB."""
     rng, size = np.random.default_rng([scene.seed, scene.split, scene.index]), scene.size
     colour, shape = scene.look
-    background = cv2.resize(rng.uniform(0, 60, (4, 4, 3)), (size, size), interpolation=cv2.INTER_CUBIC)
-    hue, saturation, value = COLOURS[colour] + rng.uniform(-0.03, 0.03), rng.uniform(0.5, 0.7), rng.uniform(0.9, 1.0)
+    background = cv2.resize(rng.uniform(90, 140, (4, 4, 3)), (size, size), interpolation=cv2.INTER_CUBIC)
+    hue, saturation, value = COLOURS[colour] + rng.uniform(-0.03, 0.03), rng.uniform(0.45, 0.6), rng.uniform(0.95, 1.0)
     paint = 255 * np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value))
     tilt, noise = rng.uniform(-0.25, 0.25), rng.uniform(1, 6)
     # In shares of the picture.

@@ -101,7 +101,7 @@ def test_eight_frames_spread_over_a_clip_are_its_eight_drawings(indices, tmp_pat
 
 @pytest.mark.parametrize("motion", MOTIONS)
 def test_the_pictures_show_what_the_class_says(motion):
-    """A red circle on its dark background has the sizes that the motion names."""
+    """A red circle has the sizes that the motion names."""
     clip = clip_of(Scene(1, 0, 0, ("red", "circle"), 96), motion)[::HOLD].astype(int)
     sizes = [(picture[..., 0] - picture[..., 1:].max(-1) > 60).sum() for picture in clip]
     assert tuple(np.argsort(np.argsort(sizes))) == MOTIONS[motion]

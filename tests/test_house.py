@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ALLOWED = {"models": set(), "datatools": set(), "synth": {"datatools"}, "fuse": {"datatools"}, "utils": {"datatools"}}
 COMMANDS = [
     "avt_main.py", "avt_normal_main.py", "avt_yolt_main.py", "avt_dist_main.py", "fuse/fuse.py", "synth/make.py",
+    "synth/make_actions.py",
     "datatools/text_extract.py", "datatools/preprocess.py", "utils/extract_audio.py", "utils/extract_video.py",
     "utils/extract_textROI.py", "utils/demo.py", "utils/evaluate.py",
 ]

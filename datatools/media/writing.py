@@ -17,9 +17,12 @@ from datatools.files import write_atomic
 ENCODE_OPTIONS = {"crf": "18", "preset": "veryfast", "g": "10", "bf": "0", "threads": "1"}
 
 
-def save_video(path: Path, images: Iterable[np.ndarray | None], rate: int = 1) -> None:
+def save_video(
+    path: Path, images: Iterable[np.ndarray | None], rate: int = 1, options: dict[str, str] = ENCODE_OPTIONS
+) -> None:
     """Write RGB pictures, uint8 (height, width, 3), as H.264 in MP4 at `rate` frames a second; None is a black one.
 
+    `options` are the encoder's, libx264's.
     All get the size of the first, which must not be None. An odd width or height is made even by repeating the last
     column or row, because the 4:2:0 format requires it; positions in the picture do not change.
     Raises OSError where the file cannot be written.
@@ -32,7 +35,7 @@ def save_video(path: Path, images: Iterable[np.ndarray | None], rate: int = 1) -
         for index, image in enumerate(images):
             if stream is None:
                 height, width = image.shape[:2]
-                stream = _add_stream(container, width + width % 2, height + height % 2, rate)
+                stream = _add_stream(container, width + width % 2, height + height % 2, rate, options)
             if image is None:
                 image = np.zeros((height, width, 3), np.uint8)
             if image.shape[:2] != (height, width):
@@ -47,8 +50,8 @@ def save_video(path: Path, images: Iterable[np.ndarray | None], rate: int = 1) -
         temporary.write_bytes(buffer.getbuffer())
 
 
-def _add_stream(container, width: int, height: int, rate: int) -> av.VideoStream:
-    stream = container.add_stream("libx264", rate=rate, options=ENCODE_OPTIONS)
+def _add_stream(container, width: int, height: int, rate: int, options: dict[str, str]) -> av.VideoStream:
+    stream = container.add_stream("libx264", rate=rate, options=options)
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
     # libswscale's own choice for RGB, written down so that readers undo it with the same matrix.
     stream.codec_context.colorspace = av.video.reformatter.Colorspace.SMPTE170M

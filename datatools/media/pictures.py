@@ -15,7 +15,8 @@ import numpy as np
 from datatools.media.packets import SEEK_FROM, TIME_TOLERANCE, decode, skips_pictures
 from datatools.media.probe import MediaError, open_media, time_zero, video_stream
 
-BEGIN_BEFORE = (0.0, 1.0, 15.0, math.inf)      # s before a wanted time at which decoding begins, tried in this order
+REFRESHED_WITHIN = 15.0      # s; encoders refresh every place of a picture at least this often
+BEGIN_BEFORE = (0.0, 1.0, REFRESHED_WITHIN, math.inf)   # s before a wanted time; decoding begins there, tried in turn
 
 
 def read_frames(
@@ -46,11 +47,11 @@ def read_frames(
             return
         zero = float(time_zero(container))
         coming, frames = _begin(path, container, stream, times, salvage)
-        current, keyframe = None, coming.start
+        current, keyframe, jumps = None, coming.start, salvage is None
         for number, time in enumerate(times):
-            if salvage is None and coming and skips_pictures(stream, zero, coming.start, keyframe, time):
+            if jumps and coming and skips_pictures(stream, zero, coming.start, keyframe, time):
                 coming, frames = _begin(path, container, stream, times[number:], salvage, jump=True)
-                current, keyframe = None, coming.start
+                current, keyframe, jumps = None, coming.start, coming.decoded.key_frame    # else it costs too much
             while coming is not None and coming.start - TIME_TOLERANCE <= time:
                 current = coming        # in two lines: frees the previous frame before the next is decoded
                 coming = next(frames, None)
@@ -66,8 +67,8 @@ def _begin(
 ) -> tuple["_Frame", Iterator["_Frame"]]:
     """The first decoded frame, at or before the first of `times` or the stream's first, and those after it.
 
-    Not every keyframe can be decoded alone: where pictures are refreshed bit by bit, they are whole only some seconds
-    later. Then decoding begins earlier. Raises MediaError.
+    Not every packet that counts as a keyframe is one for the decoder: where pictures are refreshed strip by strip, they
+    are whole only some seconds later. Then decoding begins earlier. Raises MediaError.
     """
     for margin in BEGIN_BEFORE:
         if salvage is not None and not margin:
@@ -75,7 +76,8 @@ def _begin(
         first = max(0.0, times[0] - margin)
         frames = _frames(decode(path, container, stream, first, salvage, times, jump), salvage)
         begun = next(frames)
-        if begun.start - TIME_TOLERANCE <= times[0] or first == 0 or (first < SEEK_FROM and not jump):
+        whole = begun.decoded.key_frame or margin >= REFRESHED_WITHIN
+        if (begun.start - TIME_TOLERANCE <= times[0] and whole) or first == 0 or (first < SEEK_FROM and not jump):
             break
         jump = True
     return begun, frames

@@ -22,10 +22,10 @@ from datatools.layout import VIDEO_SUFFIXES
 from datatools.lists import LINES_SHOWN, Line, raise_bad_lines, read_csv
 from datatools.numbers import parse_number, shortened
 from datatools.paths import has_control, read_text
+from datatools.video_frames import FIRST_FRAME
 
 SPLITS = ("train", "val", "test")
 CLASSES_FILE = "classes.txt"
-FIRST_FRAME = "img_00001.jpg"        # in a folder of extracted frames
 MOST_BYTES = 256 * 2**20             # of a list; half a million videos take some 40 MiB
 MOST_CLASSES = 100_000
 LONGEST_LINE = 8192                  # characters; a path has at most 4096 bytes

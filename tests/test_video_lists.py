@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from datatools.errors import UserError
-from datatools.video_lists import FIRST_FRAME, make_lists, read_video_lists
+from datatools.video_frames import FIRST_FRAME
+from datatools.video_lists import make_lists, read_video_lists
 
 ROOT = Path(__file__).resolve().parents[1]
 

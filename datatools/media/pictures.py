@@ -62,6 +62,18 @@ def read_frames(
                 yield (current or coming).picture(transform)
 
 
+def read_every_frame(
+    path: Path, transform: Callable[[np.ndarray], np.ndarray] | None = None
+) -> Iterator[tuple[float, float, np.ndarray]]:
+    """(start, end, picture) of every frame, as `read_frames`; in seconds from time zero. Raises MediaError."""
+    with open_media(path) as container:
+        stream = video_stream(container)
+        if stream is None:
+            raise MediaError(f"{path}: no picture in it (no video stream). Give a video, or remove it.")
+        for frame in _frames(decode(path, container, stream), None):
+            yield frame.start, frame.end, frame.picture(transform)
+
+
 def _begin(
     path: Path, container, stream, times: list[float], salvage: list[str] | None, jump: bool = False
 ) -> tuple["_Frame", Iterator["_Frame"]]:

@@ -82,6 +82,10 @@ def _begin(
     Not every packet that counts as a keyframe is one for the decoder: where pictures are refreshed strip by strip, they
     are whole only some seconds later. Then decoding begins earlier. Raises MediaError.
     """
+    if salvage is None:
+        # Packets wait until it is known whether a later one replaces them at the next time: not all up to a far one.
+        far = next((place for place, gap in enumerate(np.diff(times), 1) if gap > SEEK_FROM), len(times))
+        times = times[:far]
     for margin in BEGIN_BEFORE:
         if salvage is not None and not margin:
             continue        # damage at the first of `times` must end the video, not be its only part

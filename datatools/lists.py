@@ -12,7 +12,7 @@ from pathlib import Path
 
 from datatools.errors import UserError
 from datatools.numbers import shortened
-from datatools.paths import read_text
+from datatools.paths import MOST_BYTES, read_text
 
 LINES_SHOWN = 20   # bad lines in one error message
 
@@ -30,12 +30,12 @@ class Line:
         return f"line {self.number}: found {shortened(self.text)}{broken}, expected {expected}"
 
 
-def read_csv(path: Path, what: str, expected: str) -> list[Line]:
+def read_csv(path: Path, what: str, expected: str, most_bytes: int = MOST_BYTES) -> list[Line]:
     """The lines of a CSV that are not blank; for the arguments, and UserError, see `read_text`.
 
     Strict: a quote that is never closed would otherwise swallow the lines behind it.
     """
-    text = read_text(path, what, expected)
+    text = read_text(path, what, expected, most_bytes)
     as_written = text.split("\n")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     lines, number = [], 1

@@ -12,11 +12,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # Which of our packages each one may import, beside itself.
 ALLOWED = {"models": set(), "datatools": set(), "synth": {"datatools"}, "fuse": {"datatools"}, "utils": {"datatools"}}
+FREE = ("benchmarks", "tools")      # may import anything
 COMMANDS = [
     "avt_main.py", "avt_normal_main.py", "avt_yolt_main.py", "avt_dist_main.py", "fuse/fuse.py", "synth/make.py",
     "synth/make_actions.py",
     "datatools/text_extract.py", "datatools/preprocess.py", "utils/extract_audio.py", "utils/extract_video.py",
-    "utils/extract_textROI.py", "utils/demo.py", "utils/evaluate.py",
+    "utils/extract_textROI.py", "utils/demo.py", "utils/evaluate.py", "tools/make_lists.py", "tools/extract_frames.py",
 ]
 MOST_LINES, MOST_PARAMETERS = 60, 7      # of a function; a network's sizes do not count
 HEAVY = ("torch", "librosa", "av", "cv2", "easyocr", "rapidocr", "pandas", "matplotlib", "numpy", "sklearn", "scipy")
@@ -32,7 +33,7 @@ def own_imports(tree: ast.AST) -> list[ast.ImportFrom | ast.Import]:
     for node in ast.walk(tree):
         modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else \
             [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        if any(module.split(".")[0] in (*ALLOWED, "benchmarks") for module in modules):
+        if any(module.split(".")[0] in (*ALLOWED, *FREE) for module in modules):
             found.append(node)
     return found
 
@@ -59,13 +60,13 @@ def functions(path: Path) -> list[tuple[str, ast.FunctionDef]]:
 def test_a_room_imports_only_what_it_may(room):
     assert files_of(room)
     for path in files_of(room):
-        rooms = {module.split(".")[0] for module in imported_modules(path)} & {*ALLOWED, "benchmarks"}
+        rooms = {module.split(".")[0] for module in imported_modules(path)} & {*ALLOWED, *FREE}
         assert rooms <= ALLOWED[room] | {room}, path
 
 
 def test_imports_of_ours_stand_at_the_top_of_a_file():
     """But for a command's `main`, which imports late so that --help is instant."""
-    late = [name for path in [*files_of(*ALLOWED, "benchmarks"), *ROOT.glob("*_main.py")]
+    late = [name for path in [*files_of(*ALLOWED, *FREE), *ROOT.glob("*_main.py")]
             for name, node in functions(path) if own_imports(node) and node.name != "main"]
     assert not late
 
@@ -88,7 +89,7 @@ def test_no_modules_import_each_other_in_a_circle():
 
 
 def test_every_name_that_is_imported_from_a_module_of_ours_is_there():
-    for path in files_of(*ALLOWED, "benchmarks"):
+    for path in files_of(*ALLOWED, *FREE):
         for node in own_imports(ast.parse(path.read_text(encoding="utf-8"))):
             place = ROOT / f"{node.module.replace('.', '/')}.py" if isinstance(node, ast.ImportFrom) else None
             if place and place.is_file():
@@ -101,7 +102,7 @@ def test_a_function_can_be_read_at_once():
     """At most 60 lines and 7 parameters, outside synth; a network's __init__ takes its sizes."""
     rooms = [room for room in ALLOWED if room != "synth"]
     long = []
-    for path in [*files_of(*rooms, "benchmarks"), *ROOT.glob("*_main.py")]:
+    for path in [*files_of(*rooms, *FREE), *ROOT.glob("*_main.py")]:
         for name, node in functions(path):
             lines = node.end_lineno - node.lineno + 1
             names = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]

@@ -15,9 +15,11 @@ Time zero is the container's start (the earliest of its streams), so that pictur
     writing.py    pictures to a video
 """
 
-from datatools.media.pictures import read_frames
+from datatools.media.pictures import read_every_frame, read_frames
 from datatools.media.probe import MediaError, MediaInfo, probe
 from datatools.media.sound import SAMPLE_RATE, read_audio
 from datatools.media.writing import save_video
 
-__all__ = ["SAMPLE_RATE", "MediaError", "MediaInfo", "probe", "read_audio", "read_frames", "save_video"]
+__all__ = [
+    "SAMPLE_RATE", "MediaError", "MediaInfo", "probe", "read_audio", "read_every_frame", "read_frames", "save_video",
+]

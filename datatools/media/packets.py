@@ -4,7 +4,7 @@
         ...
 
 `read_packets` seeks to the wanted time, `mark_needless` finds packets whose frames are not needed, and `decode`
-decodes the rest and detects a damaged or truncated file.
+decodes the rest and detects a damaged or truncated file. `skips_pictures` tells where a further seek saves decoding.
 """
 
 import bisect
@@ -12,7 +12,6 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -36,49 +35,85 @@ GAP_TOLERANCE = {"sound": 0.2, "picture": 1.0}      # s; a longer gap between de
 BACK_TOLERANCE = 1.0              # s; decoding times that go back further begin anew, as in files that were joined
 MOST_MESSAGES = 100               # about one file; each place of a badly damaged one would fill the memory
 MOST_AWAITED = 1000               # packets; decoders hold back some 20 frames, a frame may come from two packets
+SPARSE_GAP = 1.0                  # s; times that are no further apart are read without a gap, so that damage shows
 SEEK_FROM = 5.0                   # s; for earlier times, decoding begins at the file's start, without a seek
 SEEK_BACK = (1.0, 15.0, 60.0)     # s; seek targets before the wanted time, tried in this order
+MOST_HELD = 64 * 2**20            # bytes of packets held until the last keyframe before the wanted time is known
 
 
-def read_packets(container, stream, first: float, alone: bool = False) -> Iterator[av.Packet]:
+def read_packets(
+    container, stream, first: float, alone: bool = False, jump: bool = False
+) -> Iterator[av.Packet]:
     """The file's packets, from early enough to decode the stream's frame at `first` (s from time zero).
 
-    They begin at a keyframe before `first`; if `first` is before SEEK_FROM, or no seek reaches such a keyframe, at the
-    file's start. They are packets of all streams but attachments and data, whose times may be anything. With `alone`
-    they are the stream's own, provided that `first` is before SEEK_FROM; after a seek they are always those of all.
+    Pictures begin at the last keyframe that starts at or before `first`, sound at an earlier packet. If `first` is
+    before SEEK_FROM, or no seek reaches such a packet, they begin at the file's start. With `jump` the container may
+    have been read before, so there is always a seek.
+    They are packets of all streams but attachments and data, whose times may be anything. With `alone` they are the
+    stream's own, provided that there is no seek; after one they are always those of all.
     """
     streams = [other for other in container.streams if other.type in ("video", "audio", "subtitle")]
-    if first < SEEK_FROM:
+    if first < SEEK_FROM and not jump:
         yield from container.demux(stream if alone else streams)
         return
     zero = time_zero(container)
-    for back in SEEK_BACK:
+    for back in (0.0, *SEEK_BACK) if stream.type == "video" else SEEK_BACK:     # sound needs what comes before it
         target = max(0.0, first - back)
         try:
             container.seek(round((target + float(zero)) / stream.time_base), stream=stream)
         except av.FFmpegError:
             break
         packets = container.demux(streams)
-        # The stream's own first packet shows where the seek has landed; packets of other streams may precede it.
-        begun = []
-        for packet in packets:
-            begun.append(packet)
-            if packet.stream.index == stream.index:
-                break
-        if begun and _can_begin_with(begun[-1], stream, zero, target):
-            yield from begun
-            yield from packets
+        begun = _from_keyframe(packets, stream, float(zero), first if stream.type == "video" else target)
+        if begun:
+            yield from itertools.chain(begun, packets)      # which also bears that all packets are read already
             return
     container.seek(container.start_time or 0)
     yield from container.demux(streams)
 
 
-def _can_begin_with(packet: av.Packet, stream, zero: Fraction, latest: float) -> bool:
-    """Whether the packet is a keyframe of the stream, at or before `latest` (s from time zero)."""
-    stamp = packet.pts if packet.pts is not None else packet.dts
-    if stamp is None or packet.stream.index != stream.index or not packet.is_keyframe:
+def _from_keyframe(packets: Iterator[av.Packet], stream, zero: float, latest: float) -> list[av.Packet]:
+    """The first of `packets`: of pictures those from the last keyframe at or before `latest` (s from time zero) on.
+
+    A seek may land some groups of pictures earlier, or in the middle of one. Of sound all are kept. Empty where no
+    keyframe of the stream is reached in time.
+    """
+    begun, held, base, found = [], 0, float(stream.time_base), False
+    for packet in packets:
+        begun.append(packet)
+        held += packet.size
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if packet.stream.index != stream.index or stamp is None:
+            continue
+        if packet.is_keyframe and stamp * base - zero <= latest + TIME_TOLERANCE:
+            found = True
+            if stream.type != "video":
+                break
+            begun, held = [packet], packet.size
+        # A frame never starts before its decoding time.
+        passed = packet.dts is not None and packet.dts * base - zero > latest
+        if stream.type != "video" or passed or held > MOST_HELD:
+            break
+    return begun if found else []
+
+
+def skips_pictures(stream, zero: float, last: float, last_keyframe: float, time: float) -> bool:
+    """Whether a seek to `time` is sure, or likely, to skip pictures that would otherwise be decoded for nothing.
+
+    `last` is where decoding stands and `last_keyframe` where the group of pictures there begins; all in s from time
+    zero. The file's index tells it where it is known: MP4 and AVI list all packets, Matroska's is only read by a seek.
+    Without it, a seek is made where it costs at worst as much as reading on, because it ends at the same keyframe.
+    """
+    if time - last <= SPARSE_GAP:
         return False
-    return float(stamp * packet.time_base - zero) <= latest + TIME_TOLERANCE
+    index = getattr(stream, "index_entries", ())      # older PyAV has none
+    if len(index):
+        found = index.search_timestamp(math.floor((time + zero) / stream.time_base), backward=True)
+        if found >= 0 and float(index[found].timestamp * stream.time_base) - zero > last:
+            return True
+        if len(index) >= stream.frames > 0:
+            return False
+    return time - last > max(SEEK_FROM, last - last_keyframe)
 
 
 def mark_needless(
@@ -137,16 +172,19 @@ def decode(
     first: float = 0.0,
     salvage: list[str] | None = None,
     times: list[float] | None = None,
+    jump: bool = False,
 ) -> Iterator[tuple[float, float, av.frame.Frame]]:
     """(seconds from time zero, duration in seconds, frame), in presentation order; begins near `first`, or before it.
 
-    With `times`, frames that are shown at none of them may be left out. Where a part is missing from the middle of the
-    file, the frames after it keep their own times; the list `salvage`, if given, gets a message about it.
+    `jump`: the container has been read before. With `times`, frames that are shown at none of them may be left out.
+    Where a part is missing from the middle of the file, the frames after it keep their own times; the list `salvage`,
+    if given, gets a message about it.
     Raises MediaError where decoding fails, nothing can be decoded, times begin anew, or the stream ends before its
     stated end; without `salvage` also where a part is missing.
     """
-    decoding = _Decoding(path, container, stream, salvage, seeks=first >= SEEK_FROM)
-    packets = read_packets(container, stream, first, decoding.alone)
+    decoding = _Decoding(path, container, stream, salvage, seeks=jump or first >= SEEK_FROM)
+    packets = read_packets(container, stream, first, decoding.alone, jump)
+    stream.codec_context.skip_frame = "DEFAULT"      # an earlier call may have ended while leaving frames out
     # H.264 marks non-reference frames. Skipping these leaves all other frames identical to the bit. (HEVC's mark means
     # less: frames of a higher temporal layer may still refer to a marked one.)
     if times and stream.codec_context.name == "h264":

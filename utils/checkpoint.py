@@ -179,7 +179,8 @@ def _reference_checkpoint(path: Path, model: dict[str, Tensor]) -> dict:
     if found is None:
         first = ", ".join(list(weights)[:3])[:200]
         raise UserError(f"{path}: not a checkpoint of AVTNet, AVTNet-normalized or AVTNet_YOLT: "
-                        + (f"its tensors have no head of theirs (first: {first})." if weights else "it holds no tensors."))
+                        + (f"its tensors have no head of theirs (first: {first})." if weights else
+                           "it holds no tensors."))
     network, weights = found
     return {"version": 1, "network": network, "sizes": None, "text_detector": None, "model": weights}
 

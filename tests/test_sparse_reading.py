@@ -37,14 +37,14 @@ def read(path, times, monkeypatch, jumping: bool):
 @pytest.mark.parametrize("name, options, rate", [
     ("closed.mp4", CLOSED, "constant"), ("open.mp4", OPEN, "variable"), ("fragments.mp4", OPEN, "constant"),
     ("open.mkv", OPEN, "variable"), ("live.mkv", CLOSED, "constant"), ("open.ts", OPEN, "constant"),
-    ("packed.avi", {"bf": "2", "g": "12"}, "constant"),
+    ("asp.avi", {"bf": "2", "g": "12"}, "constant"),
 ])
 def test_pictures_at_sparse_times_are_those_of_decoding_all(tmp_path, monkeypatch, images, name, options, rate):
     random = np.random.default_rng(5)
     steps = random.choice([0.04, 0.5, 0.5, 2.5], COUNT) if rate == "variable" else np.full(COUNT, 1 / FPS)
     times = list(np.cumsum(steps) - steps[0])
     container = {"fragments.mp4": {"movflags": "frag_keyframe+empty_moov"}, "live.mkv": {"live": "1"}}.get(name)
-    path = write_media(tmp_path / name, images, times, fps=FPS, codec="mpeg4" if name.endswith("avi") else "libx264",
+    path = write_media(tmp_path / name, images, times, fps=FPS, codec="mpeg4" if name == "asp.avi" else "libx264",
                        video_options=options, sound=tone(times[-1], 8_000), sound_rate=8_000,
                        sound_codec="libmp3lame" if name.endswith("avi") else "aac", container_options=container)
     asked = [np.linspace(0, times[-1], 6), np.sort(random.uniform(0, times[-1] + 20, 9)), [0.7 * times[-1]]]
@@ -62,6 +62,16 @@ def test_a_picture_that_is_refreshed_strip_by_strip_is_whole(tmp_path, monkeypat
     times = [1.0, 6.1, 11.3]
     (few, _), (full, _) = (read(path, times, monkeypatch, jumping) for jumping in (True, False))
     assert all(map(np.array_equal, few, full))
+
+
+def test_pictures_whose_times_the_file_does_not_state_are_all_decoded(tmp_path, monkeypatch, images):
+    """AVI has no times for B-frames, so it is not known which pictures no time shows."""
+    path = write_media(tmp_path / "h264.avi", images, fps=20, video_options=CLOSED | {"bf": "3"})
+    times = [0.4, 1.7, 2.9, 4.3]
+    (few, _), (full, _) = (read(path, times, monkeypatch, jumping) for jumping in (True, False))
+    monkeypatch.setattr(packets, "mark_needless", lambda packets, *_: ((packet, False) for packet in packets))
+    decoded, _ = read(path, times, monkeypatch, jumping=False)
+    assert all(map(np.array_equal, few, full)) and all(map(np.array_equal, full, decoded))
 
 
 def test_times_a_second_apart_are_read_without_a_gap_so_that_damage_shows(tmp_path, monkeypatch, images):

@@ -41,8 +41,8 @@ def make_videos(folder: Path, hours: float) -> list[Path]:
     piece = folder / "piece.mkv"
     subprocess.run([*ffmpeg, "-f", "lavfi", "-i", f"testsrc2=size=320x180:rate=24:duration={PIECE}",
                     "-f", "lavfi", "-i", f"sine=sample_rate=48000:duration={PIECE}", "-c:v", "libx264",
-                    "-preset", "veryfast", "-pix_fmt",
-                    "yuv420p", "-g", "240", "-bf", "2", "-c:a", "aac", piece], check=True)
+                    "-preset", "veryfast", "-pix_fmt", "yuv420p", "-g", "240", "-bf", "2",
+                    "-c:a", "aac", piece], check=True)
     made = [folder / f"long.{name}" for name in FORMATS]
     for video in made:
         subprocess.run([*ffmpeg, "-stream_loop", str(round(hours * 3600 / PIECE) - 1), "-i", piece, "-c", "copy",

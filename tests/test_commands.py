@@ -194,7 +194,8 @@ def test_an_export_does_not_replace_its_source(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("content, told", [
-    ({"state_dict": {}, "epoch": 3}, "found {'state_dict': a dict of 0, 'epoch': 3}"),
+    ({"callbacks": {}, "epoch": 3}, "found {'callbacks': a dict of 0, 'epoch': 3}"),
+    ({"state_dict": {}, "epoch": 3}, "it holds no tensors"),
     ({"model": {}}, "it holds no tensors"),
     (torch.nn.Linear(1, 1), "it asks for 'torch.nn.modules.linear Linear', expected"),
     (b"lr: 1\nbatch_size: 3\nseed: 3\n", "it begins with b'lr: '")])

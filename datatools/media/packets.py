@@ -187,7 +187,8 @@ def decode(
     stream.codec_context.skip_frame = "DEFAULT"      # an earlier call may have ended while leaving frames out
     # H.264 marks non-reference frames. Skipping these leaves all other frames identical to the bit. (HEVC's mark means
     # less: frames of a higher temporal layer may still refer to a marked one.)
-    if times and stream.codec_context.name == "h264":
+    # AVI states no presentation times, so that these are guesses.
+    if times and stream.codec_context.name == "h264" and not has_format(container, "avi"):
         marked = mark_needless(packets, stream, decoding.zero, times)
     else:
         marked = zip(packets, itertools.repeat(False), strict=False)

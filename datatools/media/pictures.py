@@ -49,7 +49,7 @@ def read_frames(
         coming, frames = _begin(path, container, stream, times, salvage)
         current, keyframe, jumps = None, coming.start, salvage is None
         for number, time in enumerate(times):
-            if jumps and coming and skips_pictures(stream, zero, coming.start, keyframe, time):
+            if number and jumps and coming and skips_pictures(stream, zero, coming.start, keyframe, time):
                 coming, frames = _begin(path, container, stream, times[number:], salvage, jump=True)
                 current, keyframe, jumps = None, coming.start, coming.decoded.key_frame    # else it costs too much
             while coming is not None and coming.start - TIME_TOLERANCE <= time:

@@ -5,8 +5,9 @@
 
 Each file shows in every second another brightness, and sounds in every second at another pitch. So of each array it is
 known what it must hold. A fault is an unexpected exception, a crash, more than TIME_LIMIT seconds, or an array that is
-called ok and holds something else. Bits that are flipped within a compressed picture or sound can show as something
-else with nothing to tell of it, where neither codec nor container has a checksum; that is "unseen", not a fault.
+called ok and holds something else. A few bytes that are changed within a compressed picture or sound can show as
+something else with nothing to tell of it, where neither codec nor container has a checksum; that is "unseen", not a
+fault.
 """
 
 import random
@@ -31,6 +32,7 @@ BRIGHTNESS_STEP, BRIGHTNESS_RANGE = 53, 200     # a second's brightness is 24 + 
 PITCHES = (300, 700, 1100, 1500, 1900)          # Hz, in turn; below the 4 kHz of a telephone
 BRIGHTNESS_ERROR = 20.0         # of 255; lossy codecs and colour ranges stay below 10
 SOUND_ERROR = 0.6               # s of its length; a codec's first and last packets, and 0.5 s that an end may be off
+TOUCHED = 200                   # bytes
 WRONG_SECONDS = 1               # seconds of an array that may differ: one at a damaged place can pass unnoticed
 
 VIDEO = {
@@ -84,7 +86,7 @@ class Made:
     sound: float
     picture: float
     told: str
-    is_flipped: bool = False      # a few bits are changed, the others stand where they stood
+    is_touched: bool = False      # at most TOUCHED bytes are changed, the others stand where they stood
 
 
 # ---------------------------------------------------------------- making files
@@ -262,6 +264,12 @@ def damage(content: bytes, rng: random.Random) -> tuple[bytes, str]:
     return bytes(data), f"{kind} {span} at {start}"
 
 
+def is_touched(how: str) -> bool:
+    """Whether a damage, as `damage` tells it, changes a few bytes in their places."""
+    *kind, span, _, _ = how.split()
+    return kind[0] == "flip" or (kind[0] in ("overwrite", "zeros") and int(span) <= TOUCHED)
+
+
 # ---------------------------------------------------------------- campaigns
 
 
@@ -297,7 +305,7 @@ def mutated(count: int, seed: int, folder: Path, pool: Pool = POOL, bases: int =
         content, how = damage(original.path.read_bytes(), rng)
         path = folder / f"mutated{index:04d}{original.path.suffix}"
         path.write_bytes(content)
-        copies.append(Made(path, original.sound, original.picture, f"{original.told}, {how}", how.startswith("flip")))
+        copies.append(Made(path, original.sound, original.picture, f"{original.told}, {how}", is_touched(how)))
     return examined(copies, pool, must_be_ok=False)
 
 
@@ -329,7 +337,7 @@ def verdict(made: Made, item: Item, must_be_ok: bool) -> Outcome:
         if status == OK:
             wrong = (wrong_sound if stage == AUDIO else wrong_pictures)(np.load(outputs[stage]), expected)
             if wrong:
-                unseen = made.is_flipped and wrong.startswith("seconds")
+                unseen = made.is_touched and wrong.startswith("seconds")
                 return Outcome(name, "unseen" if unseen else "fault", f"{stage} is called ok, but {wrong}")
             result = "answer"
         elif status == FAILED and "Error" in reason.split(":")[0]:

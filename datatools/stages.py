@@ -40,13 +40,18 @@ def stage_parser(description: str, *, save_root: bool = True, clips: bool = True
     if clips:
         help_text = "folders below --data_root (default: the competition's)"
         parser.add_argument("--folders", nargs="+", type=folder_below, metavar="FOLDER", help=help_text)
-        parser.add_argument("--workers", type=number(int, low=0, high=MOST_WORKERS), default=0,
-                            help="processes at once (default: one per core)")
-        parser.add_argument("--time_limit", type=number(float, low=1, high=1e6), default=TIME_LIMIT, metavar="SECONDS",
-                            help="a clip that takes longer counts as failed (default: %(default)g)")
-        parser.add_argument("--debug", action="store_true", help="show tracebacks of unexpected failures")
+        add_pool_flags(parser, "clip")
     parser.add_argument("--force", action="store_true", help="do again what is already there")
     return parser
+
+
+def add_pool_flags(parser: argparse.ArgumentParser, item: str) -> None:
+    """Add the flags that `pool_of` reads; an `item` is what a worker works on."""
+    parser.add_argument("--workers", type=number(int, low=0, high=MOST_WORKERS), default=0,
+                        help="processes at once (default: one per core)")
+    parser.add_argument("--time_limit", type=number(float, low=1, high=1e6), default=TIME_LIMIT, metavar="SECONDS",
+                        help=f"a {item} that takes longer counts as failed (default: %(default)g)")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks of unexpected failures")
 
 
 def number_of_cores() -> int:
@@ -101,7 +106,7 @@ EVERY_CORE = Pool()
 
 
 def pool_of(arguments: dict) -> Pool:
-    """The pool that the flags of `stage_parser` ask for; takes them out of `arguments`."""
+    """The pool that the flags of `add_pool_flags` ask for; takes them out of `arguments`."""
     return Pool(**{name: arguments.pop(name) for name in ("workers", "time_limit", "debug")})
 
 

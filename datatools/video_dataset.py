@@ -180,7 +180,7 @@ class VideoDataset:
             if self.mode != "train" and self.skip_broken:
                 return None
             if self.mode != "train":
-                raise UserError(f"{tried[0]} Copy it again, take it out of the list, or go on without: --skip_broken.")
+                raise UserError(f"{tried[0]} Copy it again, take it out of the list, or use skip_broken.")
             stream = np.random.default_rng((self.seed, self.epoch, wanted, REPLACEMENT, len(tried)))
             video = int(stream.integers(len(self.videos)))
         raise UserError(f"{self.videos.file}: {len(self.broken)} videos cannot be read, {len(tried)} of them in a row. "

@@ -171,7 +171,7 @@ def test_a_list_of_broken_videos_ends_a_training(broken):
 @pytest.mark.parametrize("mode", ["val", "test"])
 def test_elsewhere_a_broken_video_is_an_error_unless_it_may_be_skipped(video, broken, mode):
     told, sampling = [], Sampling(num_frames=2, **SMALL)
-    with pytest.raises(UserError, match="train.csv:1: .*broken.mp4.*--skip_broken"):
+    with pytest.raises(UserError, match="train.csv:1: .*broken.mp4.*skip_broken"):
         VideoDataset(listed(broken, video), mode, sampling).batch([1, 0])
     dataset = VideoDataset(listed(broken, video), mode, sampling, skip_broken=True, tell=told.append)
     batch = dataset.batch([0, 1])

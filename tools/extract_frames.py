@@ -16,9 +16,9 @@ if __package__ in (None, ""):
 
 from datatools.commands import CommandParser
 from datatools.errors import run_command
-from datatools.numbers import MOST_WORKERS, number
+from datatools.numbers import number
 from datatools.paths import path
-from datatools.stages import TIME_LIMIT, pool_of
+from datatools.stages import add_pool_flags, pool_of
 
 
 def build_parser() -> ArgumentParser:
@@ -31,11 +31,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--short_side", type=number(int, low=16, high=4096), metavar="PIXELS",
                         help="scale larger pictures down to this (default: as they are)")
     parser.add_argument("--quality", type=number(int, low=1, high=100), default=95, help="of JPEG (%(default)s)")
-    parser.add_argument("--workers", type=number(int, low=0, high=MOST_WORKERS), default=0,
-                        help="processes at once (default: one per core)")
-    parser.add_argument("--time_limit", type=number(float, low=1, high=1e6), default=TIME_LIMIT, metavar="SECONDS",
-                        help="a video that takes longer counts as failed (default: %(default)g)")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks of unexpected failures")
+    add_pool_flags(parser, "video")
     parser.add_argument("--force", action="store_true", help="do again what is already there")
     return parser
 

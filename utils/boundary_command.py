@@ -21,7 +21,7 @@ from datatools.clips import (
     unlabelled_clips,
 )
 from datatools.dataset import ClipDataset
-from datatools.errors import UserError
+from datatools.errors import UserError, describe_error
 from datatools.files import check_writable, save_text
 from datatools.layout import TEST_B, recorded_text_detector
 from datatools.paths import check_output
@@ -154,7 +154,7 @@ class Readable:
         try:
             self.dataset.batch([index])
         except Exception as error:
-            self.failed[index] = str(error) or type(error).__name__
+            self.failed[index] = describe_error(error)
         return index not in self.failed
 
 

@@ -20,8 +20,9 @@ from benchmarks.reliability.limits import attempt
 from benchmarks.reliability.outcome import Outcome
 from datatools.errors import UserError, run_command
 
-# One row a command: its module, and what else it is given so that only the flag in question is wrong. DATA is a folder
-# without clips, so that nothing long begins should a value be accepted.
+# One row a command: its module (and its first word, where that chooses the flags), and what else it is given so that
+# only the flag in question is wrong. DATA is a folder without clips, so that nothing long begins should a value be
+# accepted.
 LISTS = ("--truth", "TRUTH")
 COMMANDS = {
     "avt_main": ("--data_root", "DATA", "--save_prefix", "NEW"),
@@ -37,6 +38,13 @@ COMMANDS = {
     "utils.extract_audio": ("--data_root", "DATA", "--save_root", "NEW"),
     "utils.extract_video": ("--data_root", "DATA", "--save_root", "NEW"),
     "utils.extract_textROI": ("--data_root", "DATA"),
+    "synth.make_actions": ("--save_root", "NEW", "--train", "0", "--val", "0", "--test", "0"),
+    "tools.extract_frames": ("--lists", "TRUTH", "--save_root", "NEW"),
+    "tools.make_lists folders": ("--videos", "DATA", "--save_root", "NEW"),
+    "tools.make_lists kinetics": ("--videos", "DATA", "--save_root", "NEW", "--lists", "TRUTH"),
+    "tools.make_lists ucf101": ("--videos", "DATA", "--save_root", "NEW", "--lists", "DATA"),
+    "tools.make_lists hmdb51": ("--videos", "DATA", "--save_root", "NEW", "--lists", "DATA"),
+    "tools.make_lists text": ("--save_root", "NEW"),
 }
 WRONG_NUMBERS = ("", " ", "nan", "-1", "1e300", "9" * 20, "1_0", "٣", "0x10", "two")
 WRONG_WORDS = ("", " ", "nan", "-", "--", "a\0b", "\udcff", "x" * 5000, "=1", "None")
@@ -55,6 +63,7 @@ class Flag:
 
 def parser_of(command: str) -> argparse.ArgumentParser:
     """The parser that a command builds, caught as it is asked to parse."""
+    module, _, kind = command.partition(" ")
     caught: list[argparse.ArgumentParser] = []
 
     class Caught(Exception):
@@ -68,10 +77,10 @@ def parser_of(command: str) -> argparse.ArgumentParser:
     argparse.ArgumentParser.parse_args = catch
     try:
         with contextlib.suppress(Caught):
-            importlib.import_module(command).main([])
+            importlib.import_module(module).main([])
     finally:
         argparse.ArgumentParser.parse_args = before
-    return caught[0]
+    return caught[0]._subparsers._group_actions[0].choices[kind] if kind else caught[0]
 
 
 def flags_of(command: str) -> list[Flag]:
@@ -138,11 +147,12 @@ def everything_into(file) -> Iterator[None]:
 
 def call(command: str, words: list[str]) -> str:
     """Run a command as its script would. Raises UserError where it ends with 1 or 2, AssertionError for a fault."""
-    main: Callable = importlib.import_module(command).main
+    module, *kind = command.split()
+    main: Callable = importlib.import_module(module).main
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="backslashreplace") as told:
         with everything_into(told):
             try:
-                run_command(lambda: main(words))
+                run_command(lambda: main([*kind, *words]))
             except SystemExit as end:
                 code = end.code
         told.seek(0)

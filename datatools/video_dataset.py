@@ -12,7 +12,7 @@ import math
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -217,24 +217,75 @@ class VideoDataset:
         """The crops of a clip, uint8 (crops, T, size, size, 3)."""
         path, draw = Path(self.videos.paths[video]), self._draw(video, view)
         cut = partial(_cut, draw, self.sampling.size)
-        if path.is_dir():
-            starts = frame_times(path)
-            times = self.sampling.times((0.0, 2 * starts[-1] - starts[-2] if len(starts) > 1 else 0.0), draw.place)
-            numbers = np.searchsorted(starts, times + TIME_TOLERANCE, side="right").clip(1)
-            return torch.stack([cut(load_frame(frame_file(path, number))) for number in numbers], 1)
         if video not in self.spans:
-            self.spans[video] = stated_span(path)
-        shown = list(read_frames(path, self.sampling.times(self.spans[video], draw.place), cut))
+            self.spans[video] = span_of(path)
+        shown = _shown(path, self.sampling.times(self.spans[video], draw.place), cut)
         if shown[0] is None:      # it ends earlier than it states
             self.spans[video] = measured_span(path)
-            shown = list(read_frames(path, self.sampling.times(self.spans[video], draw.place), cut))
+            shown = _shown(path, self.sampling.times(self.spans[video], draw.place), cut)
         there = [frames for frames in shown if frames is not None]
         if not there:
             raise UserError(f"{path}: no picture is shown at the times of a clip. Encode it again, or remove it.")
         return torch.stack(there + there[-1:] * (len(shown) - len(there)), 1)
 
 
+class SlidingVideo:
+    """A clip for each second of one video: `index`, the second, and `video` uint8 (B, T, size, size, 3), RGB.
+
+    A clip lies around the middle of its second, within the video; it spans num_frames x sampling_rate frames at 30 a
+    second, and of each picture the middle is taken. Seconds at which nothing is shown are left out of a batch.
+    Raises MediaError and UserError where the video cannot be read.
+    """
+
+    def __init__(self, path: Path, sampling: Sampling):
+        self.path, self.sampling = path, replace(sampling, segments=False)
+        self.span = span_of(path)
+        self.cut = partial(_cut, _Draw(0.5, sampling.short_side[0], ((0.5, 0.5),)), sampling.size)
+
+    def __len__(self) -> int:
+        return math.ceil(self.span[1] - TIME_TOLERANCE)
+
+    def name_of(self, index: int) -> str:
+        return f"{self.path} at {index} s"
+
+    def batch(self, indices: list[int], pinned: bool = False) -> dict[str, Tensor]:
+        """The clips of these seconds; what they have in common is decoded once."""
+        room = self.span[1] - self.sampling.num_frames * self.sampling.sampling_rate / RATE
+        places = [min(1.0, max(0.0, 0.5 + (index + 0.5 - self.span[1] / 2) / room)) if room > 0 else 0.0
+                  for index in indices]
+        wanted = np.stack([self.sampling.times(self.span, place) for place in places])
+        times, rows = np.unique(wanted, return_inverse=True)
+        shown = _shown(self.path, times, self.cut)
+        clips, found = [], []
+        for index, row in zip(indices, rows.reshape(wanted.shape), strict=True):
+            there = [shown[place][0] for place in row if shown[place] is not None]
+            if there:
+                clips.append(torch.stack(there + there[-1:] * (len(row) - len(there))))
+                found.append(index)
+        size = self.sampling.size
+        video = torch.stack(clips) if clips else torch.empty((0, self.sampling.num_frames, size, size, 3),
+                                                             dtype=torch.uint8)
+        return {"index": torch.tensor(found, dtype=torch.int64), "video": video.pin_memory() if pinned else video}
+
+
+def _shown(path: Path, times: np.ndarray, cut: Callable[[np.ndarray], Tensor]) -> list[Tensor | None]:
+    """What `cut` makes of the pictures at ascending times (s) of a video or of a folder of frames; None after its end.
+    """
+    if not path.is_dir():
+        return list(read_frames(path, times, cut))
+    numbers = np.searchsorted(frame_times(path), times + TIME_TOLERANCE, side="right").clip(1)
+    return [cut(load_frame(frame_file(path, number))) for number in numbers]
+
+
 # ---------------------------------------------------------------- where a video begins and ends
+
+
+def span_of(path: Path) -> tuple[float, float]:
+    """(start, duration) of a video's pictures, or of a folder of frames, in seconds. Raises MediaError, UserError."""
+    if not path.is_dir():
+        return stated_span(path)
+    starts = frame_times(path)
+    return 0.0, 2 * starts[-1] - starts[-2] if len(starts) > 1 else 0.0
 
 
 def stated_span(path: Path) -> tuple[float, float]:

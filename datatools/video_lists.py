@@ -56,24 +56,31 @@ class VideoList:
 
 
 def read_video_lists(
-    files: dict[str, Path], names: Path | None = None, check: bool = True
+    files: dict[str, Path], names: Path | tuple[str, ...] | None = None, check: bool = True, root: Path | None = None
 ) -> dict[str, VideoList]:
     """The lists of one data set, with the same classes: {split: list}.
 
-    `names` is a file with the classes' names; without it, they are the labels' own, sorted, or numbers up to the
-    largest label. `check`: all videos must exist. Raises one UserError a list with all its bad lines.
+    `names` are the classes, or the file with their names; without it, they are the labels' own, sorted, or numbers up
+    to the largest label. `check`: all videos must exist. `root`: where relative paths start, instead of the working
+    directory. Raises one UserError a list with all its bad lines.
     """
     read = {split: _read_lines(path) for split, path in files.items()}
+    if root is not None:
+        read = {split: {number: (str(root / video), label) for number, (video, label) in lines.items()}
+                for split, lines in read.items()}
     texts = [text for lines in read.values() for _, text in lines.values()]
     numbered = all(re.fullmatch("[+-]?[0-9]+", text) for text in texts)
-    if names is not None:
+    if isinstance(names, tuple):
+        classes = names
+    elif names is not None:
         classes = read_class_names(names)
     elif numbered:
         valid = [number for text in texts if (number := _number(text, MOST_CLASSES)) is not None]
         classes = tuple(map(str, range(max(valid, default=-1) + 1)))
     else:
         classes = tuple(sorted(set(texts)))
-    return {split: _resolve(files[split], lines, classes, numbered, check) for split, lines in read.items()}
+    return {split: _resolve(files[split], lines, classes, numbered, (root or Path.cwd()) if check else None)
+            for split, lines in read.items()}
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
@@ -111,8 +118,9 @@ def _read_lines(path: Path) -> dict[int, tuple[str, str]]:
 
 
 def _resolve(
-    file: Path, lines: dict[int, tuple[str, str]], classes: tuple[str, ...], numbered: bool, check: bool
+    file: Path, lines: dict[int, tuple[str, str]], classes: tuple[str, ...], numbered: bool, root: Path | None
 ) -> VideoList:
+    """A list with its labels as numbers; its videos must exist unless `root`, where they start, is None."""
     places = {name: place for place, name in enumerate(classes)}
     labels, problems = [], []
     for number, (video, text) in lines.items():
@@ -120,10 +128,11 @@ def _resolve(
         expected = f"a number from 0 to {len(classes) - 1}" if numbered else f"one of {len(classes)} names of classes"
         if label is None:
             problems.append(Line(number, f"{video} {text}", [text]).problem(f"{expected} as the label"))
-        elif check and not os.path.exists(video):
+        elif root and not os.path.exists(video):
             problems.append(f"line {number}: no such file, {video}")
         labels.append(label)
-    raise_bad_lines(f"{file}: labels or videos are missing; relative paths start at {Path.cwd()}", problems)
+    where = f"; relative paths start at {root}" if root else ""
+    raise_bad_lines(f"{file}: labels or videos are missing{where}", problems)
     return VideoList(file, [video for video, _ in lines.values()], np.array(labels, np.int64), list(lines), classes)
 
 
@@ -221,6 +230,24 @@ def videos_of_folders(root: Path, val: float, test: float, seed: int) -> tuple[d
 def _is_video(path: Path) -> bool:
     return not path.name.startswith(".") and (
         path.suffix.lower() in VIDEO_SUFFIXES or (path / FIRST_FRAME).is_file())
+
+
+def videos_at(paths: Iterable[Path]) -> list[Path]:
+    """The videos that paths name: files, folders of frames, and all videos below other folders. Raises UserError."""
+    found = []
+    for path in paths:
+        if not path.is_dir() or _is_video(path):
+            if not path.exists():
+                raise UserError(f"{path}: no such file or folder. Expected a video, a folder of videos, or a folder of "
+                                f"frames ({FIRST_FRAME}).")
+            found.append(path)
+            continue
+        below = [Path(folder, name) for folder, folders, files in os.walk(path) for name in (*folders, *files)
+                 if _is_video(Path(folder, name))]
+        if not below:
+            raise UserError(f"{path}: no video in it. Expected {', '.join(VIDEO_SUFFIXES)}, or frames ({FIRST_FRAME}).")
+        found += sorted(below)
+    return found
 
 
 def _found(path: Path) -> str:

@@ -27,7 +27,7 @@ class Line(torch.nn.Linear):
 
 def validate(net, batches, batch_size, world):
     rows = validation_rows(net, lambda batch: {"off": (net(batch["x"])["out"] - batch["y"]).abs()}, batches, 32, world)
-    return Validation({"error": float(np.mean([row["off"] for row in rows]))})
+    return Validation({"error": float(np.mean([row["off"] for row in rows.values()]))})
 
 
 task = Task("Line", inputs=("x",), build=lambda sizes: Line(8, 1), validate=validate, score="error",

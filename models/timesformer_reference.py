@@ -39,6 +39,10 @@ PAIRS_IN_BLOCK = [
 ]
 IN_BLOCK = re.compile(r"encoder\.layer\.(\d+)\.(.+)")
 TEMPORAL = re.compile(r"(blocks\.\d+\.)temporal_(.+)")
+VIT_BASE = {"patch_size": 16, "width": 768, "depth": 12, "heads": 12, "mlp_ratio": 4.0}
+# timm's file of that ViT; its name ends in the beginning of its SHA-256.
+IMAGENET = ("https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-vitjx/"
+            "jx_vit_base_p16_224-80ecf9dd.pth")
 BGR_DATA = ("ssv2", "something")      # beginnings of the data sets' names whose published weights expect BGR
 
 
@@ -96,6 +100,20 @@ def sizes_of(network: str, weights: dict[str, Tensor], settings: dict) -> dict:
             raise ValueError(f"its settings say {section}.{key} {str(value)[:40]!r}, its tensors {sizes[size]!r}")
     dataset = str(_setting(settings, "TRAIN", "DATASET") or "").lower()
     return {**sizes, "bgr": dataset.startswith(BGR_DATA)}
+
+
+def clip_settings(settings: dict) -> dict:
+    """What became a clip, {num_frames, sampling_rate, image_size, segments, flip}, as far as the settings tell."""
+    names = {"num_frames": "NUM_FRAMES", "sampling_rate": "SAMPLING_RATE", "image_size": "TEST_CROP_SIZE"}
+    found = {name: _setting(settings, "DATA", key) for name, key in names.items()}
+    if str(_setting(settings, "TRAIN", "DATASET") or "").lower().startswith(BGR_DATA):
+        found |= {"segments": True, "flip": False}
+    return {name: value for name, value in found.items() if type(value) in (int, bool)}
+
+
+def imagenet_start(sizes: dict) -> str | None:
+    """The URL of a ViT-B/16 trained on ImageNet, the start of the published trainings; None for other sizes."""
+    return IMAGENET if all(sizes[name] == size for name, size in VIT_BASE.items()) else None
 
 
 def _shape(weights: dict[str, Tensor], name: str, dimensions: int) -> tuple[int, ...]:

@@ -177,13 +177,13 @@ def validate_boundaries(
         spread = {"spread": spread_of(outputs)} if spread_of else {}
         return {"seconds": network.seconds(outputs), "truth": batch["seconds"], **spread}
 
-    rows = validation_rows(net, columns_of, batches, batch_size, world)
-    if wrong := [batches.name_of(index) for index, row in enumerate(rows) if not np.isfinite(list(row.values())).all()]:
+    found = validation_rows(net, columns_of, batches, batch_size, world)
+    if wrong := [batches.name_of(index) for index, row in found.items() if not np.isfinite(list(row.values())).all()]:
         raise UserError(f"the answers for {len(wrong)} validation clips are not finite ({', '.join(wrong[:10])}). Look "
                         "at these clips' features; or lower --lr, or give --clip_grad 1.")
+    names, rows = [batches.name_of(index) for index in found], list(found.values())
     if spread_of:
         calibrate(net, *(np.array([row[name] for row in rows], np.float32) for name in ("seconds", "spread", "truth")))
-    names = [batches.name_of(index) for index in range(len(rows))]
     predicted, truth = ({name: row[column] for name, row in zip(names, rows, strict=True)}
                         for column in ("seconds", "truth"))
     return Validation(score_table(predicted, truth), (predicted, truth))

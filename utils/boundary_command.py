@@ -31,21 +31,20 @@ from datatools.submission import write_predictions, write_submission
 from utils.batches import Batches
 from utils.boundary import Loss, boundary_data, boundary_task, inputs_read, read_validation
 from utils.cli import BoundaryCommand
-from utils.devices import choose_devices
-from utils.distributed import join, run_torchrun, started_by_torchrun, told_once
+from utils.distributed import World
 from utils.fit import fit
+from utils.launch import launched
 from utils.predict import Predictor
 from utils.run_folder import LAST, held
 from utils.task import Batch, Dataset
 from utils.threads import fix_threads
 
 NUM_FOLDS = 7    # values of --data_seed whose validation clips differ
-MOST_A_CORE = 4  # processes on a CPU: more only wait for each other, and each takes some hundred megabytes
 
 
 def run(network: type, loss: Loss, command: BoundaryCommand) -> int:
     """Train, or with --weights infer, as the command says; returns the exit code. Raises UserError."""
-    root, fit_settings, launch = command.boundary.data_root, command.fit, command.launch
+    root, fit_settings = command.boundary.data_root, command.fit
     if root is None:
         raise UserError("--data_root is missing: the folder of processed data (save_root of the preprocessing).")
     if not root.is_dir():
@@ -54,30 +53,14 @@ def run(network: type, loss: Loss, command: BoundaryCommand) -> int:
         raise UserError("--save_prefix is missing: the folder for checkpoints, logs and the submission.")
     if command.infer.weights:
         return infer(network, command)
-    if not started_by_torchrun():
-        if launch.strategy == "ddp":
-            return run_torchrun(number_of_processes(command), [sys.argv[0], *command.words])
-        if launch.processes:
-            raise UserError(f"--processes {launch.processes}: --strategy {launch.strategy} is one process. Give "
-                            "--strategy ddp too, or start the script by torchrun.")
-    world = join(choose_devices(fit_settings.gpus))    # first, so that a mistake is told once, not by every process
-    with told_once():
+
+    def trained(world: World) -> int:
         if not command.boundary.folds:
             return train(network, loss, command)
         with held(fit_settings.save_prefix, world):
             return train_folds(network, loss, command)
 
-
-def number_of_processes(command: BoundaryCommand) -> int:
-    """Processes that --strategy ddp starts: --processes, else one a GPU. Raises UserError if they are too many."""
-    devices, processes = choose_devices(command.fit.gpus), command.launch.processes
-    if devices[0].type == "cuda" and processes > len(devices):
-        raise UserError(f"--processes {processes}: each takes a GPU of its own, and --gpus {command.fit.gpus} gives "
-                        f"{len(devices)}.")
-    if devices[0].type == "cpu" and processes > (most := MOST_A_CORE * number_of_cores()):
-        raise UserError(f"--processes {processes}: expected at most {most}, {MOST_A_CORE} for each CPU core "
-                        f"({number_of_cores()} here).")
-    return processes or len(devices)
+    return launched(fit_settings.gpus, command.launch, command.words, trained)
 
 
 def train(network: type, loss: Loss, command: BoundaryCommand) -> int:

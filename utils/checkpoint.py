@@ -30,7 +30,7 @@ from datatools.files import write_atomic
 from datatools.paths import check_output, path
 from utils.checkpoint_file import check_file
 from utils.checkpoint_form import FOR_INFERENCE, FORMAT, VERSION, are_weights, check_form, tensor_problem, told
-from utils.networks import adapted, build_network, entry_script, find_network, from_foreign, to_foreign
+from utils.networks import adapted, build_network, clip_settings, entry_script, find_network, from_foreign, to_foreign
 from utils.presets import read_yaml
 
 END_OF_ZIP = b"PK\5\6"            # the last record of a ZIP archive; 22 bytes, then the comment
@@ -199,7 +199,8 @@ def _reference_checkpoint(path: Path, weights: dict[str, Tensor], settings) -> d
         if all(name.startswith(prefix) for name in weights):
             weights = {name.removeprefix(prefix): value for name, value in weights.items()}
     try:
-        found = from_foreign(weights, _settings_of(settings))
+        settings = _settings_of(settings)
+        found = from_foreign(weights, settings)
     except ValueError as error:
         raise UserError(f"{path}: {error}. Take another checkpoint.") from None
     if found is None:
@@ -207,7 +208,8 @@ def _reference_checkpoint(path: Path, weights: dict[str, Tensor], settings) -> d
         found = f"its tensors have no head of theirs (first: {first})" if weights else "it holds no tensors"
         raise UserError(f"{path}: not a checkpoint of AVTNet, AVTNet-normalized, AVTNet_YOLT or TimeSformer: {found}.")
     network, sizes, weights = found
-    return {"version": 1, "network": network, "sizes": sizes, "text_detector": None, "model": weights}
+    return {"version": 1, "network": network, "sizes": sizes, "text_detector": None, "model": weights,
+            "sampling": clip_settings(network, settings)}
 
 
 def _settings_of(settings) -> dict:
@@ -321,7 +323,7 @@ def check_fits(path: Path, build: Callable[[], nn.Module], weights: dict[str, Te
     check_weights(path, own, weights)
 
 
-def load_pretrained(frame_net: nn.Module | None, choice: str) -> None:
+def load_pretrained(frame_net: nn.Module | None, choice: str) -> list[str]:
     """Start the ResNet-18 of the frames from ImageNet weights.
 
     `choice`: `imagenet` takes torchvision's (downloads them once), `none` leaves the network as it is, `auto` is
@@ -332,7 +334,7 @@ def load_pretrained(frame_net: nn.Module | None, choice: str) -> None:
     if choice == "auto":
         choice = "imagenet" if is_resnet else "none"
     if choice == "none":
-        return
+        return []
     if not is_resnet:
         raise UserError(f"--pretrained {choice}: only a ResNet-18 takes ImageNet weights, this network "
                         "looks at frames otherwise. Use --pretrained none.")
@@ -358,6 +360,7 @@ def load_pretrained(frame_net: nn.Module | None, choice: str) -> None:
             raise UserError(f"{path}: holds {told(weights)}, expected a ResNet-18 state dict.")
     weights = {name: value for name, value in weights.items() if name not in ("fc.weight", "fc.bias")}
     load_weights(Path(choice), frame_net, weights)
+    return [f"the ResNet-18 of the frames begins with {choice}"]
 
 
 def main(argv: list[str] | None = None) -> int:

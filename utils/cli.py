@@ -11,10 +11,17 @@ from pathlib import Path
 
 from datatools.commands import CommandParser, shortened_message
 from datatools.errors import UserError
-from datatools.numbers import shortened
+from datatools.numbers import parse_number, shortened
 from datatools.paths import path
 from utils.presets import read_preset
-from utils.settings import BoundarySettings, FitSettings, InferSettings, LaunchSettings
+from utils.settings import (
+    BoundarySettings,
+    FitSettings,
+    InferSettings,
+    LaunchSettings,
+    RecogniseSettings,
+    RecognitionSettings,
+)
 
 NETWORK_KEY = "network"   # the only section of a preset that is not a flag: the network's sizes
 
@@ -38,7 +45,23 @@ class BoundaryCommand:
     words: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class RecognitionCommand:
+    """What one call of a video recogniser's script asks for; as BoundaryCommand."""
+
+    fit: FitSettings = FitSettings()
+    recognition: RecognitionSettings = RecognitionSettings()
+    launch: LaunchSettings = LaunchSettings()
+    recognise: RecogniseSettings = RecogniseSettings()
+    sizes: dict = field(default_factory=dict)
+    words: tuple[str, ...] = ()
+
+
 PARTS = {"fit": FitSettings, "boundary": BoundarySettings, "launch": LaunchSettings, "infer": InferSettings}
+RECOGNITION_PARTS = {"fit": FitSettings, "recognition": RecognitionSettings, "launch": LaunchSettings,
+                     "recognise": RecogniseSettings}
+# Clips are drawn anew each epoch, so they cannot stay in memory; and there is no network of frames alone.
+NOT_FOR_RECOGNITION = ("data_in_memory", "channels_last")
 
 
 def boundary_command(description: str, argv: list[str] | None = None, **defaults) -> BoundaryCommand:
@@ -53,6 +76,35 @@ def boundary_command(description: str, argv: list[str] | None = None, **defaults
     args, sizes = parse_with_preset(parser, words)
     parts = {name: settings_of(kind, args) for name, kind in PARTS.items()}
     return BoundaryCommand(**parts, sizes=sizes, words=words)
+
+
+def recognition_command(description: str, argv: list[str] | None = None, **defaults) -> RecognitionCommand:
+    """Read the flags of a video recogniser's script. Raises UserError; --help prints and exits.
+
+    `defaults` are this script's own, {setting: value}.
+    """
+    words = tuple(sys.argv[1:] if argv is None else map(str, argv))
+    parser = flag_parser(description, RECOGNITION_PARTS.values(), defaults, NOT_FOR_RECOGNITION)
+    parser.add_argument("--sizes", nargs="+", default=[], metavar="NAME=VALUE",
+                        help="sizes of the network, such as attention=space_only depth=4; they win over a preset's")
+    args, sizes = parse_with_preset(parser, words)
+    parts = {name: settings_of(kind, args) for name, kind in RECOGNITION_PARTS.items()}
+    return RecognitionCommand(**parts, sizes={**sizes, **dict(map(size_from, args.sizes))}, words=words)
+
+
+def size_from(word: str) -> tuple[str, bool | int | float | str]:
+    """(name, value) of `NAME=VALUE`: true or false, a number, or a word. Raises UserError."""
+    name, equals, text = word.partition("=")
+    if not name.isidentifier() or not equals or not text:
+        raise UserError(f"--sizes: found {shortened(word)}, expected NAME=VALUE, such as depth=4.")
+    if text in ("true", "false"):
+        return name, text == "true"
+    for kind in (int, float):
+        try:
+            return name, parse_number(text, kind)
+        except ValueError:
+            pass
+    return name, text
 
 
 # ---------------------------------------------------------------- settings to flags, and back

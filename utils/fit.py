@@ -166,8 +166,7 @@ def begin(task: Task, settings: FitSettings, data: FitData) -> tuple[Run, Traini
     net = task.build(sizes)
     if found.content:
         load_weights(found.path, net, found.content["model"])
-    else:
-        task.start(net)
+    started = [] if found.content else task.start(net)
     remarks = world.lead(lambda: prepare(data, folder))
     kept = {"network": task.network, "sizes": {k: plain(v) for k, v in sizes.items()}, "data": data.fingerprint(),
             "precision": dtype_name(precision(device, settings.use_amp)),
@@ -185,7 +184,7 @@ def begin(task: Task, settings: FitSettings, data: FitData) -> tuple[Run, Traini
     recipe = Recipe(task, world, settings.use_amp, settings.clip_grad, settings.seed, settings.halve_when_full,
                     log.line)
     for line in [*resumed_lines(found, kept, training), network_line(task, net, data, devices, world),
-                 precision_line(device, settings), *task.remarks, *remarks]:
+                 precision_line(device, settings), *started, *task.remarks, *remarks]:
         log.line(line)
     threads = min(settings.num_workers, number_of_cores())
     train, val = (Batches(part, device, threads, settings.data_in_memory) for part in (data.train, data.val))
@@ -308,6 +307,8 @@ def train_epoch(run: Run, training: Training, stop: Stop) -> Epoch:
     started, waited, clips_before = time.perf_counter(), run.train.waited, training.num_clips
     skipped, fewer, finished, saved = 0, 0, True, time.monotonic()
     training.net.train()
+    if hasattr(run.train.dataset, "start_epoch"):
+        run.train.dataset.start_epoch(training.epoch)
     mine = (share_of(indices, run.world) for group in groups[training.step:] for indices in group)
     try:
         with progress_bar(run, training, groups) as bar, contextlib.closing(run.train(mine)) as coming:

@@ -78,6 +78,28 @@ def adapted(network: str, weights: dict[str, Tensor], own: dict[str, Tensor]) ->
     return weights, []
 
 
+def imagenet_start(network: type, sizes: dict) -> str | None:
+    """The URL of ImageNet weights that start a network of these sizes; None where no module knows any."""
+    for module in foreign_modules():
+        if network.__name__ in module.NETWORKS and hasattr(module, "imagenet_start"):
+            return module.imagenet_start(sizes_with_defaults(network, sizes))
+    return None
+
+
+def sizes_with_defaults(network: type, sizes: dict) -> dict:
+    """All sizes of a network: those given, the others as its class has them."""
+    return {**{name: one.default for name, one in signature(network.__init__).parameters.items() if name != "self"},
+            **sizes}
+
+
+def clip_settings(network: str, settings: dict) -> dict:
+    """What becomes a clip, {setting: value}, by the settings in a foreign checkpoint; {} where they do not tell."""
+    for module in foreign_modules():
+        if network in module.NETWORKS and hasattr(module, "clip_settings"):
+            return module.clip_settings(settings)
+    return {}
+
+
 def build_network(network: type, sizes: dict) -> nn.Module:
     """The network with these sizes, a preset's or a checkpoint's.
 

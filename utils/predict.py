@@ -4,6 +4,7 @@
     columns = predictor(batch)                # {"seconds": (B,), ...} for the tensors of a batch
     rows = predictor.rows(batches)            # {index: {"seconds": 91.3, ...}} for many batches
     rows, wrong = predictor.answers(batches)  # the same, and {index: why} of samples that cannot be answered
+    predictor.columns(batch)["logits"]        # (B, classes), of a video recogniser
 """
 
 import math
@@ -31,9 +32,10 @@ ROUNDING = 1e-4                        # s that an answer may lie outside of the
 
 
 class Answering(nn.Module):
-    """A network whose forward returns the answers, {column: (B,)}, so that DataParallel can split a batch.
+    """A network whose forward returns the answers, {column: (B, ...)}, so that DataParallel can split a batch.
 
-    The columns are those of the network's `explain`; a network without it answers `seconds` alone.
+    The columns are those of the network's `explain`; a boundary network without it answers `seconds` alone, and any
+    other network its outputs.
     """
 
     def __init__(self, net: nn.Module):
@@ -44,6 +46,8 @@ class Answering(nn.Module):
         if hasattr(self.net, "explain"):
             return self.net.explain(**inputs)
         outputs = self.net(**inputs)
+        if not hasattr(self.net, "seconds"):
+            return outputs
         with autocast(next(iter(outputs.values())).device, False):
             return {"seconds": self.net.seconds(outputs)}
 
@@ -106,7 +110,7 @@ class Predictor:
 
     @torch.inference_mode()
     def columns(self, batch: Batch) -> dict[str, Tensor]:
-        """The answers as the network gives them, whatever they are worth."""
+        """The answers as the network gives them, whatever they are worth: {column: (B, ...)}, float32."""
         adapt_threads(self.net)
         with autocast(self.device, self.mixed):
             columns = answer(self.answering, {n: batch[n].to(self.device) for n in self.inputs}, self.inputs)
@@ -151,6 +155,8 @@ def as_rows(columns_of: Callable[[Batch], dict[str, Tensor]], batches: Iterable[
     """{index: {column: value}} from the columns, {column: (B,)}, that a function returns for each batch."""
     found: Rows = {}
     for batch in batches:
+        if not len(batch["index"]):
+            continue
         values = {name: column.tolist() for name, column in columns_of(batch).items()}
         for row, index in enumerate(batch["index"].tolist()):
             found[index] = {name: value[row] for name, value in values.items()}
@@ -160,14 +166,14 @@ def as_rows(columns_of: Callable[[Batch], dict[str, Tensor]], batches: Iterable[
 @torch.inference_mode()
 def validation_rows(
     net: nn.Module, columns_of: Callable[[Batch], dict[str, Tensor]], batches: Batches, batch_size: int, world: World
-) -> list[dict[str, float]]:
-    """The columns that a function returns for every sample, in order. The processes share the work, each sample once.
+) -> Rows:
+    """{index: {column: value}} of the validation set, in order, from the columns that a function returns for a batch.
 
-    Sets the network to eval mode. Raises UserError when out of memory.
+    The processes share the work, each sample once. What the data set leaves out is missing. Sets the network to eval
+    mode. Raises UserError when out of memory.
     """
     net.eval()
-    count = len(batches.dataset)
-    mine = list(range(count))[world.rank::world.size]
+    mine = list(range(len(batches.dataset)))[world.rank::world.size]
     lists = [mine[first:first + batch_size] for first in range(0, len(mine), batch_size)]
 
     def answers(batch: Batch) -> dict[str, Tensor]:
@@ -177,5 +183,4 @@ def validation_rows(
     with too_large(f"validation with {batch_size} clips a batch", "Choose a smaller --batch_size with more "
                    "--accumulation_step, or a smaller preset."):
         answered = as_rows(answers, batches(lists))
-    found = {index: row for part in world.gather(answered) for index, row in part.items()}
-    return [found[index] for index in range(count)]
+    return dict(sorted((index, row) for part in world.gather(answered) for index, row in part.items()))

@@ -4,7 +4,8 @@ settings.json          flags, versions, data and commit of the training
 avnet_bestmodel.pth    best validation score; avnet_last.pth the last; avnet_last-1.pth the one before
 log.txt, log.jsonl     a line an epoch, for people and for programs; tensorboard/ holds the same figures as curves
 validation.csv         truth and answer of every validation clip, at the best epoch; error.txt those off by > 10 s
-curves.png, validation.png, worst.png
+classes.csv            of a recogniser: accuracy of each class
+curves.png, validation.png, worst.png, confusion.png
 .training.lock         held while a training works in the folder
 """
 
@@ -34,7 +35,8 @@ KEEP_AFTER = 0.6       # share of max_epoch after which every epoch is kept
 PACKAGES = ("torch", "torchvision", "numpy", "av", "librosa", "opencv-python-headless")
 SETTINGS = "settings.json"
 EVENTS = "tensorboard"      # a folder
-OWN_FILES = ("log.txt", "log.jsonl", "error.txt", "validation.csv", "curves.png", "validation.png", "worst.png")
+OWN_FILES = ("log.txt", "log.jsonl", "error.txt", "validation.csv", "classes.csv", "curves.png", "validation.png",
+             "worst.png", "confusion.png")
 
 
 @contextlib.contextmanager

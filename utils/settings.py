@@ -17,6 +17,9 @@ from datatools.paths import folder_below, path, path_text
 
 INPUTS = ("mfcc", "frames", "text_roi", "kind")
 MOST_RATE = 1000.0     # a learning rate above it has never trained anything
+MOST_FRAMES = 1024     # of a clip
+MOST_PIXELS = 2048     # of a picture's side
+MOST_VIEWS = 1000      # clips of a video
 
 whole = partial(number, int)
 any_seed = whole(low=0, high=MOST_SEED)
@@ -54,8 +57,15 @@ class FitSettings:
     batch_size: int = setting(16, "training", "clips a step (%(default)s)", type=positive, agree=True)
     max_epoch: int = setting(64, "training", "%(default)s", type=positive, agree=True)
     schedule: str = setting(
-        "warmup_cosine", "training", "warmup_cosine is the reference's (%(default)s)",
-        choices=("warmup_cosine", "one_cycle"), agree=True)
+        "warmup_cosine", "training", "of the learning rate: warmup_cosine is AVTNet's, steps TimeSformer's, cosine "
+        "and steps begin with --warmup_epochs (%(default)s)", choices=("warmup_cosine", "one_cycle", "cosine", "steps"),
+        agree=True)
+    decay_epochs: tuple[int, ...] = setting(
+        (11, 14), "training", "schedule steps: a tenth of the learning rate from each of these epochs on "
+        "(%(default)s)", nargs="+", type=positive, metavar="EPOCH", agree=True)
+    warmup_epochs: int = setting(
+        0, "training", "schedules cosine and steps: epochs in which the learning rate rises from 0 (%(default)s)",
+        type=count, metavar="EPOCHS", agree=True)
     accumulation_step: int = setting(
         1, "training", "batches whose gradients make one step (%(default)s)", type=positive, agree=True)
     use_amp: bool = setting(
@@ -163,6 +173,72 @@ class InferSettings:
         None, "inference", "the clips of this part of the labelled ones", one_of="clips", choices=("train", "val"))
     output: Path | None = setting(
         None, "inference", "default: submission.csv in save_prefix", type=path, metavar="CSV")
+
+
+@dataclass(frozen=True)
+class RecognitionSettings:
+    """What a video recogniser is trained on, what becomes a clip, and how the network starts.
+
+    None, for what becomes a clip, is the checkpoint's own in an inference, and in training the default of `Sampling`.
+    """
+
+    data_root: Path | None = setting(
+        None, "data", "folder of train.csv, val.csv and test.csv (tools/make_lists.py makes them)", type=path)
+    videos_root: Path | None = setting(
+        None, "data", "where relative paths in the lists start (default: the working directory)", type=path,
+        metavar="FOLDER")
+    skip_broken: bool = setting(
+        False, "data", "leave out videos that cannot be read in validation and test; in training another one takes "
+        "their place anyway")
+    num_frames: int | None = setting(
+        None, "data", "frames of a clip (8)", type=whole(low=1, high=MOST_FRAMES), agree=True)
+    sampling_rate: int | None = setting(
+        None, "data", "a clip spans num_frames times so many frames at 30 frames a second (32)",
+        type=whole(low=1, high=MOST_FRAMES), metavar="FRAMES", agree=True)
+    segments: bool | None = setting(
+        None, "data", "spread the frames over the whole video instead, one from each of equal segments", agree=True)
+    image_size: int | None = setting(
+        None, "data", "side of the square pictures, pixels (224)", type=whole(low=1, high=MOST_PIXELS), agree=True)
+    short_side: tuple[int, int] | None = setting(
+        None, "data", "least and most of the pictures' short side before they are cropped (8/7 and 10/7 of image_size)",
+        nargs=2, type=whole(low=1, high=MOST_PIXELS), metavar=("LEAST", "MOST"), agree=True)
+    flip: bool | None = setting(
+        None, "training", "mirror one clip in two; not where left and right make the class (default: mirror)",
+        agree=True)
+
+    optimizer: str = setting("sgd", "training", "sgd has Nesterov's momentum (%(default)s)", choices=("sgd", "adamw"),
+                             agree=True)
+    momentum: float = setting(0.9, "training", "of sgd (%(default)s)", type=number(float, low=0, high=0.999999),
+                              agree=True)
+    weight_decay: float = setting(1e-4, "training", "of all weights (%(default)s)", type=share, agree=True)
+    pretrained: str = setting(
+        "auto", "training", "start: imagenet is a ViT-B/16, downloaded once; a file of a ViT or of this network "
+        "fine-tunes it; or none. auto: imagenet for a network of that size, else none (%(default)s)", type=path_text,
+        metavar="auto|imagenet|none|FILE")
+
+
+@dataclass(frozen=True)
+class RecogniseSettings:
+    """What a trained recogniser is asked for."""
+
+    weights: Path | None = setting(
+        None, "inference", "test or infer with these instead of training", type=path, metavar="CHECKPOINT")
+    split: str = setting(
+        "test", "inference", "test on this list of data_root (%(default)s)", choices=("train", "val", "test"))
+    video: tuple[Path, ...] = setting(
+        (), "inference", "instead of a list: video files, folders of videos, or folders of frames", nargs="+",
+        type=path, metavar="PATH")
+    views: int = setting(1, "inference", "clips of a video, spread over its time (%(default)s)",
+                         type=whole(low=1, high=MOST_VIEWS))
+    crops: int = setting(
+        3, "inference", "parts of each picture: 1, the middle, or 3 along its long side (%(default)s)",
+        type=whole(low=1, high=3), choices=(1, 3))
+    features: bool = setting(False, "inference", "write the features before the head too, a row a video")
+    per_second: bool = setting(False, "inference", "with --video: write the scores of each second instead")
+    attention: bool = setting(
+        False, "inference", "with --video: draw what the network looked at, attention rollout over the frames")
+    output: Path | None = setting(
+        None, "inference", "folder of the results (default: save_prefix)", type=path, metavar="FOLDER")
 
 
 def must_agree(*all_settings) -> dict:

@@ -27,7 +27,11 @@ Outputs = dict[str, Tensor]
 
 
 class Dataset(Protocol):
-    """The data set interface that `fit` reads; ClipDataset (files) and ArrayDataset (arrays) implement it."""
+    """The data set interface that `fit` reads; ClipDataset (files) and ArrayDataset (arrays) implement it.
+
+    Where there is a method `start_epoch(epoch)` too, `fit` calls it before each epoch. A data set may leave samples out
+    of a validation batch: batch["index"] tells which ones are there.
+    """
 
     def __len__(self) -> int: ...
     def batch(self, indices: list[int], pinned: bool = False) -> Batch: ...
@@ -81,8 +85,19 @@ def learning_rate_factor(schedule: str, epoch: float, max_epoch: int) -> float:
 
 
 def scheduled_rate(epoch: float, settings: FitSettings) -> float:
-    """The learning rate's factor that --schedule asks for."""
-    return learning_rate_factor(settings.schedule, epoch, settings.max_epoch)
+    """The learning rate's factor that --schedule asks for, at `epoch`, which may be fractional.
+
+    steps and cosine change every step: linear from 0 over `warmup_epochs`; then steps is a tenth less from each of
+    `decay_epochs` on, and cosine falls to zero at max_epoch.
+    """
+    if settings.schedule not in ("steps", "cosine"):
+        return learning_rate_factor(settings.schedule, epoch, settings.max_epoch)
+    warmup = settings.warmup_epochs
+    if epoch < warmup:
+        return epoch / warmup
+    if settings.schedule == "steps":
+        return 0.1 ** sum(epoch >= decay for decay in settings.decay_epochs)
+    return (1 + math.cos(math.pi * (epoch - warmup) / max(1, settings.max_epoch - warmup))) / 2
 
 
 @dataclass(frozen=True)
@@ -97,7 +112,7 @@ class Task:
     validate     (network, batches, batch size, world) -> Validation, the same in every process
     score        the key in the validation's numbers that decides which epoch is best; `unit` is its unit in the log
     describe     numbers of a validation -> words for the log
-    start        puts pretrained weights into a new network
+    start        puts pretrained weights into a new network; returns lines for the log
     augment      (batch, seed, epoch) -> the augmented batch; may depend on these and batch["index"] alone
     optimizer    (network, settings) -> an optimiser with its parameter groups
     rate         (epoch, settings) -> factor of every group's learning rate; epoch may be fractional
@@ -118,7 +133,7 @@ class Task:
     higher_is_better: bool = False
     unit: str = ""
     describe: Callable[[dict], str] = lambda numbers: ", ".join(f"{k} {v:.3f}" for k, v in numbers.items())
-    start: Callable[[nn.Module], None] = lambda net: None
+    start: Callable[[nn.Module], list[str]] = lambda net: []
     augment: Callable[[Batch, int, int], Batch] = lambda batch, seed, epoch: batch
     optimizer: Callable[[nn.Module, FitSettings], torch.optim.Optimizer] = adam
     rate: Callable[[float, FitSettings], float] = scheduled_rate

@@ -20,10 +20,9 @@ from datatools.manifest import Manifest
 from datatools.paths import check_output
 from datatools.submission import read_answers
 from datatools.text_boxes import SplitBoxes
-from utils.boundary_command import number_of_processes
 from utils.checkpoint import export, load_checkpoint, main
-from utils.cli import boundary_command
 from utils.distributed import World
+from utils.launch import number_of_processes
 from utils.run_folder import LAST, LOCK, held
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -208,8 +207,7 @@ def test_a_file_of_another_project_is_told_by_what_it_holds(tmp_path, content, t
 
 
 def test_far_more_processes_than_cores_are_refused():
-    command = boundary_command("", ["--gpus", "cpu", "--strategy", "ddp", "--processes", "1024"])
-    assert "--processes 1024: expected at most" in refusal(number_of_processes, command)
+    assert "--processes 1024: expected at most" in refusal(number_of_processes, "cpu", 1024)
 
 
 # ---------------------------------------------------------------- features

@@ -8,31 +8,48 @@ from pathlib import Path
 import pytest
 
 from datatools.errors import UserError
-from utils.cli import PARTS, boundary_command, flag_parser
-from utils.settings import BoundarySettings, FitSettings, InferSettings, LaunchSettings, must_agree
+from utils.cli import PARTS, RECOGNITION_PARTS, boundary_command, flag_parser
+from utils.settings import (
+    BoundarySettings,
+    FitSettings,
+    InferSettings,
+    LaunchSettings,
+    RecogniseSettings,
+    RecognitionSettings,
+    must_agree,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 # A flag more is a decision: it goes here, too.
 HOMES = {
-    FitSettings: "num_workers data_in_memory lr batch_size max_epoch schedule accumulation_step use_amp clip_grad ema "
-                 "channels_last compile halve_when_full patience seed show_freq gpus threads keep_last save_prefix "
-                 "resume overwrite",
+    FitSettings: "num_workers data_in_memory lr batch_size max_epoch schedule decay_epochs warmup_epochs "
+                 "accumulation_step use_amp clip_grad ema channels_last compile halve_when_full patience seed "
+                 "show_freq gpus threads keep_last save_prefix resume overwrite",
     BoundarySettings: "data_root train_folders label_files data_seed without shift vary damage borrow step_loss "
                       "pretrained if_normal folds",
     LaunchSettings: "strategy processes",
     InferSettings: "weights folder split output",
 }
+RECOGNITION_HOMES = {
+    FitSettings: HOMES[FitSettings],
+    RecognitionSettings: "data_root videos_root skip_broken num_frames sampling_rate segments image_size short_side "
+                         "flip optimizer momentum weight_decay pretrained",
+    LaunchSettings: HOMES[LaunchSettings],
+    RecogniseSettings: "weights split video views crops features per_second attention output",
+}
 BESIDE = {"--help", "-h", "--preset", "--test", "--testB"}      # --test and --testB are values of --folder
 
 
-def test_every_flag_has_one_home():
-    for kind, names in HOMES.items():
+@pytest.mark.parametrize("homes, parts, beside", [
+    (HOMES, PARTS, BESIDE), (RECOGNITION_HOMES, RECOGNITION_PARTS, BESIDE - {"--test", "--testB"})])
+def test_every_flag_has_one_home(homes, parts, beside):
+    for kind, names in homes.items():
         assert [field.name for field in dataclasses.fields(kind)] == names.split()
-    names = [name for names in HOMES.values() for name in names.split()]
+    names = [name for names in homes.values() for name in names.split()]
     assert len(set(names)) == len(names)
-    parser = flag_parser("", PARTS.values(), {})
+    parser = flag_parser("", parts.values(), {})
     flags = {word for action in parser._actions for word in action.option_strings if not word.startswith("--no-")}
-    assert flags == {f"--{name}" for name in names} | BESIDE
+    assert flags == {f"--{name}" for name in names} | beside
     assert all(action.help for action in parser._actions)
 
 
@@ -46,7 +63,8 @@ def test_flags_become_settings_and_a_scripts_own_defaults_count():
 
 def test_settings_that_a_resumed_training_must_share():
     agreed = must_agree(FitSettings(), BoundarySettings(without=("mfcc",)), None)
-    assert set(agreed) == {"lr", "batch_size", "max_epoch", "schedule", "accumulation_step", "use_amp", "clip_grad",
+    assert set(agreed) == {"lr", "batch_size", "max_epoch", "schedule", "decay_epochs", "warmup_epochs",
+                           "accumulation_step", "use_amp", "clip_grad",
                            "ema", "seed", "data_seed", "without", "shift", "vary", "damage", "borrow", "step_loss"}
     assert agreed["without"] == ["mfcc"]      # plain types, as in a checkpoint
 

@@ -174,7 +174,7 @@ def write_test(recogniser: Recogniser, videos: VideoList, found: Answers, scores
                 for index, label, row in zip(found.index, found.label, rows, strict=True)])
     write_classes(folder / f"{split}_classes.csv", classes, found)
     confusion_picture(folder / f"{split}_confusion.png", [classes[number] for number in found.label],
-                      [name_of(classes, number) for number in found.predicted],
+                      [name_of(classes, number) for number in found.predicted], classes,
                       f"{split}: top-1 {found.top1:.1f} %, {len(found.index)} videos")
     save_text(folder / f"{split}.json", json.dumps(results, indent=2) + "\n")
 

@@ -336,4 +336,5 @@ def draw(folder: Path, dataset: Dataset) -> None:
     lines = read_csv(folder / "validation.csv", "answers", "Delete the file: the next best epoch writes it.")[1:]
     best = max(records, key=lambda record: record["val_top1"])
     confusion_picture(folder / "confusion.png", [line.fields[1] for line in lines], [line.fields[2] for line in lines],
+                      dataset.videos.classes,
                       f"validation at epoch {best['epoch']}: top-1 {best['val_top1']:.1f} %, {len(lines)} videos")

@@ -13,6 +13,7 @@ MOST_NAMES = 60       # classes whose names fit beside a confusion matrix
 MOST_FIGURES = 15     # classes whose numbers of videos fit into its cells
 MOST_SHOWN = 16       # frames of a strip; of more, evenly spread ones are shown
 FRAME_INCHES = 1.5
+DIM = 3               # times the mean share: at least so much is as bright as can be, so that even attention stays dim
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -38,15 +39,18 @@ def curves_picture(path: Path, records: list[dict]) -> None:
     right.axvline(best["epoch"], color="#1a9850", linestyle="--", linewidth=1,
                   label=f"best: {best['val_top1']:.1f} %, epoch {best['epoch']}")
     right.set(title="validation accuracy, %", xlabel="epoch", ylim=(-2, 102))
-    right.legend(loc="lower right")
+    right.legend(loc="best")
     for axis in (left, right):
         axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     save(figure, path)
 
 
-def confusion_picture(path: Path, true: list[str], predicted: list[str], title: str) -> None:
-    """The confusion matrix of these classes' names: a row a true class, in shares of its videos."""
-    names = sorted({*true, *predicted})
+def confusion_picture(
+    path: Path, true: list[str], predicted: list[str], classes: tuple[str, ...], title: str
+) -> None:
+    """The confusion matrix of classes' names in the order of `classes`: a row a true class, as shares of its videos."""
+    there = {*true, *predicted}
+    names = [*(name for name in classes if name in there), *sorted(there.difference(classes))]
     counts = confusion_matrix(true, predicted, labels=names)
     shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
     side = float(np.clip(0.35 * len(names), 3.5, 14))
@@ -74,7 +78,7 @@ def attention_picture(path: Path, frames: np.ndarray, shares: np.ndarray, title:
     """
     chosen = np.linspace(0, len(frames) - 1, min(len(frames), MOST_SHOWN)).round().astype(int)
     share = shares.sum((1, 2)) / max(float(shares.sum()), 1e-12)
-    brightest = max(float(shares.max()), 1e-12)
+    brightest = max(float(shares.max()), DIM * float(shares.mean()), 1e-12)
     figure = Figure(figsize=(FRAME_INCHES * len(chosen), 2 * FRAME_INCHES + 0.9), layout="constrained")
     axes = figure.subplots(2, len(chosen), squeeze=False)
     height, width = frames.shape[1:3]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from datatools.media.packets import SEEK_FROM, TIME_TOLERANCE, decode, skips_pictures
 from datatools.media.probe import MediaError, open_media, time_zero, video_stream
@@ -106,12 +107,13 @@ class _Frame:
     start: float
     end: float
     decoded: av.VideoFrame
+    converter: VideoReformatter
     image: np.ndarray | None = None
 
     def picture(self, transform: Callable[[np.ndarray], np.ndarray] | None) -> np.ndarray:
         """The frame as RGB, rotated and transformed; computed on demand, since most frames are never shown."""
         if self.image is None:
-            image = self.decoded.to_ndarray(format="rgb24")
+            image = self.converter.reformat(self.decoded, format="rgb24").to_ndarray()
             if self.decoded.rotation % 360:
                 # NumPy and the file both count turns counter-clockwise.
                 image = np.ascontiguousarray(np.rot90(image, round(self.decoded.rotation / 90)))
@@ -121,11 +123,11 @@ class _Frame:
 
 def _frames(decoded: Iterable[tuple[float, float, av.VideoFrame]], salvage: list[str] | None) -> Iterator[_Frame]:
     """The decoded frames. With a list `salvage`, damage after the first one ends them; the list gets the message."""
-    any_frame = False
+    any_frame, converter = False, VideoReformatter()      # one for all: it keeps what it has set up for their format
     try:
         for start, lasts, frame in decoded:
             any_frame = True
-            yield _Frame(start, start + lasts, frame)
+            yield _Frame(start, start + lasts, frame, converter)
     except MediaError as error:
         if salvage is None or not any_frame:
             raise

@@ -114,7 +114,7 @@ def build_network(network: type, sizes: dict) -> nn.Module:
     except Exception as error:      # whatever a network raises for a size that it has not reckoned with
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"{reprlib.repr(sizes)}: {network.__name__} cannot be built so ({reason}). These sizes come "
-                        "from the section `network` of the preset, or from the checkpoint.") from None
+                        "from the section `network` of the preset, from --sizes, or from the checkpoint.") from None
 
 
 def check_sizes(network: type, sizes: dict) -> None:

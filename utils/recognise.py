@@ -20,6 +20,7 @@ from datatools.video_dataset import Sampling, SlidingVideo, VideoDataset
 from datatools.video_lists import VideoList, videos_at
 from utils.batches import Batches
 from utils.cli import RecognitionCommand
+from utils.networks import sizes_with_defaults
 from utils.predict import Predictor
 from utils.recognition import (
     TOP,
@@ -95,12 +96,12 @@ def recognise(network: type, command: RecognitionCommand) -> int:
         check_writable(output)
     fix_threads(command.fit.threads)
     predictor = Predictor(asked.weights, network, gpus=command.fit.gpus, mixed=command.fit.use_amp)
-    told = {"num_frames": predictor.content["sizes"].get("frames"),
-            "image_size": predictor.content["sizes"].get("image_size"), **sampling_told(predictor.content)}
-    sampling = sampling_of(settings, {name: value for name, value in told.items() if value}, asked)
+    sizes = sizes_with_defaults(network, predictor.content["sizes"] or {})
+    told = {"num_frames": sizes["frames"], "image_size": sizes["image_size"], **sampling_told(predictor.content)}
+    sampling = sampling_of(settings, told, asked)
     if not asked.video:
         lists = read_lists(settings, (asked.split,), classes_told(predictor.content))
-        number_of_classes(lists, predictor.net.head.out_features)
+        number_of_classes(lists, sizes["classes"])
         recogniser = Recogniser(predictor, lists.classes, sampling, command.fit, output)
         return test(recogniser, lists.by_split[asked.split], asked.split, settings.skip_broken, asked.features)
     recogniser = Recogniser(predictor, classes_told(predictor.content), sampling, command.fit, output)
@@ -260,7 +261,8 @@ def each_second(recogniser: Recogniser, videos: list[Path]) -> int:
             print(f"{video}: {len(seconds)} of {len(dataset)} seconds: {path}")
         except Exception as error:      # whatever a file leads to is this file's failure
             failed += 1
-            print(f"{video}: {describe_error(error)}", file=sys.stderr)
+            reason = describe_error(error)
+            print(reason if str(video) in reason else f"{video}: {reason}", file=sys.stderr)
     return int(bool(failed))
 
 

@@ -11,17 +11,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = ("avt_main.py", "avt_normal_main.py", "avt_yolt_main.py", "avt_dist_main.py", "models", "datatools", "utils",
-         "fuse", "synth", "configs")
+FILES = ("avt_main.py", "avt_normal_main.py", "avt_yolt_main.py", "avt_dist_main.py", "timesformer_main.py", "models",
+         "datatools", "utils", "fuse", "synth", "tools", "configs")
 # What is appended so that a command runs on few and short clips, for one epoch, and without a GPU. A network of the
 # reference gets small sizes, too; nothing else that the text leaves out.
 SMALL = {
     "synth/make.py": "--train 8 --test 4 --duration 12",
+    "synth/make_actions.py": "--train 1 --val 1 --test 1 --size 32 --workers 1",
     "_main.py": "--gpus cpu --max_epoch 1",
     "level_main.py": "--gpus cpu --max_epoch 2",
 }
 SIZES = ("network:\n  hidden: 8\n  frame_channels: [4, 8]\n  text_channels: [4, 8]\n"
          "  audio_channels: [16, 16, 16, 16]\n  recurrent: false\n")
+# Of TimeSformer's own chapter. The made videos stand for the user's; the network is that of the small preset.
+ACTIONS = ("timesformer_main.py", "make_actions.py", "make_lists.py")
+SMALL_ACTIONS = {"data/mine": "--preset configs/timesformer_small.yaml --batch_size 2"}
 REFERENCE = ("avt_main.py", "avt_normal_main.py", "avt_yolt_main.py")
 
 
@@ -47,7 +51,7 @@ def files_of(text: str) -> dict[str, str]:
 
 def small(command: str, preset: Path) -> str:
     """The command as it stands, with what makes it small behind it; of a flag given twice the later one counts."""
-    for name, flags in SMALL.items():
+    for name, flags in {**SMALL, **(SMALL_ACTIONS if "timesformer_main.py" in command else {})}.items():
         if name in command:
             command = f"{command} {flags}"
     if any(script in command for script in REFERENCE) and "--weights" not in command and "--preset" not in command:
@@ -96,7 +100,7 @@ def run_as_typed(house: Path, command: str) -> str:
 
 @pytest.mark.chain
 def test_every_command_of_the_readme_runs(house):
-    commands = commands_of(readme())
+    commands = [command for command in commands_of(readme()) if not is_of_actions(command)]
     # Before these, the user puts files there that the README tells of.
     evaluates, fuses = (next(i for i, command in enumerate(commands) if name in command)
                         for name in ("evaluate.py", "python fuse.py"))
@@ -124,11 +128,32 @@ def test_every_command_of_the_readme_runs(house):
     assert len(mine) == 4 and {line.split(",")[0] for line in mine} == {line.split(",")[0] for line in fused}
 
 
+def is_of_actions(command: str) -> bool:
+    return any(name in command for name in ACTIONS)
+
+
+@pytest.mark.chain
+def test_every_command_of_the_readme_about_actions_runs(house):
+    commands = list(filter(is_of_actions, commands_of(readme())))
+    lists = next(i for i, command in enumerate(commands) if "make_lists.py" in command)
+    run_in(house, commands[:lists])
+    assert (house / "work_dir/actions/answers/00000_growing_attention.png").exists()
+    assert (house / "work_dir/actions/test_confusion.png").exists()
+    for video in (house / "data/actions").rglob("*.mp4"):      # three videos a class
+        target = house / "data/videos" / video.stem.partition("_")[2] / f"{video.parent.name}.mp4"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(video, target)
+    shares = commands[lists].replace("0.1", "0.34")
+    shutil.copy(house / "work_dir/actions/avnet_bestmodel.pth", house / "TimeSformer_divST_8x32_224_K400.pyth")
+    run_in(house, [shares, *commands[lists + 1:]])
+    assert "head.weight" not in (house / "work_dir/mine/log.txt").read_text()      # as many classes: nothing begins anew
+
+
 @pytest.mark.chain
 def test_the_entry_scripts_own_first_commands_are_whole(house):
     """Those of the docstrings. AVTDist's, which no preset helps, are run; the others' networks are of full size."""
     for script in sorted(ROOT.glob("*_main.py")):
-        train, infer = commands_of(script.read_text(encoding="utf-8").split('"""')[1].replace("\\\\\n", "\\\n"))
+        train, infer, *_ = commands_of(script.read_text(encoding="utf-8").split('"""')[1].replace("\\\\\n", "\\\n"))
         assert script.name in train and "--weights" in infer and "--preset" not in train
         if script.name == "avt_dist_main.py":
             run_in(house, [train, infer])

@@ -181,8 +181,9 @@ def _flag_words(key: str, value, action: argparse.Action) -> list[str]:
     if not isinstance(value, list):
         return [f"--{key}={value}"]
     words = [str(item) for item in value]
-    if action.nargs != "+" or not words:
-        raise ValueError("a list, expected one value" if words else "expected a value at least")
+    if action.nargs not in ("+", len(words)) or not words:
+        expected = f"{action.nargs} values" if isinstance(action.nargs, int) else "one value"
+        raise ValueError(f"a list, expected {expected}" if words else "expected a value at least")
     if any(isinstance(item, (bool, list, dict, type(None))) for item in value) or \
             any(word.startswith("-") for word in words):
         raise ValueError("expected a list of plain values, none with a dash before it")

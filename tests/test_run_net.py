@@ -136,6 +136,16 @@ def test_the_projects_configurations_hold_only_keys_that_count_and_say_that_noth
         assert to_train(asked).fit.accumulation_step == 8
 
 
+def test_what_a_configuration_leaves_out_is_as_in_the_entry_script(tmp_path, monkeypatch):
+    commands = []
+    monkeypatch.setattr("utils.recognition_command.run", lambda network, command: commands.append(command) or 0)
+    timesformer_main.main(["--gpus", "cpu", "--save_prefix", "work_dir/a"])
+    has_gpus(monkeypatch, 0)
+    found = to_train(read(tmp_path))
+    for part in ("fit", "recognition", "launch", "recognise", "sizes"):
+        assert getattr(found, part) == getattr(commands[0], part)
+
+
 def test_yaml_and_command_line_give_the_same_command(tmp_path):
     words = ("TRAIN.BATCH_SIZE", "6", "SOLVER.WEIGHT_DECAY", "1e-4", "DATA.TRAIN_JITTER_SCALES", "[256, 320]",
              "TRAIN.ENABLE", "False", "OUTPUT_DIR", "runs/a: b #1=2", "MODEL.NUM_CLASSES", "9", "LOG_PERIOD", "3",
@@ -257,6 +267,11 @@ WRONG = {"DATA.MEAN": "[0.5, 0.5, 0.5]", "DATA.STD": "0.2", "DATA.TARGET_FPS": "
          "DATA.COLOR_JITTER": "0.4", "MODEL.LOSS_FUNC": "bce", "SOLVER.NESTEROV": "False", "SOLVER.DAMPENING": "0.1",
          "SOLVER.COSINE_END_LR": "1e-5", "TRAIN.CHECKPOINT_TYPE": "caffe2", "TEST.CHECKPOINT_TYPE": "caffe2",
          "TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN": "[backbone]", "NUM_SHARDS": "2", "SHARD_ID": "1"}
+
+
+def test_sizes_of_which_no_network_can_be_made_are_refused_in_keys(here):
+    with pytest.raises(UserError, match="width 64 one of heads 5.* come from the sections DATA, MODEL and NETWORK"):
+        run_net.main([*LINES[0], *SMALL, "NETWORK.HEADS", "5"])
 
 
 @pytest.mark.parametrize("name", FIXED)

@@ -368,6 +368,7 @@ def check_fixed(place: str, name: str, raw) -> None:
 SAID = {"--resume auto": "TRAIN.AUTO_RESUME True", "--overwrite, without --resume": "empty the folder",
         "--overwrite": "empty the folder", "--resume": "TRAIN.AUTO_RESUME",
         "--accumulation_step": "GLOBAL_BATCH_SIZE / TRAIN.BATCH_SIZE", "--gpus": "NUM_GPUS",
+        "the section `network` of the preset": "the sections DATA, MODEL and NETWORK",
         "a training cannot go on from it": "a training cannot go on from it; TRAIN.FINETUNE True begins with them"}
 
 

@@ -16,6 +16,7 @@ from torchvision.ops import StochasticDepth
 ATTENTIONS = ("divided_space_time", "joint_space_time", "space_only")
 MEAN, STD = 0.45, 0.225      # of all channels, after division by 255
 INITIAL_STD = 0.02           # of weights and embeddings, as in ViT
+SCRATCH_STD = 0.3            # about that of the patches' own values at the start
 Maps = list[tuple[Tensor | None, Tensor]]      # of each block: over time, and over space
 
 
@@ -212,6 +213,20 @@ class TimeSformer(nn.Module):
         for block in self.blocks:
             if isinstance(block, DividedBlock):
                 nn.init.zeros_(block.temporal_fc.weight)
+
+    def start_from_scratch(self) -> None:
+        """Initial weights for a training that has no ViT to begin from.
+
+        ViT's small embeddings of places, and zeros for those of times and behind attention over time, suit weights that
+        know pictures already. Without them, where and when a patch was is drowned out by what it shows, for many
+        epochs. So the embeddings are as large as the patches' values, and attention over time counts from the start.
+        """
+        nn.init.normal_(self.pos_embed, std=SCRATCH_STD)
+        if self.attention != "space_only":
+            nn.init.normal_(self.time_embed, std=SCRATCH_STD)
+        for block in self.blocks:
+            if isinstance(block, DividedBlock):
+                nn.init.trunc_normal_(block.temporal_fc.weight, std=INITIAL_STD)
 
     def forward(self, video: Tensor) -> dict[str, Tensor]:
         return self.forward_clip(self.clip(video))

@@ -56,7 +56,7 @@ class Predictor:
     """A trained network on its devices, ready to answer; `content` is the checkpoint's.
 
     The checkpoint rebuilds the network with its sizes and its scaling of frames. `network`: its class, needed if that
-    is not in models/. `sizes`: used only for a reference checkpoint, which does not record them. Several `gpus` share
+    is not in models/. `sizes`: of a reference checkpoint's network, which does not record all; they win over what it tells. Several `gpus` share
     each batch. `mixed`: mixed precision where the device has it. Raises UserError that names the checkpoint.
     """
 
@@ -76,8 +76,9 @@ class Predictor:
                             "such a class. Use the version of this project that made it.")
         check_network(checkpoint, self.content, network.__name__)
         self.checkpoint, self.network = checkpoint, network
-        told = self.content["sizes"]
-        sizes = (sizes or {}) if told is None else told
+        told = self.content["sizes"] or {}
+        sizes = told if "format" in self.content else {**told, **(sizes or {})}
+        self.sizes = sizes
         check_fits(checkpoint, lambda: build_network(network, sizes), self.content["model"])
         self.net = build_network(network, sizes)
         self.net.load_state_dict(dict(self.content["model"]))

@@ -85,8 +85,6 @@ def recognise(network: type, command: RecognitionCommand) -> int:
     asked, settings = command.recognise, command.recognition
     if command.fit.resume:
         raise UserError("--weights infers and --resume trains; give one of them.")
-    if command.sizes:
-        raise UserError("--weights: the checkpoint holds the network's sizes. Leave --sizes and the preset's out.")
     if (asked.per_second or asked.attention) and not asked.video:
         raise UserError("--per_second and --attention are for --video.")
     output = asked.output or command.fit.save_prefix
@@ -95,8 +93,11 @@ def recognise(network: type, command: RecognitionCommand) -> int:
     if output is not None:
         check_writable(output)
     fix_threads(command.fit.threads)
-    predictor = Predictor(asked.weights, network, gpus=command.fit.gpus, mixed=command.fit.use_amp)
-    sizes = sizes_with_defaults(network, predictor.content["sizes"] or {})
+    predictor = Predictor(asked.weights, network, gpus=command.fit.gpus, mixed=command.fit.use_amp, sizes=command.sizes)
+    sizes = sizes_with_defaults(network, predictor.sizes)
+    if other := [f"{name}={sizes.get(name)}" for name, size in command.sizes.items() if sizes.get(name) != size]:
+        raise UserError(f"{asked.weights}: holds a network of other sizes than those given: {', '.join(other)}. Leave "
+                        "--sizes and the preset's section `network` out.")
     told = {"num_frames": sizes["frames"], "image_size": sizes["image_size"], **sampling_told(predictor.content)}
     sampling = sampling_of(settings, told, asked)
     if not asked.video:

@@ -9,6 +9,7 @@ A recogniser is a torch module with
     inputs              ("video",): its forward takes video, uint8 (B, T, H, W, 3), RGB
     forward(video)      -> {"logits": (B, classes), "features": (B, width)}
     rollout(video)      -> what it looked at, (B, T, rows, columns), for --attention
+    start_from_scratch()    optional: initial weights where no file starts the network
     frames, image_size, classes     arguments of its class, set by what becomes a clip and by the lists
 """
 
@@ -203,6 +204,8 @@ def start(net: nn.Module, network: type, sizes: dict, choice: str) -> list[str]:
     """Start a network as --pretrained says; returns lines for the log. Raises UserError where that cannot be done."""
     source = imagenet_start(network, sizes)
     if choice == "none" or (choice == "auto" and source is None):
+        if hasattr(net, "start_from_scratch"):
+            net.start_from_scratch()
         return ["begins with random weights"]
     if choice == "imagenet" and source is None:
         raise UserError("--pretrained imagenet: there are weights for a ViT-B/16 alone, and this network has other "

@@ -93,6 +93,8 @@ def test_command(asked: Configuration) -> RecognitionCommand:
     """The test that a configuration asks for: of its weights, or of the last ones in its folder. Raises UserError."""
     settings = {name: value for name, value in settings_of(asked, "test").items() if not name.startswith("sizes.")}
     settings.setdefault("recognition.segments", asked.values.get("TRAIN.DATASET"))
+    if settings["recognition.segments"]:      # published weights that are saved alone do not tell it
+        settings["sizes.bgr"] = True
     last, begun = asked.folder / LAST, asked.values.get("TRAIN.CHECKPOINT_FILE_PATH")
     weights = settings.get("recognise.weights") or (last if last.exists() else begun and Path(begun))
     if not weights:

@@ -146,7 +146,7 @@ def test_every_command_of_the_readme_about_actions_runs(house):
     shares = commands[lists].replace("0.1", "0.34")
     shutil.copy(house / "work_dir/actions/avnet_bestmodel.pth", house / "TimeSformer_divST_8x32_224_K400.pyth")
     run_in(house, [shares, *commands[lists + 1:]])
-    assert "head.weight" not in (house / "work_dir/mine/log.txt").read_text()      # as many classes: nothing begins anew
+    assert "head.weight" not in (house / "work_dir/mine/log.txt").read_text()      # as many classes
 
 
 @pytest.mark.chain

@@ -121,7 +121,7 @@ def test_a_published_file_becomes_the_published_training_and_test(tmp_path, monk
     assert command.sizes == {"attention": "divided_space_time", "patch_size": 16, "classes": 174, "bgr": True}
     test = to_test(asked)
     assert (test.recognise.weights, test.recognise.views, test.recognise.crops) == (Path("checkpoints/X.pyth"), 1, 3)
-    assert (test.fit.batch_size, test.sizes, test.recognition.segments) == (4, {}, True)
+    assert (test.fit.batch_size, test.sizes, test.recognition.segments) == (4, {"bgr": True}, True)
     told = " ".join(slowfast_form.remarks(asked))
     for name in ("TRAIN.EVAL_PERIOD (every epoch is validated)", "MODEL.DROPOUT_RATE", "TENSORBOARD", "PIN_MEMORY"):
         assert name in told

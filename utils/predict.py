@@ -56,8 +56,9 @@ class Predictor:
     """A trained network on its devices, ready to answer; `content` is the checkpoint's.
 
     The checkpoint rebuilds the network with its sizes and its scaling of frames. `network`: its class, needed if that
-    is not in models/. `sizes`: of a reference checkpoint's network, which does not record all; they win over what it tells. Several `gpus` share
-    each batch. `mixed`: mixed precision where the device has it. Raises UserError that names the checkpoint.
+    is not in models/. `sizes`: of a reference checkpoint's network, which does not record all; they win over what it
+    tells. Several `gpus` share each batch. `mixed`: mixed precision where the device has it. Raises UserError that
+    names the checkpoint.
     """
 
     def __init__(

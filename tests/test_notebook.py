@@ -46,6 +46,11 @@ def run(notebook: NotebookNode, folder: Path, home: Path) -> NotebookNode:
                               resources={"metadata": {"path": str(folder)}}).execute()
 
 
+def pictures_of(notebook: NotebookNode) -> list[Image.Image]:
+    return [Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))) for cell in notebook.cells
+            for output in cell.get("outputs", ()) if "image/png" in output.get("data", {})]
+
+
 def text_of(notebook: NotebookNode) -> str:
     return "".join(output.text for cell in notebook.cells for output in cell.get("outputs", ()) if "text" in output)
 
@@ -67,8 +72,7 @@ def executed(place) -> NotebookNode:
 
 
 def test_the_notebook_shows_every_picture(executed):
-    shown = [Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))) for cell in executed.cells
-             for output in cell.get("outputs", ()) if "image/png" in output.get("data", {})]
+    shown = pictures_of(executed)
     assert len(shown) == 4      # curves, two confusion matrices, attention
     for picture in shown:
         least, most = picture.convert("L").getextrema()

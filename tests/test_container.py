@@ -193,12 +193,17 @@ def check_token(port: int, token: str) -> None:
         assert "/login?" in reply.url
 
 
+def command_at(folder: Path, port: int) -> list[str]:
+    """The command of the Dockerfile's CMD, with a folder and a port of this machine."""
+    told = {"--port": f"--port={port}", "--ServerApp.root_dir": f"--ServerApp.root_dir={folder}"}
+    return [told.get(word.partition("=")[0], word) for word in server_command()]
+
+
 @contextlib.contextmanager
 def server(folder: Path, python: Path, log: Path, **environment: str) -> Iterator[int]:
     """The server of the Dockerfile's CMD, in `folder`, on a free port; what it prints goes to `log`."""
-    port, (program, *words) = free_port(), server_command()
-    told = {"--port": f"--port={port}", "--ServerApp.root_dir": f"--ServerApp.root_dir={folder}"}
-    words = [told.get(word.partition("=")[0], word) for word in words]
+    port = free_port()
+    program, *words = command_at(folder, port)
     words += ["--allow-root"] if os.geteuid() == 0 else []      # the tests' user; the image's is another one
     with open(log, "w") as out:
         process = subprocess.Popen([python.parent / program, *words], cwd=folder, stdout=out, stderr=out,
@@ -256,10 +261,10 @@ def test_in_a_fresh_environment_root_gets_no_server(fresh):
     if os.geteuid():
         pytest.skip("the tests do not run as root")
     project, python, environment = fresh
-    program, *words = server_command()
-    result = subprocess.run([python.parent / program, *words, f"--port={free_port()}"], cwd=project, text=True,
-                            capture_output=True, timeout=60, env={**os.environ, **environment})
-    assert result.returncode and "root" in result.stderr
+    program, *words = command_at(project, free_port())
+    result = subprocess.run([python.parent / program, *words], cwd=project, text=True, capture_output=True,
+                            timeout=60, env={**os.environ, **environment})
+    assert result.returncode and "Running as root" in result.stderr
 
 
 @pytest.mark.soak

@@ -2,9 +2,12 @@
 
     python tests/small_main.py FLAGS                    # FLAGS as for avt_main.py
     python tests/small_main.py FLAGS --then FLAGS       # one training after the other, in the same processes
+    python tests/small_main.py recognition FLAGS        # trains a video recogniser; FLAGS as for timesformer_main.py
+    python tests/small_main.py recognition stopped FLAGS     # and is stopped by a SIGTERM within its second epoch
 """
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -14,8 +17,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import Tensor, nn
 
+import timesformer_main
 from datatools.errors import run_command
 from models.losses import regression_loss
+from utils import recognition, step
 from utils.boundary_command import run
 from utils.cli import boundary_command
 
@@ -51,14 +56,35 @@ class SmallNet(nn.Module):
         return outputs["out"].float().squeeze(1) * 200
 
 
+def train_recogniser(words: list[str]) -> int:
+    """timesformer_main.py; with `stopped` the first process gets a SIGTERM, and 0 says that this ended the training."""
+    recognition.draw = lambda *_: None      # pictures cost more than these trainings
+    if words[0] != "stopped":
+        return timesformer_main.main(words)
+    seed_of = step.step_seed
+
+    def seed_then_stop(seed: int, epoch: int, number: int, rank: int) -> int:
+        if (epoch, number, rank) == (1, 1, 0):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return seed_of(seed, epoch, number, rank)
+
+    step.step_seed = seed_then_stop
+    code = timesformer_main.main(words[1:])
+    step.step_seed = seed_of
+    return code - 128 - signal.SIGTERM
+
+
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     while argv:
         end = argv.index("--then") if "--then" in argv else len(argv)
-        code = run(SmallNet, regression_loss, boundary_command(__doc__, argv[:end], batch_size=5, if_normal=False))
+        words, argv = argv[:end], argv[end + 1:]
+        if words[0] == "recognition":
+            code = train_recogniser(words[1:])
+        else:
+            code = run(SmallNet, regression_loss, boundary_command(__doc__, words, batch_size=5, if_normal=False))
         if code:
             return code
-        argv = argv[end + 1:]
     return 0
 
 

@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -58,20 +59,17 @@ class SmallNet(nn.Module):
 
 def train_recogniser(words: list[str]) -> int:
     """timesformer_main.py; with `stopped` the first process gets a SIGTERM, and 0 says that this ended the training."""
-    recognition.draw = lambda *_: None      # pictures cost more than these trainings
-    if words[0] != "stopped":
-        return timesformer_main.main(words)
-    seed_of = step.step_seed
+    stopped, seed_of = words[0] == "stopped", step.step_seed
 
     def seed_then_stop(seed: int, epoch: int, number: int, rank: int) -> int:
-        if (epoch, number, rank) == (1, 1, 0):
+        if stopped and (epoch, number, rank) == (1, 1, 0):
             os.kill(os.getpid(), signal.SIGTERM)
         return seed_of(seed, epoch, number, rank)
 
-    step.step_seed = seed_then_stop
-    code = timesformer_main.main(words[1:])
-    step.step_seed = seed_of
-    return code - 128 - signal.SIGTERM
+    # Pictures cost more than these trainings.
+    with patch.object(recognition, "draw"), patch.object(step, "step_seed", seed_then_stop):
+        code = timesformer_main.main(words[stopped:])
+    return code - (128 + signal.SIGTERM) * stopped
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -30,6 +30,7 @@ from datatools.downloads import download_timeout
 from datatools.errors import UserError
 from datatools.files import save_text
 from datatools.lists import read_csv
+from datatools.numbers import shortened
 from datatools.video_dataset import Sampling, VideoDataset
 from datatools.video_lists import CLASSES_FILE, VideoList, read_video_lists
 from utils.batches import Batches
@@ -96,6 +97,9 @@ def number_of_classes(lists: Lists, head: int | None) -> int:
     found = len(lists.classes)
     if head is None:
         return found
+    if type(head) is not int:
+        raise UserError(f"classes={shortened(head)}: expected a whole number. Give --sizes classes={found}, or leave "
+                        "it out.")
     if found > head or (lists.certain and found != head):
         file = next(iter(lists.by_split.values())).file
         raise UserError(f"{file}: {found} classes{'' if lists.certain else ' at least'}, the network's head has "

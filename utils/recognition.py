@@ -212,6 +212,8 @@ def start(net: nn.Module, network: type, sizes: dict, choice: str) -> list[str]:
         raise UserError("--pretrained imagenet: there are weights for a ViT-B/16 alone, and this network has other "
                         "sizes. Give --pretrained none, or a file.")
     path = downloaded(source) if choice in ("auto", "imagenet") else Path(choice)
+    if not path.is_file():
+        raise UserError(f"--pretrained {choice}: no such file. Expected auto, imagenet, none, or a checkpoint.")
     return [f"begins with the weights of {path}", *told_together(start_from(path, net))]
 
 

@@ -24,6 +24,7 @@ from utils.predict import Predictor
 from utils.recognition import (
     TOP,
     Answers,
+    check_pictures,
     name_of,
     number_of_classes,
     read_lists,
@@ -98,6 +99,7 @@ def recognise(network: type, command: RecognitionCommand) -> int:
     told = {"num_frames": predictor.content["sizes"].get("frames"),
             "image_size": predictor.content["sizes"].get("image_size"), **sampling_told(predictor.content)}
     sampling = sampling_of(settings, {name: value for name, value in told.items() if value}, asked)
+    check_pictures(predictor.net, sampling)
     if not asked.video:
         lists = read_lists(settings, (asked.split,), classes_told(predictor.content))
         number_of_classes(lists, predictor.net.head.out_features)

@@ -10,6 +10,7 @@ A recogniser is a torch module with
     forward(video)      -> {"logits": (B, classes), "features": (B, width)}
     rollout(video)      -> what it looked at, (B, T, rows, columns), for --attention
     frames, image_size, classes     arguments of its class, set by what becomes a clip and by the lists
+    patch_size          where it has one, pictures must be a multiple of it
 """
 
 import csv
@@ -141,6 +142,14 @@ def sampling_of(
     return Sampling(**chosen, size=size, short_side=tuple(sides), **views)
 
 
+def check_pictures(net: nn.Module, sampling: Sampling) -> None:
+    """Raise UserError where a network cannot take pictures of the sampling's size."""
+    patch = getattr(net, "patch_size", 1)
+    if sampling.size % patch:
+        raise UserError(f"--image_size {sampling.size}: the network's patches are {patch} pixels wide. Give a multiple "
+                        f"of {patch}.")
+
+
 def sampling_facts(sampling: Sampling) -> dict:
     """What a checkpoint keeps of the sampling, {setting: plain value}; `sampling_told` reads it."""
     found = {f.name: plain(getattr(sampling, f.name)) for f in fields(sampling)}
@@ -176,7 +185,9 @@ def recognition_task(network: type, settings: RecognitionSettings, sizes: dict, 
 
     def build(sizes: dict) -> nn.Module:
         number_of_classes(lists, sizes.get("classes"))      # those of a checkpoint may be others
-        return build_network(network, sizes)
+        net = build_network(network, sizes)
+        check_pictures(net, sampling)
+        return net
 
     names = lists.classes if len(lists.classes) == sizes["classes"] else tuple(map(str, range(sizes["classes"])))
     return Task(

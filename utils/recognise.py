@@ -58,6 +58,17 @@ class Recogniser:
         reading = Batches(dataset, self.predictor.device, min(self.settings.num_workers, number_of_cores()))
         yield from tqdm(reading(lists), unit="batch", total=len(lists), dynamic_ncols=True, disable=None)
 
+    def columns(self, batch: dict[str, torch.Tensor], name: str) -> dict[str, np.ndarray]:
+        """What the network answers to a batch, {name: (B, ...)} float64; `name` is the video's in an error.
+
+        Raises UserError where an answer is not finite.
+        """
+        columns = {key: value.cpu().numpy().astype(np.float64) for key, value in self.predictor.columns(batch).items()}
+        if wrong := [key for key, values in columns.items() if not np.isfinite(values).all()]:
+            raise UserError(f"{self.predictor.checkpoint}: its {wrong[0]} for {name} are not finite. Take another "
+                            "checkpoint, or leave --use_amp out.")
+        return columns
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -130,11 +141,7 @@ def scores_of(recogniser: Recogniser, dataset: VideoDataset) -> Scores:
         if not len(batch["index"]):
             continue
         videos = batch["index"].cpu().numpy() // together
-        for name, values in recogniser.predictor.columns(batch).items():
-            values = values.cpu().numpy().astype(np.float64)
-            if not np.isfinite(values).all():
-                raise UserError(f"{recogniser.predictor.checkpoint}: its {name} for {dataset.name_of(int(videos[0]))} "
-                                "are not finite. Take another checkpoint, or leave --use_amp out.")
+        for name, values in recogniser.columns(batch, dataset.videos.paths[videos[0]]).items():
             np.add.at(sums.setdefault(name, np.zeros((count, values.shape[1]))), videos, values)
         np.add.at(clips, videos, 1)
     if not sums:
@@ -272,7 +279,8 @@ def second_scores(recogniser: Recogniser, dataset: SlidingVideo) -> tuple[np.nda
     for batch in recogniser.batches(dataset):
         if len(batch["index"]):
             seconds.append(batch["index"].cpu().numpy())
-            shares.append(recogniser.predictor.columns(batch)["logits"].softmax(1).cpu().numpy())
+            logits = recogniser.columns(batch, str(dataset.path))["logits"]
+            shares.append(torch.from_numpy(logits).softmax(1).numpy())
     if not seconds:
         raise UserError("no picture is shown in any of its seconds. Encode it again, or leave it out.")
     return np.concatenate(seconds), np.concatenate(shares)

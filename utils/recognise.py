@@ -269,7 +269,8 @@ def each_second(recogniser: Recogniser, videos: list[Path]) -> int:
             print(f"{video}: {len(seconds)} of {len(dataset)} seconds: {path}")
         except Exception as error:      # whatever a file leads to is this file's failure
             failed += 1
-            print(f"{video}: {describe_error(error)}", file=sys.stderr)
+            reason = describe_error(error)
+            print(reason if str(video) in reason else f"{video}: {reason}", file=sys.stderr)
     return int(bool(failed))
 
 

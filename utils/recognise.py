@@ -109,7 +109,7 @@ def recognise(network: type, command: RecognitionCommand) -> int:
     predictor = Predictor(asked.weights, network, gpus=command.fit.gpus, mixed=command.fit.use_amp)
     told = {"num_frames": predictor.content["sizes"].get("frames"),
             "image_size": predictor.content["sizes"].get("image_size"), **sampling_told(predictor.content)}
-    sampling = sampling_of(settings, {name: value for name, value in told.items() if value}, asked)
+    sampling = sampling_of(settings, {name: value for name, value in told.items() if value is not None}, asked)
     check_pictures(predictor.net, sampling)
     if not asked.video:
         lists = read_lists(settings, (asked.split,), classes_told(predictor.content))

@@ -100,6 +100,8 @@ def recognise(network: type, command: RecognitionCommand) -> int:
         raise UserError("--weights: the checkpoint holds the network's sizes. Leave --sizes and the preset's out.")
     if (asked.per_second or asked.attention) and not asked.video:
         raise UserError("--per_second and --attention are for --video.")
+    if asked.per_second and (asked.features or asked.attention):
+        raise UserError("--per_second writes the scores of each second alone. Leave --features and --attention out.")
     output = asked.output or command.fit.save_prefix
     if output is None and (asked.features or asked.per_second or asked.attention):
         raise UserError("--output is missing: the folder of the results.")

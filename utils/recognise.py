@@ -146,7 +146,8 @@ def scores_of(recogniser: Recogniser, dataset: VideoDataset) -> Scores:
         for name, values in recogniser.columns(batch, dataset.videos.paths[videos[0]]).items():
             np.add.at(sums.setdefault(name, np.zeros((count, values.shape[1]))), videos, values)
         np.add.at(clips, videos, 1)
-    if not sums:
+    clips[list(dataset.broken)] = 0      # of some, other views were read before
+    if not clips.any():
         raise UserError("no video can be read: " + next(iter(dataset.broken.values()), "there is none."))
     features = sums["features"] / np.maximum(1, clips)[:, None]
     return Scores(sums["logits"], features.astype(np.float32), clips)

@@ -224,12 +224,12 @@ def test_the_test_sums_the_logits_of_views_and_crops_and_writes_what_it_found(we
 
 @pytest.mark.parametrize("classes, top", [(7, 5), (3, 3)])
 def test_top1_and_top5_are_counted_as_by_hand(classes, top):
-    logits = torch.tensor([[0.1, 0.9, 0.5, 0.4, 0.3, 0.2, 0.0], [0.9, 0.1, 0.5, 0.4, 0.3, 0.2, 0.0],
+    logits = torch.tensor([[0.1, 0.9, 0.5, 0.4, 0.3, 0.2, 0.0], [0.9, 0.25, 0.5, 0.4, 0.3, 0.2, 0.0],
                            [0.1, 0.2, 0.9, 0.4, 0.3, 0.2, 0.0]])[:, :classes]
     columns = recognition.top_columns(logits, torch.tensor([1, 1, 0]))
     found = recognition.Answers(np.arange(3), *(columns[name].numpy() for name in ("label", "predicted", "in_top")))
     assert found.predicted.tolist() == [1, 0, 2] and found.top1 == pytest.approx(100 / 3)
-    assert found.in_top.tolist() == ([True, False, False] if top == 5 else [True, True, True])
+    assert found.in_top.tolist() == [True, True, top == 3]      # ranks 1, 5 and 6
 
 
 # ---------------------------------------------------------------- fine-tuning
@@ -266,6 +266,17 @@ def test_fine_tuning_from_a_file_that_lacks_another_tensor_is_an_error(weights, 
     message = refusal(recognition_flags(data, tmp_path / "run", "--pretrained", tmp_path / "part.pth"), capsys)
     assert "part.pth: the weights do not fit" in message and "missing: blocks.1.norm2.weight" in message
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.xfail(strict=True, reason="the order of the channels that a file's weights expect is not looked at")
+def test_fine_tuning_from_weights_that_expect_bgr_takes_that_over_or_says_so(weights, data, tmp_path):
+    content = load_checkpoint(weights)
+    content["sizes"]["bgr"] = True
+    save_checkpoint(tmp_path / "ssv2.pth", content)
+    argv = recognition_flags(data, tmp_path / "run", "--pretrained", tmp_path / "ssv2.pth", "--max_epoch", 1)
+    assert train_recogniser(argv) == 0
+    taken = load_checkpoint(tmp_path / "run/avnet_last.pth")["sizes"].get("bgr")
+    assert taken or "bgr" in (tmp_path / "run/log.txt").read_text()
 
 
 BASE = ("patch_size=16", "width=768", "depth=12", "heads=12", "mlp_ratio=4")      # what ImageNet's weights are for
@@ -399,6 +410,22 @@ def test_a_corrupt_video_in_the_test_is_an_error_and_with_skip_broken_counted(we
     rows = table(tmp_path / "out/test_answers.csv")
     classes = load_checkpoint(weights)["classes"]
     assert [row["label"] for row in rows] == [*classes[:2], *classes[3:]]
+
+
+def test_a_video_of_which_one_view_alone_can_be_read_counts_as_unreadable(weights, named, tmp_path, monkeypatch):
+    read = VideoDataset._read
+    damaged = (named / "test.csv").read_text().splitlines()[2].split()[0]
+
+    def read_or_fail(dataset, video, view):
+        if (dataset.videos.paths[video], view) == (damaged, 1):
+            raise UserError(f"{damaged}: cut off")
+        return read(dataset, video, view)
+
+    monkeypatch.setattr(VideoDataset, "_read", read_or_fail)
+    assert infer(weights, "--data_root", named, "--output", tmp_path, "--skip_broken", "--views", 2) == 1
+    result = json.loads((tmp_path / "test.json").read_text())
+    assert (result["videos"], result["unreadable"]) == (6, 1)
+    assert damaged not in {row["path"] for row in table(tmp_path / "test_answers.csv")}
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
@@ -593,6 +620,7 @@ def test_answers_that_are_not_finite_are_told_with_the_checkpoint(weights, long_
     (("--sizes", "depth=3"), "the checkpoint holds the network's sizes"),
     (("--resume", "auto"), "--weights infers and --resume trains"),
     (("--per_second",), "--per_second and --attention are for --video"),
+    (("--per_second", "--features", "--video", "a.mp4"), "--per_second writes the scores of each second alone"),
 ])
 def test_a_wrong_flag_of_a_test_is_one_message(weights, data, tmp_path, capsys, more, told):
     argv = ["--weights", weights, "--gpus", "cpu", "--data_root", data, "--output", tmp_path / "out", *more]

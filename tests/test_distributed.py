@@ -23,7 +23,7 @@ from datatools.files import locked
 from datatools.scores import score_table
 from datatools.submission import read_submission
 from models.timesformer import TimeSformer
-from utils import boundary_command
+from utils import launch
 from utils.checkpoint import load_checkpoint
 from utils.distributed import World
 from utils.run_folder import BEST, LOCK
@@ -399,7 +399,7 @@ def test_a_wrong_number_of_processes_is_named(data, tmp_path, more, message):
 
 def test_more_processes_than_gpus_are_an_error_before_any_is_started(data, tmp_path, monkeypatch):
     gpus = [torch.device("cuda", 0), torch.device("cuda", 1)]
-    monkeypatch.setattr(boundary_command, "choose_devices", lambda _: gpus)
+    monkeypatch.setattr(launch, "choose_devices", lambda _: gpus)
     with pytest.raises(UserError, match="--processes 3: each takes a GPU of its own, and --gpus 0,1 gives 2"):
         small_main.main(flags(data, tmp_path / "run", "--gpus", "0,1", "--strategy", "ddp", "--processes", 3))
 

@@ -243,7 +243,7 @@ class SlidingVideo:
         self.cut = partial(_cut, _Draw(0.5, sampling.short_side[0], ((0.5, 0.5),)), sampling.size)
 
     def __len__(self) -> int:
-        return math.ceil(self.span[1] - TIME_TOLERANCE)
+        return max(1, math.ceil(self.span[1] - TIME_TOLERANCE))      # one picture alone has no duration
 
     def name_of(self, index: int) -> str:
         return f"{self.path} at {index} s"

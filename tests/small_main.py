@@ -2,20 +2,26 @@
 
     python tests/small_main.py FLAGS                    # FLAGS as for avt_main.py
     python tests/small_main.py FLAGS --then FLAGS       # one training after the other, in the same processes
+    python tests/small_main.py recognition FLAGS        # trains a video recogniser; FLAGS as for timesformer_main.py
+    python tests/small_main.py recognition stopped FLAGS     # and is stopped by a SIGTERM within its second epoch
 """
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 from torch import Tensor, nn
 
+import timesformer_main
 from datatools.errors import run_command
 from models.losses import regression_loss
+from utils import recognition, step
 from utils.boundary_command import run
 from utils.cli import boundary_command
 
@@ -51,14 +57,32 @@ class SmallNet(nn.Module):
         return outputs["out"].float().squeeze(1) * 200
 
 
+def train_recogniser(words: list[str]) -> int:
+    """timesformer_main.py; with `stopped` the first process gets a SIGTERM, and 0 says that this ended the training."""
+    stopped, seed_of = words[0] == "stopped", step.step_seed
+
+    def seed_then_stop(seed: int, epoch: int, number: int, rank: int) -> int:
+        if stopped and (epoch, number, rank) == (1, 1, 0):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return seed_of(seed, epoch, number, rank)
+
+    # Pictures cost more than these trainings.
+    with patch.object(recognition, "draw"), patch.object(step, "step_seed", seed_then_stop):
+        code = timesformer_main.main(words[stopped:])
+    return code - (128 + signal.SIGTERM) * stopped
+
+
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     while argv:
         end = argv.index("--then") if "--then" in argv else len(argv)
-        code = run(SmallNet, regression_loss, boundary_command(__doc__, argv[:end], batch_size=5, if_normal=False))
+        words, argv = argv[:end], argv[end + 1:]
+        if words[0] == "recognition":
+            code = train_recogniser(words[1:])
+        else:
+            code = run(SmallNet, regression_loss, boundary_command(__doc__, words, batch_size=5, if_normal=False))
         if code:
             return code
-        argv = argv[end + 1:]
     return 0
 
 

@@ -15,12 +15,15 @@ import pytest
 import small_main
 import torch
 from conftest import write_clip
+from recognition_helpers import NOISE, make_videos, recognition_flags
+from recognition_helpers import STEADY as NO_NOISE
 
 from datatools.errors import UserError
 from datatools.files import locked
 from datatools.scores import score_table
 from datatools.submission import read_submission
-from utils import boundary_command
+from models.timesformer import TimeSformer
+from utils import launch
 from utils.checkpoint import load_checkpoint
 from utils.distributed import World
 from utils.run_folder import BEST, LOCK
@@ -46,6 +49,13 @@ STEADY = {
     "augmented": ["--max_epoch", "5", "--accumulation_step", "2", "--shift", "30", "--vary", "0.2",
                   "--clip_grad", CLIP],
 }
+# Of a video recogniser, whose clips are drawn and mirrored. Of its 12 videos 2 x 3 make a step.
+VIDEOS = {
+    "videos": [*NO_NOISE, "--batch_size", 3, "--accumulation_step", 2, "--max_epoch", 4, "--clip_grad", 0.3],
+    "broken videos": [*NO_NOISE, "--max_epoch", 2, "--skip_broken"],
+    "noisy videos": [*NOISE, "--batch_size", 3, "--use_amp", "--ema", 0.9],
+}
+STEADY_VIDEOS = ("videos", "broken videos")
 
 
 @pytest.fixture(scope="module")
@@ -156,26 +166,49 @@ def same_weights(a: Path, b: Path) -> bool:
 
 
 @pytest.fixture(scope="module")
-def together(data, tmp_path_factory) -> dict[str, Path]:
-    """{name: save_prefix} of trainings by two processes, all in one start of torchrun."""
-    folder = tmp_path_factory.mktemp("together")
-    run(folder, *TORCHRUN, SMALL, *chained(
-        [flags(data, folder / name, *more) for name, more in STEADY.items()]
-        + [flags(data, folder / name, *more, noisy=True) for name, more in NOISY.items()]
-        + [flags(data.with_name("broken"), folder / "broken", "--max_epoch", 1)]))
-    return {name: folder / name for name in (*STEADY, *NOISY, "broken")}
+def videos(tmp_path_factory) -> Path:
+    """12 videos train and 5 validate; and the same once more, one of each broken."""
+    root = tmp_path_factory.mktemp("videos")
+    for name in ("whole", "broken"):
+        make_videos(root / name)
+    for name in ("train4.mp4", "val3.mkv"):
+        (root / "broken" / name).write_bytes(b"no video at all")
+    return root
+
+
+def video_flags(videos: Path, folder: Path, name: str, *more) -> list[str]:
+    """The command of one of VIDEOS, for small_main.py."""
+    data = videos / ("broken" if "broken" in name else "whole")
+    return ["recognition", *recognition_flags(data, folder, *VIDEOS[name], *more)]
 
 
 @pytest.fixture(scope="module")
-def alone(data, tmp_path_factory) -> dict[str, Path]:
+def together(data, videos, tmp_path_factory) -> dict[str, Path]:
+    """{name: save_prefix} of trainings by two processes, all in one start of torchrun."""
+    folder = tmp_path_factory.mktemp("together")
+    stopped = video_flags(videos, folder / "stopped videos", "noisy videos")
+    stopped.insert(1, "stopped")
+    run(folder, *TORCHRUN, SMALL, *chained(
+        [flags(data, folder / name, *more) for name, more in STEADY.items()]
+        + [flags(data, folder / name, *more, noisy=True) for name, more in NOISY.items()]
+        + [flags(data.with_name("broken"), folder / "broken", "--max_epoch", 1)]
+        + [video_flags(videos, folder / name, name) for name in VIDEOS]
+        + [stopped, video_flags(videos, folder / "stopped videos", "noisy videos", "--resume", "auto")]))
+    return {name: folder / name for name in (*STEADY, *NOISY, "broken", *VIDEOS, "stopped videos")}
+
+
+@pytest.fixture(scope="module")
+def alone(data, videos, tmp_path_factory) -> dict[str, Path]:
     """{name: save_prefix} of the same trainings by one process, where they can be the same."""
     folder = tmp_path_factory.mktemp("alone")
     for name, more in STEADY.items():
         assert small_main.main(flags(data, folder / name, *more)) == 0
-    return {name: folder / name for name in STEADY}
+    for name in STEADY_VIDEOS:
+        assert small_main.main(video_flags(videos, folder / name, name)) == 0
+    return {name: folder / name for name in (*STEADY, *STEADY_VIDEOS)}
 
 
-@pytest.mark.parametrize("name", STEADY)
+@pytest.mark.parametrize("name", [*STEADY, *STEADY_VIDEOS])
 def test_two_processes_train_as_one_does_with_the_same_global_batch(together, alone, name):
     losses = [[record["train_loss"] for record in records(folder[name])] for folder in (together, alone)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-4)
@@ -183,8 +216,9 @@ def test_two_processes_train_as_one_does_with_the_same_global_batch(together, al
     for key, value in ours.items():
         torch.testing.assert_close(value, theirs[key], rtol=0, atol=1e-4)
     torch.manual_seed(10)
-    moved = ours["head.weight"] - small_main.SmallNet().head.weight
-    assert moved.abs().max() > 1e-3                           # weights that stand still would agree, too
+    content = load_checkpoint(together[name] / "avnet_last.pth")
+    begun = (TimeSformer(**content["sizes"]) if name in VIDEOS else small_main.SmallNet()).head.weight
+    assert (ours["head.weight"] - begun).abs().max() > 1e-3      # weights that stand still would agree, too
 
 
 @pytest.mark.parametrize("name", STEADY)
@@ -192,6 +226,15 @@ def test_two_processes_count_each_of_seven_validation_clips_once(together, alone
     scores = [[record["val_score"] for record in records(folder[name])] for folder in (together, alone)]
     assert scores[0] == pytest.approx(scores[1], abs=1e-4)
     assert len((together[name] / "validation.csv").read_text().splitlines()) == 1 + 7
+
+
+@pytest.mark.parametrize("name", STEADY_VIDEOS)
+def test_two_processes_find_of_each_validation_video_what_one_does_and_leave_out_the_broken_one(together, alone, name):
+    for key in ("val_top1", "val_top5", "val_loss"):
+        found = [[record[key] for record in records(folder[name])] for folder in (together, alone)]
+        assert found[0] == pytest.approx(found[1], abs=1e-4), key
+    lines = [(folder[name] / "validation.csv").read_text().splitlines()[1:] for folder in (together, alone)]
+    assert lines[0] == lines[1] and len(lines[0]) == (4 if name == "broken videos" else 5)
 
 
 @pytest.mark.parametrize("name", ["uneven", *NOISY])
@@ -257,6 +300,13 @@ def resumed(data, stopped, tmp_path_factory) -> dict[str, Path]:
 def test_a_signal_saves_and_the_resumed_training_ends_with_the_same_weights(together, resumed, name):
     assert same_weights(resumed[name], together[name])
     assert [r["train_loss"] for r in records(resumed[name])] == [r["train_loss"] for r in records(together[name])]
+
+
+def test_two_processes_stopped_in_mid_epoch_end_with_the_weights_of_a_recogniser_that_was_not(together):
+    assert "stopped by SIGTERM in epoch 1, after step 2; saved" in (together["stopped videos"] / "log.txt").read_text()
+    assert same_weights(together["stopped videos"], together["noisy videos"])
+    losses = [[r["train_loss"] for r in records(together[name])] for name in ("stopped videos", "noisy videos")]
+    assert losses[0] == losses[1] and len(losses[0]) == 3
 
 
 def test_one_process_goes_on_with_a_training_of_two(data, stopped, tmp_path):
@@ -349,7 +399,7 @@ def test_a_wrong_number_of_processes_is_named(data, tmp_path, more, message):
 
 def test_more_processes_than_gpus_are_an_error_before_any_is_started(data, tmp_path, monkeypatch):
     gpus = [torch.device("cuda", 0), torch.device("cuda", 1)]
-    monkeypatch.setattr(boundary_command, "choose_devices", lambda _: gpus)
+    monkeypatch.setattr(launch, "choose_devices", lambda _: gpus)
     with pytest.raises(UserError, match="--processes 3: each takes a GPU of its own, and --gpus 0,1 gives 2"):
         small_main.main(flags(data, tmp_path / "run", "--gpus", "0,1", "--strategy", "ddp", "--processes", 3))
 

@@ -33,12 +33,14 @@ from engine_helpers import (
     train_small,
 )
 from media_files import write_clip as write_video
+from recognition_helpers import NOISE, make_videos, recognition_flags, train_recogniser
 from torch import nn
 
 import avt_main
 from datatools.errors import UserError, run_command
 from datatools.submission import read_submission
-from utils import boundary
+from datatools.video_dataset import VideoDataset
+from utils import boundary, recognition
 from utils.boundary import read_validation
 from utils.checkpoint import load_checkpoint, read_file, save_content
 from utils.fit import epoch_batches
@@ -46,6 +48,9 @@ from utils.run_folder import checkpoints_by_age, read_records, save_checkpoints
 from utils.stop import Stop
 
 STOPPED = 128 + signal.SIGTERM
+# A small training of each task: from data set, folder and more flags to a command line, and from that to an exit code.
+FLAGS = {"boundary": small_flags, "recognition": recognition_flags}
+TRAIN = {"boundary": train_small, "recognition": train_recogniser}
 
 
 @pytest.fixture(autouse=True)
@@ -53,21 +58,29 @@ def draw(monkeypatch):
     """Pictures cost more than these trainings; gives the function that draws them."""
     draws = boundary.draw
     monkeypatch.setattr(boundary, "draw", lambda *_: None)
+    monkeypatch.setattr(recognition, "draw", lambda *_: None)
     return draws
 
 
 @pytest.fixture(scope="module")
-def undisturbed(shared_processed, tmp_path_factory):
+def data(shared_processed, tmp_path_factory) -> dict[str, Path]:
+    """{task: the data set of its small trainings}, all of six steps an epoch."""
+    return {"boundary": shared_processed, "recognition": make_videos(tmp_path_factory.mktemp("videos") / "data")}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data, tmp_path_factory):
     """A function from flags to the folder of a small training that nothing disturbed."""
     folders: dict[tuple, Path] = {}
 
-    def folder_of(*more) -> Path:
-        if more not in folders:
-            folders[more] = tmp_path_factory.mktemp("undisturbed") / "run"
+    def folder_of(*more, task: str = "boundary") -> Path:
+        if (task, more) not in folders:
+            folders[task, more] = folder = tmp_path_factory.mktemp("undisturbed") / "run"
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(boundary, "draw", lambda *_: None)
-                assert train_small(small_flags(shared_processed, folders[more], *more)) == 0
-        return folders[more]
+                for module in (boundary, recognition):
+                    patch.setattr(module, "draw", lambda *_: None)
+                assert TRAIN[task](FLAGS[task](data[task], folder, *more)) == 0
+        return folders[task, more]
 
     return folder_of
 
@@ -93,19 +106,60 @@ AVERAGED = ("--batch_size", 1, "--accumulation_step", 2, "--ema", 0.9, "--clip_g
 ALL_TOGETHER = (*AVERAGED, "--use_amp", "--shift", 30, "--vary", 0.5)
 
 
-@pytest.mark.parametrize("seed, more", [*enumerate([FLOAT32, BFLOAT16, AVERAGED, ALL_TOGETHER])])
+DRAWN = (*NOISE, "--batch_size", 1, "--accumulation_step", 2, "--use_amp", "--ema", 0.9, "--clip_grad", 1)
+
+
+@pytest.mark.parametrize("seed, task, more", [
+    (0, "boundary", FLOAT32), (1, "boundary", BFLOAT16), (2, "boundary", AVERAGED), (3, "boundary", ALL_TOGETHER),
+    (4, "recognition", DRAWN),
+])
 def test_a_training_stopped_at_a_random_step_ends_as_if_it_had_not_been(
-    shared_processed, undisturbed, tmp_path, monkeypatch, seed, more
+    data, undisturbed, tmp_path, monkeypatch, seed, task, more
 ):
-    whole = last(undisturbed(*more))
+    whole = last(undisturbed(*more, task=task))
     for number, step in enumerate(random.Random(seed).sample(range(17), 5)):      # of 3 epochs of 6 steps
-        argv = small_flags(shared_processed, tmp_path / str(number), *more)
+        argv = FLAGS[task](data[task], tmp_path / str(number), *more)
         with monkeypatch.context() as patch:
             stop_within(patch, divmod(step, 6))
-            assert train_small(argv) == STOPPED
+            assert TRAIN[task](argv) == STOPPED
         assert place(tmp_path / str(number) / "avnet_last.pth") == divmod(step + 1, 6)
-        assert train_small([*argv, "--resume", "auto"]) == 0
+        assert TRAIN[task]([*argv, "--resume", "auto"]) == 0
         assert equal(last(tmp_path / str(number)), whole), f"stopped in step {step}"
+
+
+def clips_drawn(patch, epochs: dict) -> None:
+    """Keep the training clips of videos that are read from now on: {epoch: {index: clip}}."""
+    read = VideoDataset.batch
+
+    def noting(dataset, indices, pinned=False):
+        batch = read(dataset, indices, pinned)
+        if dataset.mode == "train":
+            epochs.setdefault(dataset.epoch, {}).update(zip(batch["index"].tolist(), batch["video"], strict=True))
+        return batch
+
+    patch.setattr(VideoDataset, "batch", noting)
+
+
+def test_a_resumed_training_of_a_recogniser_draws_the_clips_of_its_epoch(data, undisturbed, tmp_path, monkeypatch):
+    whole, resumed = {}, {}
+    argv = recognition_flags(data["recognition"], tmp_path / "run", *DRAWN)
+    with monkeypatch.context() as patch:
+        clips_drawn(patch, whole)
+        stop_within(patch, (2, 1))
+        assert train_recogniser(argv) == STOPPED
+    shutil.copytree(tmp_path / "run", tmp_path / "forgetful")
+    with monkeypatch.context() as patch:
+        clips_drawn(patch, resumed)
+        assert train_recogniser([*argv, "--resume", "auto"]) == 0
+    assert [len(whole[epoch]) for epoch in (0, 1, 2)] == [12, 12, 4] and [*resumed] == [2] and len(resumed[2]) == 8
+    assert not whole[2].keys() & resumed[2].keys()
+    assert sum(torch.equal(clip, whole[0][index]) for index, clip in resumed[2].items()) < 4
+    assert equal(last(tmp_path / "run"), last(undisturbed(*DRAWN, task="recognition")))
+    # A data set that is not told its epoch draws the first epoch's clips, and the training ends elsewhere.
+    monkeypatch.setattr(VideoDataset, "start_epoch", lambda *_: None)
+    argv = recognition_flags(data["recognition"], tmp_path / "forgetful", *DRAWN, "--resume", "auto")
+    assert train_recogniser(argv) == 0
+    assert not equal(last(tmp_path / "forgetful"), last(tmp_path / "run"))
 
 
 def test_a_training_stopped_in_every_one_of_its_steps_ends_as_if_it_had_not_been(
@@ -121,10 +175,11 @@ def test_a_training_stopped_in_every_one_of_its_steps_ends_as_if_it_had_not_been
     assert [r["train_loss"] for r in read_records(tmp_path)] == [r["train_loss"] for r in read_records(whole)]
 
 
-def test_a_finished_training_is_left_as_it_is_when_it_is_resumed(shared_processed, undisturbed, tmp_path):
-    folder = shutil.copytree(undisturbed(*FLOAT32), tmp_path / "run")
+@pytest.mark.parametrize("task, more", [("boundary", FLOAT32), ("recognition", DRAWN)])
+def test_a_finished_training_is_left_as_it_is_when_it_is_resumed(data, undisturbed, tmp_path, task, more):
+    folder = shutil.copytree(undisturbed(*more, task=task), tmp_path / "run")
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name != "log.txt"}
-    assert train_small(small_flags(shared_processed, folder, *FLOAT32, "--resume", "auto")) == 0
+    assert TRAIN[task](FLAGS[task](data[task], folder, *more, "--resume", "auto")) == 0
     assert before == {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file() and p.name != "log.txt"}
 
 

@@ -261,6 +261,9 @@ def start_from(path: Path, net: nn.Module) -> list[str]:
     """
     content = load_checkpoint(path)
     check_network(path, content, type(net).__name__)
+    if (content["sizes"] or {}).get("bgr") and not getattr(net, "bgr", True):
+        raise UserError(f"{path}: its weights expect the channels as blue, green, red, this network has them as red, "
+                        "green, blue. Give --sizes bgr=true.")
     weights, notes = adapted(content["network"], content["model"], net.state_dict())
     load_weights(path, net, weights)
     return notes

@@ -275,6 +275,8 @@ def check_resumable(path: Path, content: dict, task: Task, settings: FitSettings
     then, now = content["training"], must_agree(settings, task.settings)
     differ = [f"--{name}: {str(then[name])[:100]} then, {value} now" for name, value in now.items()
               if name in then and then[name] != value]
+    differ += [f"{name}: {str(content.get(name))[:100]} then, {str(task.facts[name])[:100]} now" for name in task.same
+               if content.get(name) != task.facts[name]]
     if differ:
         raise UserError(f"{path}: was trained with other settings.\n  " + "\n  ".join(differ)
                         + "\nResume with the same, or start a new training in another --save_prefix.")

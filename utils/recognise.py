@@ -25,6 +25,7 @@ from utils.predict import Predictor
 from utils.recognition import (
     TOP,
     Answers,
+    check_pictures,
     name_of,
     number_of_classes,
     read_lists,
@@ -58,6 +59,17 @@ class Recogniser:
         reading = Batches(dataset, self.predictor.device, min(self.settings.num_workers, number_of_cores()))
         yield from tqdm(reading(lists), unit="batch", total=len(lists), dynamic_ncols=True, disable=None)
 
+    def columns(self, batch: dict[str, torch.Tensor], name: str) -> dict[str, np.ndarray]:
+        """What the network answers to a batch, {name: (B, ...)} float64; `name` is the video's in an error.
+
+        Raises UserError where an answer is not finite.
+        """
+        columns = {key: value.cpu().numpy().astype(np.float64) for key, value in self.predictor.columns(batch).items()}
+        if wrong := [key for key, values in columns.items() if not np.isfinite(values).all()]:
+            raise UserError(f"{self.predictor.checkpoint}: its {wrong[0]} for {name} are not finite. Take another "
+                            "checkpoint, or leave --use_amp out.")
+        return columns
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -87,6 +99,8 @@ def recognise(network: type, command: RecognitionCommand) -> int:
         raise UserError("--weights infers and --resume trains; give one of them.")
     if (asked.per_second or asked.attention) and not asked.video:
         raise UserError("--per_second and --attention are for --video.")
+    if asked.per_second and (asked.features or asked.attention):
+        raise UserError("--per_second writes the scores of each second alone. Leave --features and --attention out.")
     output = asked.output or command.fit.save_prefix
     if output is None and (asked.features or asked.per_second or asked.attention):
         raise UserError("--output is missing: the folder of the results.")
@@ -95,11 +109,13 @@ def recognise(network: type, command: RecognitionCommand) -> int:
     fix_threads(command.fit.threads)
     predictor = Predictor(asked.weights, network, gpus=command.fit.gpus, mixed=command.fit.use_amp, sizes=command.sizes)
     sizes = sizes_with_defaults(network, predictor.sizes)
-    if other := [f"{name}={sizes.get(name)}" for name, size in command.sizes.items() if sizes.get(name) != size]:
-        raise UserError(f"{asked.weights}: holds a network of other sizes than those given: {', '.join(other)}. Leave "
+    if other := [f"{name} {sizes.get(name)}, not {size}" for name, size in command.sizes.items()
+                 if sizes.get(name) != size]:
+        raise UserError(f"{asked.weights}: its network has other sizes than those given: {'; '.join(other)}. Leave "
                         "--sizes and the preset's section `network` out.")
     told = {"num_frames": sizes["frames"], "image_size": sizes["image_size"], **sampling_told(predictor.content)}
     sampling = sampling_of(settings, told, asked)
+    check_pictures(predictor.net, sampling)
     if not asked.video:
         lists = read_lists(settings, (asked.split,), classes_told(predictor.content))
         number_of_classes(lists, sizes["classes"])
@@ -130,14 +146,11 @@ def scores_of(recogniser: Recogniser, dataset: VideoDataset) -> Scores:
         if not len(batch["index"]):
             continue
         videos = batch["index"].cpu().numpy() // together
-        for name, values in recogniser.predictor.columns(batch).items():
-            values = values.cpu().numpy().astype(np.float64)
-            if not np.isfinite(values).all():
-                raise UserError(f"{recogniser.predictor.checkpoint}: its {name} for {dataset.name_of(int(videos[0]))} "
-                                "are not finite. Take another checkpoint, or leave --use_amp out.")
+        for name, values in recogniser.columns(batch, dataset.videos.paths[videos[0]]).items():
             np.add.at(sums.setdefault(name, np.zeros((count, values.shape[1]))), videos, values)
         np.add.at(clips, videos, 1)
-    if not sums:
+    clips[list(dataset.broken)] = 0      # of some, other views were read before
+    if not clips.any():
         raise UserError("no video can be read: " + next(iter(dataset.broken.values()), "there is none."))
     features = sums["features"] / np.maximum(1, clips)[:, None]
     return Scores(sums["logits"], features.astype(np.float32), clips)
@@ -273,7 +286,8 @@ def second_scores(recogniser: Recogniser, dataset: SlidingVideo) -> tuple[np.nda
     for batch in recogniser.batches(dataset):
         if len(batch["index"]):
             seconds.append(batch["index"].cpu().numpy())
-            shares.append(recogniser.predictor.columns(batch)["logits"].softmax(1).cpu().numpy())
+            logits = recogniser.columns(batch, str(dataset.path))["logits"]
+            shares.append(torch.from_numpy(logits).softmax(1).numpy())
     if not seconds:
         raise UserError("no picture is shown in any of its seconds. Encode it again, or leave it out.")
     return np.concatenate(seconds), np.concatenate(shares)

@@ -11,6 +11,7 @@ A recogniser is a torch module with
     rollout(video)      -> what it looked at, (B, T, rows, columns), for --attention
     start_from_scratch()    optional: initial weights where no file starts the network
     frames, image_size, classes     arguments of its class, set by what becomes a clip and by the lists
+    patch_size          where it has one, pictures must be a multiple of it
 """
 
 import csv
@@ -31,6 +32,7 @@ from datatools.downloads import download_timeout
 from datatools.errors import UserError
 from datatools.files import save_text
 from datatools.lists import read_csv
+from datatools.numbers import shortened
 from datatools.video_dataset import Sampling, VideoDataset
 from datatools.video_lists import CLASSES_FILE, VideoList, read_video_lists
 from utils.batches import Batches
@@ -97,6 +99,9 @@ def number_of_classes(lists: Lists, head: int | None) -> int:
     found = len(lists.classes)
     if head is None:
         return found
+    if type(head) is not int:
+        raise UserError(f"classes={shortened(head)}: expected a whole number. Give --sizes classes={found}, or leave "
+                        "it out.")
     if found > head or (lists.certain and found != head):
         file = next(iter(lists.by_split.values())).file
         raise UserError(f"{file}: {found} classes{'' if lists.certain else ' at least'}, the network's head has "
@@ -138,6 +143,14 @@ def sampling_of(
     return Sampling(**chosen, size=size, short_side=tuple(sides), **views)
 
 
+def check_pictures(net: nn.Module, sampling: Sampling) -> None:
+    """Raise UserError where a network cannot take pictures of the sampling's size."""
+    patch = getattr(net, "patch_size", 1)
+    if sampling.size % patch:
+        raise UserError(f"--image_size {sampling.size}: the network's patches are {patch} pixels wide. Give a multiple "
+                        f"of {patch}.")
+
+
 def sampling_facts(sampling: Sampling) -> dict:
     """What a checkpoint keeps of the sampling, {setting: plain value}; `sampling_told` reads it."""
     found = {f.name: plain(getattr(sampling, f.name)) for f in fields(sampling)}
@@ -173,7 +186,9 @@ def recognition_task(network: type, settings: RecognitionSettings, sizes: dict, 
 
     def build(sizes: dict) -> nn.Module:
         number_of_classes(lists, sizes.get("classes"))      # those of a checkpoint may be others
-        return build_network(network, sizes)
+        net = build_network(network, sizes)
+        check_pictures(net, sampling)
+        return net
 
     names = lists.classes if len(lists.classes) == sizes["classes"] else tuple(map(str, range(sizes["classes"])))
     return Task(
@@ -182,7 +197,7 @@ def recognition_task(network: type, settings: RecognitionSettings, sizes: dict, 
         validate=lambda net, batches, batch_size, world: validate(network, net, batches, batch_size, world),
         score="top1", higher_is_better=True, unit=" %", describe=describe,
         start=lambda net: start(net, network, sizes, settings.pretrained), optimizer=optimizer_of(settings),
-        facts={"classes": list(names), "sampling": sampling_facts(sampling)}, settings=settings,
+        facts={"classes": list(names), "sampling": sampling_facts(sampling)}, same=("classes",), settings=settings,
         keep_best=lambda folder, validation: write_validation(folder, lists.by_split["val"], validation.found),
         draw=draw,
     )
@@ -211,6 +226,8 @@ def start(net: nn.Module, network: type, sizes: dict, choice: str) -> list[str]:
         raise UserError("--pretrained imagenet: there are weights for a ViT-B/16 alone, and this network has other "
                         "sizes. Give --pretrained none, or a file.")
     path = downloaded(source) if choice in ("auto", "imagenet") else Path(choice)
+    if not path.is_file():
+        raise UserError(f"--pretrained {choice}: no such file. Expected auto, imagenet, none, or a checkpoint.")
     return [f"begins with the weights of {path}", *told_together(start_from(path, net))]
 
 

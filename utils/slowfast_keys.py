@@ -197,6 +197,7 @@ KEYS = {
     "NETWORK.HEADS": Key("of each attention (12)", "sizes.heads", "train", as_size),
     "NETWORK.PATCH_SIZE": Key("pixels (that of MODEL.MODEL_NAME)", "sizes.patch_size", "train", as_size),
     "NETWORK.MLP_RATIO": Key("(4)", "sizes.mlp_ratio", "train", as_number),
+    "NETWORK.BGR": Key("channels as blue, green, red (True for ssv2, else False)", "sizes.bgr", "train", as_switch),
     "NETWORK.CHECKPOINTING": Key("compute each block twice in training, for less memory (False)",
                                  "sizes.checkpointing", "train", as_switch),
     "DATA_LOADER.NUM_WORKERS": Key("threads that read ahead (4)", "fit.num_workers"),

@@ -117,6 +117,7 @@ class Task:
     optimizer    (network, settings) -> an optimiser with its parameter groups
     rate         (epoch, settings) -> factor of every group's learning rate; epoch may be fractional
     facts        extra entries of every checkpoint, {name: value}
+    same         names of facts that a resumed training must share
     settings     a dataclass of the task's own settings (settings.py); on resume those marked `agree` must be unchanged
     remarks      lines for the beginning of the log
     keep_best    (folder, validation) writes Validation.found after a new best epoch
@@ -138,6 +139,7 @@ class Task:
     optimizer: Callable[[nn.Module, FitSettings], torch.optim.Optimizer] = adam
     rate: Callable[[float, FitSettings], float] = scheduled_rate
     facts: dict = field(default_factory=dict)
+    same: tuple[str, ...] = ()
     settings: Any = None
     remarks: tuple[str, ...] = ()
     keep_best: Callable[[Path, Validation], None] = lambda folder, validation: None

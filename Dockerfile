@@ -19,6 +19,6 @@ RUN python3 -m pip install -r requirements-notebook.txt -c /tmp/torch.txt -c /tm
 COPY --chown=avtnet:avtnet . .
 USER avtnet
 
-# The token is JUPYTER_TOKEN, or where that is empty a random one that the server prints. Nothing is asked of PyPI.
+# The token is JUPYTER_TOKEN, or where that is empty a random one that the server prints. It does not look for newer versions.
 EXPOSE 8888
 CMD ["jupyter", "lab", "--ip=0.0.0.0", "--port=8888", "--no-browser", "--ServerApp.root_dir=/home/avtnet", "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.extension_manager=readonly"]

@@ -360,3 +360,15 @@ def test_an_exported_checkpoint_has_the_public_codes_names(tmp_path):
 def test_sizes_of_which_no_network_can_be_made_are_refused(sizes, message):
     with pytest.raises(UserError, match=message):
         build_network(TimeSformer, {**SIZES, **sizes})
+
+
+def test_a_training_from_scratch_begins_with_embeddings_as_large_as_the_patches_and_with_attention_over_time():
+    torch.manual_seed(0)
+    net = TimeSformer(**SIZES)
+    x = torch.rand(1, 4, 32, 32, 3).mul(255).to(torch.uint8)
+    assert not net.time_embed.any() and not any(block.temporal_fc.weight.any() for block in net.blocks)
+    patches = net.patch_embed(net.clip(x)[:, :, 0]).std()
+    net.start_from_scratch()
+    for embedding in (net.pos_embed, net.time_embed):
+        assert patches / 3 < embedding.std() < 3 * patches
+    assert all(block.temporal_fc.weight.any() for block in net.blocks)

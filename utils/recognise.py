@@ -104,8 +104,6 @@ def recognise(network: type, command: RecognitionCommand) -> int:
     output = asked.output or command.fit.save_prefix
     if output is None and (asked.features or asked.per_second or asked.attention):
         raise UserError("--output is missing: the folder of the results.")
-    if output is not None:
-        check_writable(output)
     fix_threads(command.fit.threads)
     predictor = Predictor(asked.weights, network, gpus=command.fit.gpus, mixed=command.fit.use_amp, sizes=command.sizes)
     sizes = sizes_with_defaults(network, predictor.sizes)
@@ -119,13 +117,20 @@ def recognise(network: type, command: RecognitionCommand) -> int:
     if not asked.video:
         lists = read_lists(settings, (asked.split,), classes_told(predictor.content))
         number_of_classes(lists, sizes["classes"])
-        recogniser = Recogniser(predictor, lists.classes, sampling, command.fit, output)
+        recogniser = Recogniser(predictor, lists.classes, sampling, command.fit, writable(output))
         return test(recogniser, lists.by_split[asked.split], asked.split, settings.skip_broken, asked.features)
-    recogniser = Recogniser(predictor, classes_told(predictor.content), sampling, command.fit, output)
     videos = videos_at(asked.video)
+    recogniser = Recogniser(predictor, classes_told(predictor.content), sampling, command.fit, writable(output))
     if asked.per_second:
         return each_second(recogniser, videos)
     return answer_videos(recogniser, videos, asked.features, asked.attention)
+
+
+def writable(folder: Path | None) -> Path | None:
+    """The folder, made if needed, only once all that is read was found. Raises UserError where it cannot be written."""
+    if folder is not None:
+        check_writable(folder)
+    return folder
 
 
 def classes_told(content: dict) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ COMMANDS = {
     "avt_normal_main": ("--data_root", "DATA", "--save_prefix", "NEW"),
     "avt_yolt_main": ("--data_root", "DATA", "--save_prefix", "NEW"),
     "avt_dist_main": ("--data_root", "DATA", "--save_prefix", "NEW"),
+    "timesformer_main": ("--data_root", "DATA", "--save_prefix", "NEW"),
     "fuse.fuse": ("--inputs", "ONE", "TWO", "--output", "NEW", "--report", *LISTS),
     "utils.evaluate": ("--submission", "ONE", *LISTS),
     "utils.demo": ("--work_dir", "NEW", "--train", "1", "--duration", "0.5"),     # too short: refused by the first step

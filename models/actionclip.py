@@ -9,7 +9,7 @@
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import chain
 
@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.utils.checkpoint import checkpoint
 from torchvision.ops import StochasticDepth
+
+from models.timesformer import rollout
 
 FUSIONS = ("meanP", "Transf", "LSTM", "Conv_1D", "Transf_cls")
 TEMPLATES = (
@@ -46,12 +48,16 @@ class ShiftedBlock(nn.Module):
         self.net = net
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
+        return self.net(self.shifted(x, frames))
+
+    @staticmethod
+    def shifted(x: Tensor, frames: int) -> Tensor:
         patches, some = x[:, 1:].unflatten(0, (-1, frames)), x.shape[2] // SHIFTED
         shifted = patches.clone()
         shifted[..., :2 * some] = 0
         shifted[:, :-1, :, :some] = patches[:, 1:, :, :some]
         shifted[:, 1:, :, some:2 * some] = patches[:, :-1, :, some:2 * some]
-        return self.net(torch.cat([x[:, :1], shifted.flatten(0, 1)], 1))
+        return torch.cat([x[:, :1], shifted.flatten(0, 1)], 1)
 
 
 # ---------------------------------------------------------------- fusion: (B, T, D) -> (B, D)
@@ -260,15 +266,19 @@ class ActionCLIP(nn.Module):
         mean, std = (torch.tensor(values, device=video.device).view(3, 1, 1) for values in (MEAN, STD))
         return (video.movedim(-1, -3).float() / 255 - mean) / std
 
-    def frame_features(self, pixels: Tensor) -> Tensor:
-        """The visual tower's answer to each frame. (B, T, 3, H, W) -> (B, T, embed)."""
+    def tokens_of(self, pixels: Tensor) -> Tensor:
+        """The class token and the patches with their embeddings. (B, T, 3, H, W) -> (B * T, 1 + N, D)."""
         if pixels.shape[-2:] != (self.image_size, self.image_size):
             raise ValueError(f"frames of {pixels.shape[-2]}x{pixels.shape[-1]}, expected "
                              f"{self.image_size}x{self.image_size}")
-        visual, (batch, frames) = self.visual, pixels.shape[:2]
-        x = visual.conv1(pixels.flatten(0, 1)).flatten(2).transpose(1, 2)                       # (B * T, N, D)
-        token = visual.class_embedding.to(x.dtype).expand(len(x), 1, -1)
-        x = visual.ln_pre(self.dropout(torch.cat([token, x], 1) + visual.positional_embedding))
+        visual = self.visual
+        patches = visual.conv1(pixels.flatten(0, 1)).flatten(2).transpose(1, 2)
+        token = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
+        return visual.ln_pre(self.dropout(torch.cat([token, patches], 1) + visual.positional_embedding))
+
+    def frame_features(self, pixels: Tensor) -> Tensor:
+        """The visual tower's answer to each frame. (B, T, 3, H, W) -> (B, T, embed)."""
+        visual, x, (batch, frames) = self.visual, self.tokens_of(pixels), pixels.shape[:2]
         for block in visual.transformer.resblocks:
             arguments = (x, frames) if self.tsm else (x,)
             if self.checkpointing and self.training:
@@ -276,6 +286,21 @@ class ActionCLIP(nn.Module):
             else:
                 x = block(*arguments)
         return (visual.ln_post(x[:, 0]) @ visual.proj).unflatten(0, (batch, frames))
+
+    @torch.no_grad()
+    def rollout(self, video: Tensor) -> Tensor:
+        """How much of each patch is in the frames' features, by attention rollout. -> (B, T, rows, columns).
+
+        Each frame counts alike: what the fusion, or the temporal shift, makes of them is left out.
+        """
+        x, (batch, frames), maps = self.tokens_of(self.pixels(video)), video.shape[:2], []
+        for block in self.visual.transformer.resblocks:
+            if self.tsm:
+                x, block = block.shifted(x, frames), block.net
+            seen = block.ln_1(x)
+            maps.append((None, block.attn(seen, seen, seen)[1].unflatten(0, (batch, frames))))
+            x = block(x)
+        return rollout(maps, frames).unflatten(2, (self.visual.grid_size[0], -1))
 
     def encode_text(self, tokens: Tensor) -> Tensor:
         """The text tower's answer, at each text's end. (S, L) -> (S, embed), not normalised.
@@ -327,7 +352,12 @@ class ActionCLIP(nn.Module):
                 self.cached = parts, state, self._features_of(self.tokens)
         return self.cached[2]
 
-    def text_parameters(self):
+    def train(self, mode: bool = True) -> "ActionCLIP":
+        """Forgets the features of the classes, for a fused optimiser changes weights without a trace."""
+        self.cached = () if mode else self.cached
+        return super().train(mode)
+
+    def text_parameters(self) -> Iterator[nn.Parameter]:
         """The text tower's weights."""
         modules = (self.token_embedding, self.transformer, self.ln_final)
         return chain((self.positional_embedding, self.text_projection), *(module.parameters() for module in modules))

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from recipe import recipe_tensor
 from torch import Tensor, nn
+from whole_batch_steps import TASK, training_of
 
 from datatools.errors import UserError
 from models.actionclip import FUSIONS, TEMPLATES, ActionCLIP, prompts
@@ -18,6 +20,7 @@ from models.losses import matching_loss
 from utils.checkpoint import export, load_checkpoint, save_checkpoint, start_from
 from utils.networks import build_network
 from utils.predict import Predictor
+from utils.step import Recipe, train_step
 
 GOLDEN = np.load(Path(__file__).with_name("golden_actionclip.npz"))
 LABELS = ["archery", "playing guitar", "ApplyEyeMakeup", "baby crawling", "tai chi"]
@@ -182,6 +185,24 @@ def test_the_temporal_shift_moves_an_eighth_of_the_patches_channels_each_way():
     close(kept[1][1, 1:, :8], between[2, 1:, :8], 1e-5)
 
 
+@torch.inference_mode()
+def test_the_rollout_shows_the_patches_that_the_frames_features_are_made_of():
+    for more in ({}, {"tsm": True}):
+        net, video = network(**more), random_video()
+        shares = net.rollout(video)
+        x, expected = net.tokens_of(net.pixels(video)), torch.zeros(8, 1, 5)
+        expected[:, :, 0], maps = 1, []
+        for block in net.visual.transformer.resblocks:
+            plain, before = (block.net, block.shifted(x, 4)) if more else (block, x)
+            layer, seen = plain.attn, plain.ln_1(before)
+            query, key, _ = (seen @ layer.in_proj_weight.T + layer.in_proj_bias).chunk(3, 2)
+            maps.append((query @ key.transpose(1, 2) / 8).softmax(2))      # one head of 64 channels
+            x = plain(before)
+        for attention in reversed(maps):
+            expected = (expected + expected @ attention) / 2
+        close(shares.flatten(0, 1).flatten(1), expected[:, 0, 1:] / 4, 1e-6)
+
+
 def test_what_no_network_can_be_is_refused():
     for sizes, words in (({"fusion": "Transfer"}, "fusion 'Transfer', expected one of meanP, Transf"),
                          ({"width": 96}, "width 96 and text_width 64 multiples of 64"),
@@ -247,6 +268,12 @@ def test_the_features_of_the_classes_are_computed_once_for_each_state_of_the_wei
     assert torch.equal(replica.class_features(), net.class_features()) and not times
     net.train()(video)
     assert len(times) == 1
+    times.clear()
+    optimizer = torch.optim.AdamW(net.text_parameters(), 0.1, fused=True)      # counts no change of a weight
+    sum(weight.sum() for weight in net.text_parameters()).backward()
+    optimizer.step()
+    net.eval()
+    check(1)
     with torch.enable_grad():      # and they serve with gradients, too
         net.eval()(video)["logits"].sum().backward()
 
@@ -330,6 +357,23 @@ def test_samples_leave_out_more_of_the_later_blocks_and_none_in_eval_mode():
     with torch.no_grad():
         same = [network(drop_out=rate, emb_dropout=rate).video_features(random_video()) for rate in (0.0, 0.5)]
     assert torch.equal(*same)
+
+
+def test_four_batches_of_8_make_the_step_of_32():
+    found = []
+    for size in (8, 32):
+        net = network(drop_out=0).train()
+        net.set_classes(LABELS)
+        training = training_of(net, rate=1e-3)
+        batch = {"index": torch.arange(32), "video": random_video(batch=32), "label": torch.arange(32) % 5,
+                 "template": torch.arange(32) % 16}
+        batches = [{name: value[first:first + size] for name, value in batch.items()} for first in range(0, 32, size)]
+        task = replace(TASK, inputs=("video", "label", "template"))
+        group = [each["index"].tolist() for each in batches]
+        assert not train_step(training, Recipe(task), group, batches, lambda: False, str).bad
+        found.append([torch.tensor(training.loss_sum / 32), *(weight.grad for weight in net.parameters())])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
 
 
 # ---------------------------------------------------------------- weights from elsewhere

@@ -1,6 +1,6 @@
 """Steps of a training whose loss depends on who else is in the batch, by one process of several.
 
-    python tests/whole_batch_steps.py RANK SIZE FOLDER      # writes FOLDER/RANK.pt; the processes meet in FOLDER/meeting
+    python tests/whole_batch_steps.py RANK SIZE FOLDER      # writes FOLDER/RANK.pt
 """
 
 import sys

@@ -60,6 +60,13 @@ class ShiftedBlock(nn.Module):
         return torch.cat([x[:, :1], shifted.flatten(0, 1)], 1)
 
 
+def first_token(block: nn.Module, x: Tensor) -> Tensor:
+    """What a block makes of the first token, which alone is asked for after the last one. (S, L, D) -> (S, D)."""
+    seen = block.ln_1(x)
+    token = x[:, :1] + block.ls_1(block.attn(seen[:, :1], seen, seen, need_weights=False)[0])
+    return (token + block.ls_2(block.mlp(block.ln_2(token))))[:, 0]
+
+
 # ---------------------------------------------------------------- fusion: (B, T, D) -> (B, D)
 
 
@@ -211,6 +218,8 @@ class ActionCLIP(nn.Module):
         if image_size % patch_size or width % HEAD_WIDTH or text_width % HEAD_WIDTH:
             raise ValueError(f"image_size {image_size} must be a multiple of patch_size {patch_size}, width {width} "
                              f"and text_width {text_width} multiples of {HEAD_WIDTH}")
+        if min(depth, text_depth) < 1:
+            raise ValueError(f"depth {depth} and text_depth {text_depth}, expected at least one block in each tower")
         heads, gelu = text_width // HEAD_WIDTH, QuickGELU if quick_gelu else nn.GELU
         self.image_size, self.tsm, self.checkpointing = image_size, tsm, checkpointing
         self.visual = VisionTransformer(image_size, patch_size, width, depth, width // HEAD_WIDTH, 4.0,
@@ -279,13 +288,15 @@ class ActionCLIP(nn.Module):
     def frame_features(self, pixels: Tensor) -> Tensor:
         """The visual tower's answer to each frame. (B, T, 3, H, W) -> (B, T, embed)."""
         visual, x, (batch, frames) = self.visual, self.tokens_of(pixels), pixels.shape[:2]
-        for block in visual.transformer.resblocks:
+        *blocks, last = visual.transformer.resblocks
+        for block in blocks:
             arguments = (x, frames) if self.tsm else (x,)
             if self.checkpointing and self.training:
                 x = checkpoint(block, *arguments, use_reentrant=False)
             else:
                 x = block(*arguments)
-        return (visual.ln_post(x[:, 0]) @ visual.proj).unflatten(0, (batch, frames))
+        x = first_token(last.net, last.shifted(x, frames)) if self.tsm else first_token(last, x)
+        return (visual.ln_post(x) @ visual.proj).unflatten(0, (batch, frames))
 
     @torch.no_grad()
     def rollout(self, video: Tensor) -> Tensor:

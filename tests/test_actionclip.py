@@ -164,7 +164,7 @@ def test_the_lstm_goes_through_the_frames_in_order():
 
 @torch.inference_mode()
 def test_the_temporal_shift_moves_an_eighth_of_the_patches_channels_each_way():
-    plain, shifting = network("meanP"), network("meanP", tsm=True)
+    plain, shifting = network("meanP", depth=3), network("meanP", depth=3, tsm=True)
     shifting.load_state_dict({name: plain.state_dict()[name.replace(".net.", ".")] for name in shifting.state_dict()})
     kept = {}
     for number, block in enumerate(shifting.visual.transformer.resblocks):
@@ -206,6 +206,7 @@ def test_the_rollout_shows_the_patches_that_the_frames_features_are_made_of():
 def test_what_no_network_can_be_is_refused():
     for sizes, words in (({"fusion": "Transfer"}, "fusion 'Transfer', expected one of meanP, Transf"),
                          ({"width": 96}, "width 96 and text_width 64 multiples of 64"),
+                         ({"depth": 0}, "depth 0 and text_depth 2, expected at least one block in each tower"),
                          ({"image_size": 40}, "image_size 40 must be a multiple of patch_size 16")):
         with pytest.raises(UserError, match=words):
             build_network(ActionCLIP, {**SIZES, **sizes})

@@ -1,10 +1,11 @@
 """The losses; the one place that divides seconds by the clip's length."""
 
 from torch import Tensor
-from torch.nn.functional import l1_loss, smooth_l1_loss
+from torch.nn.functional import kl_div, l1_loss, normalize, smooth_l1_loss
 
 CLIP_SECONDS = 200   # s; the networks answer with a share of this
 CELLS = 20           # AVTNet_YOLT cuts a clip into this many cells
+SAME_LABEL = 10      # ActionCLIP's targets are the softmax of this where two labels are the same, and of 0 elsewhere
 
 
 def cell_of(share: Tensor) -> Tensor:
@@ -31,3 +32,15 @@ def yolt_loss(outputs: dict[str, Tensor], seconds: Tensor) -> Tensor:
         cell_seconds = CLIP_SECONDS / CELLS
         loss = loss + l1_loss(cell_seconds * fine[right], cell_seconds * (CELLS * share - cell)[right])
     return loss
+
+
+def matching_loss(video: Tensor, text: Tensor, label: Tensor, scale: Tensor) -> Tensor:
+    """ActionCLIP's loss: how far the similarities of videos and texts are from those of their labels.
+
+    video, text (B, D), not normalised; label (B,); scale, a number, multiplies the cosines. KL divergence, summed over
+    the batch and divided by its size, from video to text and from text to video, averaged. Its value depends on who
+    else is in the batch.
+    """
+    similar = scale.float() * normalize(video.float(), dim=1) @ normalize(text.float(), dim=1).T
+    target = (SAME_LABEL * (label[:, None] == label).float()).softmax(1)      # the same in both directions
+    return sum(kl_div(one.log_softmax(1), target, reduction="batchmean") for one in (similar, similar.T)) / 2

@@ -14,6 +14,8 @@ def recipe_tensor(name: str, shape: tuple[int, ...], seed: int) -> torch.Tensor:
     kind = name.split(".")[-1]
     if kind == "num_batches_tracked":
         return torch.zeros(shape, dtype=torch.int64)
+    if kind == "logit_scale":
+        return torch.tensor(math.log(1 / 0.07))
     normal = np.random.default_rng([seed, zlib.crc32(name.encode())]).standard_normal(shape, dtype=np.float32)
     if kind == "running_var":
         return torch.from_numpy(1 + 0.2 * np.abs(normal))

@@ -30,14 +30,24 @@ from datatools.files import write_atomic
 from datatools.paths import check_output, path
 from utils.checkpoint_file import check_file
 from utils.checkpoint_form import FOR_INFERENCE, FORMAT, VERSION, are_weights, check_form, tensor_problem, told
-from utils.networks import adapted, build_network, clip_settings, entry_script, find_network, from_foreign, to_foreign
+from utils.networks import (
+    adapted,
+    build_network,
+    clip_settings,
+    entry_script,
+    find_network,
+    from_foreign,
+    remarks_on,
+    to_foreign,
+)
 from utils.presets import read_yaml
 
 END_OF_ZIP = b"PK\5\6"            # the last record of a ZIP archive; 22 bytes, then the comment
 SHA_LABEL = b"SHA-256 "
 COMMENT_BYTES = len(SHA_LABEL) + 64
 HASH_BLOCK = 1 << 22               # bytes
-WEIGHTS = ("model", "model_state", "state_dict")      # names of the weights in other systems' files
+WEIGHTS = ("model", "model_state", "state_dict", "model_state_dict")      # names of the weights in others' files
+FUSION = "fusion_model_state_dict"      # ActionCLIP's second network, whose names begin with `fusion.` here
 PREFIXES = ("module.", "model.")   # of all tensors' names: DataParallel's, and that of a module around the network
 MOST_TOLD = 20_000                 # characters of a message about tensors that do not fit
 MOST_SETTINGS = 1 << 16            # characters of the settings in another system's file
@@ -149,6 +159,8 @@ def _unpickled(path: Path):
         with torch.serialization.safe_globals([CosineAnnealingLR, Adam, dict, Counter,
                                                (_plain_dict, "collections.defaultdict")]):
             return torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except Exception as error:  # for damaged files torch raises pickle, zip, EOF and runtime errors
         if isinstance(error, OSError) and error.errno != errno.EINVAL:     # a truncated archive raises EINVAL
             raise
@@ -187,7 +199,19 @@ def _weights_of(content) -> dict[str, Tensor] | None:
     if "format" in content:
         return content["model"] if are_weights(content.get("model")) else None
     named = [content[name] for name in WEIGHTS if are_weights(content.get(name))]
-    return named[0] if named else content if content and are_weights(content) else None
+    if named and FUSION in content:
+        fusion = content[FUSION]
+        return {**_bare(named[0]), **{f"fusion.{name}": value for name, value in _bare(fusion).items()}} if (
+            are_weights(fusion)) else None
+    return _bare(named[0]) if named else _bare(content) if content and are_weights(content) else None
+
+
+def _bare(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights without what all of their names begin with."""
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in weights):
+            weights = {name.removeprefix(prefix): value for name, value in weights.items()}
+    return weights
 
 
 def _reference_checkpoint(path: Path, weights: dict[str, Tensor], settings) -> dict:
@@ -195,9 +219,6 @@ def _reference_checkpoint(path: Path, weights: dict[str, Tensor], settings) -> d
 
     `sizes` is None where the reference does not record them; the defaults are its sizes.
     """
-    for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in weights):
-            weights = {name.removeprefix(prefix): value for name, value in weights.items()}
     try:
         settings = _settings_of(settings)
         found = from_foreign(weights, settings)
@@ -206,10 +227,11 @@ def _reference_checkpoint(path: Path, weights: dict[str, Tensor], settings) -> d
     if found is None:
         first = ", ".join(list(weights)[:3])[:200]
         found = f"its tensors have no head of theirs (first: {first})" if weights else "it holds no tensors"
-        raise UserError(f"{path}: not a checkpoint of AVTNet, AVTNet-normalized, AVTNet_YOLT or TimeSformer: {found}.")
+        raise UserError(f"{path}: not a checkpoint of AVTNet, AVTNet-normalized, AVTNet_YOLT, TimeSformer or "
+                        f"ActionCLIP: {found}.")
     network, sizes, weights = found
     return {"version": 1, "network": network, "sizes": sizes, "text_detector": None, "model": weights,
-            "sampling": clip_settings(network, settings)}
+            "sampling": clip_settings(network, settings), "remarks": remarks_on(network, weights)}
 
 
 def _settings_of(settings) -> dict:
@@ -225,7 +247,7 @@ def _settings_of(settings) -> dict:
 
 
 def export(source: Path, target: Path) -> None:
-    """Write a checkpoint's weights in the reference's form: {'model': ...}, with its names and its unused tensors."""
+    """Write a checkpoint's weights in the reference's form, with its names and its unused tensors."""
     check_output(target, [source])
     content = load_checkpoint(source)
     check_form(source, content, FOR_INFERENCE)
@@ -233,12 +255,15 @@ def export(source: Path, target: Path) -> None:
     if sizes.get("frame_channels") or sizes.get("normalise_mfcc"):
         raise UserError(f"{source}: a small preset's network ({told(sizes)}), the reference has no such layers to put "
                         "its weights into. Only networks with a ResNet-18 for the frames can be exported.")
-    weights = to_foreign(content["network"], content["model"])
-    if weights is None:
+    if sizes.get("fusion") == "Conv_1D" and not sizes.get("conv_as_reference"):
+        raise UserError(f"{source}: its Conv_1D goes over time, the reference's over memory in another order. Train "
+                        "with --sizes conv_as_reference=true where the weights shall serve there.")
+    foreign = to_foreign(content["network"], content["model"])
+    if foreign is None:
         raise UserError(f"{source}: weights of {content['network']}, which the reference does not have.")
     network = find_network(content["network"])
     check_fits(source, lambda: build_network(network, sizes), content["model"])
-    save_content(target, {"model": weights})
+    save_content(target, foreign)
 
 
 def check_network(path: Path, content: dict, network: str) -> None:

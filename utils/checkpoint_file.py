@@ -1,6 +1,6 @@
 """Whether torch.load may read a file: its size, its archive's directory and its pickle, looked at before anything runs.
 
-    check_file(Path("avnet_last.pth"))     # raises ValueError with what is wrong
+    check_file(Path("avnet_last.pth"))     # raises ValueError with what is wrong; UserError for TorchScript
 
 torch.load with weights_only=True runs no code, but it takes the file's word for sizes: an archive of a megabyte may
 unpack to gigabytes, and a pickle may build what takes for ever to hash or to print.
@@ -11,6 +11,8 @@ import pickletools
 import re
 import zipfile
 from pathlib import Path
+
+from datatools.errors import UserError
 
 START_OF_ZIP = b"PK\3\4"
 START_OF_PICKLE = b"\x80"
@@ -55,6 +57,11 @@ def pickle_of(path: Path, size: int) -> io.BytesIO:
         entries = sorted(archive.infolist(), key=lambda entry: entry.header_offset)
         ends = [entry.header_offset + 30 + entry.compress_size for entry in entries]     # 30: the shortest header
         starts = [*(entry.header_offset for entry in entries[1:]), archive.start_dir]
+        if any(entry.filename.endswith("constants.pkl") for entry in entries):
+            raise UserError(f"{path}: a TorchScript archive, which holds a program beside the weights and is not run "
+                            "here; OpenAI's CLIP files are such. Where you trust it, save its weights alone, and give "
+                            f"that file:\n  import torch\n  torch.save(torch.jit.load({str(path)!r}, "
+                            "map_location='cpu').state_dict(), 'weights.pt')")
         unpacked = sum(entry.file_size for entry in entries)
         if len(entries) > MOST_ENTRIES:
             raise ValueError(f"its archive has {len(entries)} records, expected at most {MOST_ENTRIES}")

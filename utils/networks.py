@@ -62,12 +62,21 @@ def from_foreign(weights: dict[str, Tensor], settings: dict) -> tuple[str, dict 
     return None
 
 
-def to_foreign(network: str, weights: dict[str, Tensor]) -> dict[str, Tensor] | None:
-    """Weights under the names of the foreign system that a network comes from; None for a network of our own."""
+def to_foreign(network: str, weights: dict[str, Tensor]) -> dict | None:
+    """What the foreign system that a network comes from saves of these weights; None for a network of our own."""
     for module in foreign_modules():
         if network in module.NETWORKS:
-            return module.to_reference(network, weights)
+            weights = module.to_reference(network, weights)
+            return module.file_of(weights) if hasattr(module, "file_of") else {"model": weights}
     return None
+
+
+def remarks_on(network: str, weights: dict[str, Tensor]) -> list[str]:
+    """What a user should know of a foreign state dict, under our names."""
+    for module in foreign_modules():
+        if network in module.NETWORKS and hasattr(module, "remarks"):
+            return module.remarks(weights)
+    return []
 
 
 def adapted(network: str, weights: dict[str, Tensor], own: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:

@@ -20,7 +20,7 @@ from utils.checkpoint import load_weights
 from utils.devices import autocast
 from utils.distributed import World
 from utils.memory import is_out_of_memory, too_large
-from utils.task import Batch, Task, answer
+from utils.task import Batch, Outputs, Task, answer
 
 MOST_BAD_STEPS = 3         # steps in a row with a loss or gradient that is not finite end the training
 
@@ -231,24 +231,94 @@ def _gradients_that_fit(training: Training, recipe: Recipe, batches, weights, bu
 
 def _gradients(training: Training, recipe: Recipe, batches: list[Batch], weights: list[float]) -> Tensor:
     """Accumulate the gradients of the weighted batches; returns the sum of the samples' losses."""
-    world = recipe.world
     training.optimizer.zero_grad(set_to_none=True)
-    torch.manual_seed(step_seed(recipe.seed, training.epoch, training.step, world.rank))
+    torch.manual_seed(step_seed(recipe.seed, training.epoch, training.step, recipe.world.rank))
+    if recipe.task.whole_batch:
+        return _gradients_of_whole(training, recipe, batches, weights)
     total = torch.zeros((), device=batches[0]["index"].device)
     for number, (batch, weight) in enumerate(zip(batches, weights, strict=True)):
-        batch = recipe.task.augment(batch, recipe.seed, training.epoch)
-        size = len(batch["index"])
-        pieces = list(zip(*(value.chunk(training.pieces) for value in batch.values()), strict=True))
-        for place, values in enumerate(pieces):
-            piece = dict(zip(batch, values, strict=True))
-            # Processes sum their gradients once a step, in its last backward pass.
-            waits = world.size > 1 and not (number == len(batches) - 1 and place == len(pieces) - 1)
-            with training.parallel.no_sync() if waits else contextlib.nullcontext():
+        pieces, size = _pieces(training, recipe, batch), len(batch["index"])
+        for place, piece in enumerate(pieces):
+            with _summed_last(training, recipe, number == len(batches) - 1 and place == len(pieces) - 1):
                 loss = _loss(training.parallel, recipe.task, piece, recipe.mixed)
                 part = len(piece["index"])
                 training.scaler.scale(loss * (weight * part / size)).backward()
             total += loss.detach() * part * bool(weight)
     return total
+
+
+def _pieces(training: Training, recipe: Recipe, batch: Batch) -> list[Batch]:
+    """The augmented batch, in as many pieces as fit into the memory one by one."""
+    batch = recipe.task.augment(batch, recipe.seed, training.epoch)
+    return [dict(zip(batch, values, strict=True))
+            for values in zip(*(value.chunk(training.pieces) for value in batch.values()), strict=True)]
+
+
+def _summed_last(training: Training, recipe: Recipe, last: bool) -> contextlib.AbstractContextManager:
+    """Processes sum their gradients once a step, in its last backward pass."""
+    return training.parallel.no_sync() if recipe.world.size > 1 and not last else contextlib.nullcontext()
+
+
+def _gradients_of_whole(training: Training, recipe: Recipe, batches: list[Batch], weights: list[float]) -> Tensor:
+    """`_gradients` of a loss over all samples of the step, in the way of GradCache (Gao et al., 2021).
+
+    The loss's gradient of the outputs needs all outputs, but no network. So they are computed without gradients, piece
+    by piece, and a second time, with the same random numbers, to pass the gradient on. One piece is computed once.
+    """
+    cut = [_pieces(training, recipe, batch) for batch in batches]
+    pieces = [piece for each in cut for piece in each]
+    counts = torch.cat([torch.full((len(piece["index"]),), bool(weight))
+                        for each, weight in zip(cut, weights, strict=True) for piece in each])
+    buffers = [buffer.clone() for buffer in training.net.buffers()]
+
+    def outputs_of(place: int) -> Outputs:
+        torch.manual_seed(step_seed(recipe.seed, training.epoch, training.step, recipe.world.rank) + place)
+        with autocast(pieces[place]["index"].device, recipe.mixed):
+            return answer(training.parallel, pieces[place], recipe.task.inputs)
+
+    with torch.set_grad_enabled(len(pieces) == 1):
+        found = [outputs_of(place) for place in range(len(pieces))]
+    own = {name: torch.cat([outputs[name].detach().float() for outputs in found]) for name in found[0]}
+    total, slopes = _slopes(training, recipe, own, pieces, counts)
+    if len(pieces) > 1:
+        found = []
+        _restore(training.net, buffers)
+    first = 0
+    for place, piece in enumerate(pieces):
+        with _summed_last(training, recipe, place == len(pieces) - 1):
+            outputs = found[place] if found else outputs_of(place)
+            rows = slice(first, first := first + len(piece["index"]))
+            learnt = [(output, slopes[name][rows].to(output.dtype)) for name, output in outputs.items()
+                      if output.requires_grad]
+            torch.autograd.backward(*map(list, zip(*learnt, strict=True)))
+    return total
+
+
+def _slopes(
+    training: Training, recipe: Recipe, own: Outputs, pieces: list[Batch], counts: Tensor
+) -> tuple[Tensor, Outputs]:
+    """(the loss times this process's samples, its scaled gradient of their outputs, zero for those that do not count).
+
+    `own`: the outputs for all `pieces`; `counts` (N,) tells which of these samples count.
+    """
+    told = {name: torch.cat([piece[name] for piece in pieces]) for name, value in pieces[0].items() if value.dim() == 1}
+    mine = [{name: value.cpu() if recipe.world.size > 1 else value for name, value in values.items()}
+            for values in (own, told)]
+    everyone = recipe.world.gather((counts, *mine))
+    device, which = training.device, torch.cat([theirs[0] for theirs in everyone])
+    outputs, batch = ({name: torch.cat([theirs[kind][name] for theirs in everyone]).to(device)[which.to(device)]
+                       for name in everyone[0][kind]} for kind in (1, 2))
+    for output in outputs.values():
+        output.requires_grad_()
+    loss = recipe.task.loss(outputs, batch)
+    training.scaler.scale(loss).backward()
+    before = sum(int(theirs[0].sum()) for theirs in everyone[:recipe.world.rank])
+    rows = slice(before, before + int(counts.sum()))
+    slopes = {name: torch.zeros_like(value) for name, value in own.items()}
+    for name, output in outputs.items():
+        if output.grad is not None:      # times the number of processes, for their gradients are averaged
+            slopes[name][counts.to(device)] = output.grad[rows] * recipe.world.size
+    return loss.detach() * int(counts.sum()), slopes
 
 
 def _loss(net: nn.Module, task: Task, batch: Batch, mixed: bool) -> Tensor:

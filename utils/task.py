@@ -109,6 +109,8 @@ class Task:
     sizes        arguments that rebuild the network; plain types, kept in the checkpoint
     build        sizes -> an untrained network
     loss         (outputs, batch) -> the mean loss of the batch's samples, a scalar
+    whole_batch  the loss depends on who else is in the batch: it gets the outputs of a step's samples in all processes
+                 together, and of their batches the tensors with one number a sample
     validate     (network, batches, batch size, world) -> Validation, the same in every process
     score        the key in the validation's numbers that decides which epoch is best; `unit` is its unit in the log
     describe     numbers of a validation -> words for the log
@@ -130,6 +132,7 @@ class Task:
     loss: Callable[[Outputs, Batch], Tensor]
     validate: Callable[[nn.Module, Batches, int, World], Validation]
     sizes: dict = field(default_factory=dict)
+    whole_batch: bool = False
     score: str = "score"
     higher_is_better: bool = False
     unit: str = ""

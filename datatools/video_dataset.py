@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional
+from torchvision.transforms.v2 import InterpolationMode, functional
 
 from datatools.errors import UserError, describe_error
 from datatools.media import probe, read_frames
@@ -31,6 +31,8 @@ from datatools.video_lists import VideoList
 RATE = 30                   # frames a second that `sampling_rate` counts in
 MOST_REPLACED = 10          # broken videos in a row, drawn in the place of one
 MOST_ASPECT = 20            # a picture's long side over its short one; scaled up, longer ones would fill the memory
+SCALES = (1.0, 0.875, 0.75, 0.66)      # of the short side, ActionCLIP's multi-scale crop
+JITTER = ((0.6, 1.4), (0.6, 1.4), (0.8, 1.2), (-0.1, 0.1))     # ranges of brightness, contrast, saturation, hue
 CLIP, REPLACEMENT = 1, 2    # random streams of a clip, apart from the augmentation's on the device
 
 
@@ -44,6 +46,9 @@ class Sampling:
     size            side of the square picture, pixels
     short_side      of the picture before it is cropped: (least, most), drawn in training, else the least
     flip            mirror one clip in two in training; not where left and right make the class
+    bicubic         scale with bicubic interpolation and antialiasing, as CLIP's pictures are; else bilinear without
+    multi_scale     in training, crop SCALES of the short side, width and height a step apart at most, and scale that
+    jitter, grey    in training, shares of the clips whose colours are changed, and that become grey
     views, crops    clips a video in the test: spans spread evenly, one is the middle; 1 crop, or 3 along the long side,
                     for which the picture is scaled to `size`
     """
@@ -54,6 +59,10 @@ class Sampling:
     size: int = 224
     short_side: tuple[int, int] = (256, 320)
     flip: bool = True
+    bicubic: bool = False
+    multi_scale: bool = False
+    jitter: float = 0.0
+    grey: float = 0.0
     views: int = 1
     crops: int = 3
 
@@ -89,17 +98,25 @@ class _Draw:
     short_side: int
     corners: tuple[tuple[float, float], ...]      # (top, left) of each crop, shares of the room there is
     mirrored: bool = False
+    part: tuple[float, float] | None = None       # height and width of the crop, shares of the short side
+    colours: tuple[float, float, float, float] | None = None      # brightness, contrast, saturation (factors), hue
+    grey: bool = False
 
 
-def _cut(draw: _Draw, size: int, picture: np.ndarray) -> Tensor:
-    """A picture uint8 (H, W, 3) scaled, cropped and mirrored: uint8 (crops, size, size, 3)."""
-    height, width = picture.shape[:2]
+def _cut(draw: _Draw, sampling: Sampling, picture: np.ndarray) -> Tensor:
+    """A picture uint8 (H, W, 3) scaled, cropped, mirrored and coloured: uint8 (crops, size, size, 3)."""
+    (height, width), size = picture.shape[:2], sampling.size
     if max(height, width) > MOST_ASPECT * min(height, width):
         raise UserError(f"pictures of {width}x{height}, expected sides no further apart than {MOST_ASPECT} to 1")
-    scale = draw.short_side / min(height, width)
-    shape = [draw.short_side if side == min(height, width) else int(side * scale) for side in (height, width)]
     image = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)
-    image = functional.resize(image, shape, antialias=False)
+    if draw.part:
+        image, shape = _part_of(image, draw), [size, size]
+    else:
+        scale = draw.short_side / min(height, width)
+        shape = [draw.short_side if side == min(height, width) else int(side * scale) for side in (height, width)]
+    way = InterpolationMode.BICUBIC if sampling.bicubic else InterpolationMode.BILINEAR
+    image = functional.resize(image, shape, way, antialias=sampling.bicubic)
+    image = _coloured(image, draw)
     cut = []
     for top, left in draw.corners:
         # Rounded up: the middle of an odd room is where the published results were measured.
@@ -107,6 +124,26 @@ def _cut(draw: _Draw, size: int, picture: np.ndarray) -> Tensor:
         piece = functional.crop(image, *place, size, size)
         cut.append(functional.horizontal_flip(piece) if draw.mirrored else piece)
     return torch.stack(cut).permute(0, 2, 3, 1)
+
+
+def _part_of(image: Tensor, draw: _Draw) -> Tensor:
+    """The drawn part of a picture (3, H, W)."""
+    short = min(image.shape[1:])
+    sides = [max(1, round(share * short)) for share in draw.part]
+    (top, left), = draw.corners
+    place = [round(share * (whole - side)) for share, whole, side in
+             zip((top, left), image.shape[1:], sides, strict=True)]
+    return functional.crop(image, *place, *sides)
+
+
+def _coloured(image: Tensor, draw: _Draw) -> Tensor:
+    """The picture (3, H, W) with the drawn colours."""
+    if draw.colours:
+        brightness, contrast, saturation, hue = draw.colours
+        image = functional.adjust_brightness(image, brightness)
+        image = functional.adjust_contrast(image, contrast)
+        image = functional.adjust_hue(functional.adjust_saturation(image, saturation), hue)
+    return functional.rgb_to_grayscale(image, 3) if draw.grey else image
 
 
 def _say(text: str) -> None:
@@ -205,7 +242,8 @@ class VideoDataset:
             stream = np.random.default_rng((self.seed, self.epoch, video, CLIP))
             place = stream.random(sampling.num_frames) if sampling.segments else stream.random()
             side, corner = int(stream.integers(least, most + 1)), (stream.random(), stream.random())
-            return _Draw(place, side, (corner,), bool(sampling.flip and stream.random() < 0.5))
+            return _Draw(place, side, (corner,), bool(sampling.flip and stream.random() < 0.5),
+                         **_drawn_more(sampling, stream))
         place = view / (self.views - 1) if self.views > 1 and not sampling.segments else 0.5
         if sampling.segments and self.views > 1:
             place = (view + 0.5) / self.views
@@ -216,7 +254,7 @@ class VideoDataset:
     def _read(self, video: int, view: int) -> Tensor:
         """The crops of a clip, uint8 (crops, T, size, size, 3)."""
         path, draw = Path(self.videos.paths[video]), self._draw(video, view)
-        cut = partial(_cut, draw, self.sampling.size)
+        cut = partial(_cut, draw, self.sampling)
         if video not in self.spans:
             self.spans[video] = span_of(path)
         shown = _shown(path, self.sampling.times(self.spans[video], draw.place), cut)
@@ -227,6 +265,19 @@ class VideoDataset:
         if not there:
             raise UserError(f"{path}: no picture is shown at the times of a clip. Encode it again, or remove it.")
         return torch.stack(there + there[-1:] * (len(shown) - len(there)), 1)
+
+
+def _drawn_more(sampling: Sampling, stream: np.random.Generator) -> dict:
+    """What is drawn for a clip beside its place: the part that is cropped, and its colours."""
+    drawn = {}
+    if sampling.multi_scale:
+        first = int(stream.integers(len(SCALES)))
+        second = int(stream.integers(max(0, first - 1), min(len(SCALES), first + 2)))
+        drawn["part"] = (SCALES[first], SCALES[second])
+    if stream.random() < sampling.jitter:
+        drawn["colours"] = tuple(float(stream.uniform(low, high)) for low, high in JITTER)
+    drawn["grey"] = bool(stream.random() < sampling.grey)
+    return drawn
 
 
 class SlidingVideo:
@@ -240,7 +291,7 @@ class SlidingVideo:
     def __init__(self, path: Path, sampling: Sampling):
         self.path, self.sampling = path, replace(sampling, segments=False)
         self.span = span_of(path)
-        self.cut = partial(_cut, _Draw(0.5, sampling.short_side[0], ((0.5, 0.5),)), sampling.size)
+        self.cut = partial(_cut, _Draw(0.5, sampling.short_side[0], ((0.5, 0.5),)), sampling)
 
     def __len__(self) -> int:
         return max(1, math.ceil(self.span[1] - TIME_TOLERANCE))      # one picture alone has no duration

@@ -194,6 +194,8 @@ class ActionCLIP(nn.Module):
     """
 
     inputs = ("video",)
+    sampling = {"segments": True, "bicubic": True}
+    usual_templates = TEMPLATES
 
     def __init__(
         self,

@@ -279,12 +279,13 @@ def load_weights(path: Path, net: nn.Module, weights: dict[str, Tensor]) -> None
     net.load_state_dict(dict(weights))      # a plain dict: the one in a file may have attributes that torch reads
 
 
-def start_from(path: Path, net: nn.Module) -> list[str]:
+def start_from(path: Path, net: nn.Module, weights: dict[str, Tensor] | None = None) -> list[str]:
     """Copy a checkpoint's weights into a network that may differ from its own where `adapted` bridges the difference.
 
-    Returns a line for each tensor that is not the file's. Raises UserError as `check_weights`.
+    `weights`: what the file holds, where torch does not read it. Returns a line for each tensor that is not the file's.
+    Raises UserError as `check_weights`.
     """
-    content = load_checkpoint(path)
+    content = load_checkpoint(path) if weights is None else _reference_checkpoint(path, weights, None)
     check_network(path, content, type(net).__name__)
     if (content["sizes"] or {}).get("bgr") and not getattr(net, "bgr", True):
         raise UserError(f"{path}: its weights expect the channels as blue, green, red, this network has them as red, "

@@ -19,6 +19,7 @@ from utils.settings import (
     FitSettings,
     InferSettings,
     LaunchSettings,
+    MatchingSettings,
     RecogniseSettings,
     RecognitionSettings,
 )
@@ -47,10 +48,14 @@ class BoundaryCommand:
 
 @dataclass(frozen=True)
 class RecognitionCommand:
-    """What one call of a video recogniser's script asks for; as BoundaryCommand."""
+    """What one call of a video recogniser's script asks for; as BoundaryCommand.
+
+    `matching`: only of a recogniser that knows its classes by their names.
+    """
 
     fit: FitSettings = FitSettings()
     recognition: RecognitionSettings = RecognitionSettings()
+    matching: MatchingSettings | None = None
     launch: LaunchSettings = LaunchSettings()
     recognise: RecogniseSettings = RecogniseSettings()
     sizes: dict = field(default_factory=dict)
@@ -60,6 +65,7 @@ class RecognitionCommand:
 PARTS = {"fit": FitSettings, "boundary": BoundarySettings, "launch": LaunchSettings, "infer": InferSettings}
 RECOGNITION_PARTS = {"fit": FitSettings, "recognition": RecognitionSettings, "launch": LaunchSettings,
                      "recognise": RecogniseSettings}
+MATCHING_PARTS = {**RECOGNITION_PARTS, "matching": MatchingSettings}
 # Clips are drawn anew each epoch, so they cannot stay in memory; and there is no network of frames alone.
 NOT_FOR_RECOGNITION = ("data_in_memory", "channels_last")
 
@@ -78,18 +84,20 @@ def boundary_command(description: str, argv: list[str] | None = None, **defaults
     return BoundaryCommand(**parts, sizes=sizes, words=words)
 
 
-def recognition_command(description: str, argv: list[str] | None = None, **defaults) -> RecognitionCommand:
+def recognition_command(
+    description: str, argv: list[str] | None = None, parts: dict[str, type] = RECOGNITION_PARTS, **defaults
+) -> RecognitionCommand:
     """Read the flags of a video recogniser's script. Raises UserError; --help prints and exits.
 
-    `defaults` are this script's own, {setting: value}.
+    `parts`: the classes of its settings. `defaults` are this script's own, {setting: value}.
     """
     words = tuple(sys.argv[1:] if argv is None else map(str, argv))
-    parser = flag_parser(description, RECOGNITION_PARTS.values(), defaults, NOT_FOR_RECOGNITION)
+    parser = flag_parser(description, parts.values(), defaults, NOT_FOR_RECOGNITION)
     parser.add_argument("--sizes", nargs="+", default=[], metavar="NAME=VALUE",
                         help="sizes of the network, such as attention=space_only depth=4; they win over a preset's")
     args, sizes = parse_with_preset(parser, words)
-    parts = {name: settings_of(kind, args) for name, kind in RECOGNITION_PARTS.items()}
-    return RecognitionCommand(**parts, sizes={**sizes, **dict(map(size_from, args.sizes))}, words=words)
+    told = {name: settings_of(kind, args) for name, kind in parts.items()}
+    return RecognitionCommand(**told, sizes={**sizes, **dict(map(size_from, args.sizes))}, words=words)
 
 
 def size_from(word: str) -> tuple[str, bool | int | float | str]:

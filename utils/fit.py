@@ -170,7 +170,7 @@ def begin(task: Task, settings: FitSettings, data: FitData) -> tuple[Run, Traini
     remarks = world.lead(lambda: prepare(data, folder))
     kept = {"network": task.network, "sizes": {k: plain(v) for k, v in sizes.items()}, "data": data.fingerprint(),
             "precision": dtype_name(precision(device, settings.use_amp)),
-            "training": must_agree(settings, task.settings), **task.facts}
+            "training": must_agree(settings, task.settings, task.more_settings), **task.facts}
     world.agree({"data": kept["data"], "precision": kept["precision"],
                  "place": found.content["position"] if found.content else "the start",
                  **{f"--{name}": value for name, value in kept["training"].items()}})
@@ -179,7 +179,7 @@ def begin(task: Task, settings: FitSettings, data: FitData) -> tuple[Run, Traini
         training.restore(found.content, found.path)
         training.best = found.content["best"]
     if begins and folder:
-        world.lead(lambda: run_folder.begin_run(folder, kept, settings, task.settings))
+        world.lead(lambda: run_folder.begin_run(folder, kept, settings, task.settings, task.more_settings))
     log = Log(folder, writes=world.leads)
     recipe = Recipe(task, world, settings.use_amp, settings.clip_grad, settings.seed, settings.halve_when_full,
                     log.line)
@@ -272,7 +272,7 @@ def check_resumable(path: Path, content: dict, task: Task, settings: FitSettings
     if "position" not in content:
         raise UserError(f"{path}: holds weights alone, a training cannot go on from it.")
     check_form(path, content, FOR_RESUMING)
-    then, now = content["training"], must_agree(settings, task.settings)
+    then, now = content["training"], must_agree(settings, task.settings, task.more_settings)
     differ = [f"--{name}: {str(then[name])[:100]} then, {value} now" for name, value in now.items()
               if name in then and then[name] != value]
     differ += [f"{name}: {str(content.get(name))[:100]} then, {str(task.facts[name])[:100]} now" for name in task.same

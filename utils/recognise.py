@@ -17,14 +17,16 @@ from datatools.errors import UserError, describe_error
 from datatools.files import check_writable, save_array, save_text
 from datatools.stages import number_of_cores
 from datatools.video_dataset import Sampling, SlidingVideo, VideoDataset
-from datatools.video_lists import VideoList, videos_at
+from datatools.video_lists import CLASSES_FILE, VideoList, videos_at
 from utils.batches import Batches
 from utils.cli import RecognitionCommand
+from utils.matching import check_named, name_classes, read_labels, read_templates
 from utils.networks import sizes_with_defaults
 from utils.predict import Predictor
 from utils.recognition import (
     TOP,
     Answers,
+    Lists,
     check_pictures,
     name_of,
     number_of_classes,
@@ -32,6 +34,7 @@ from utils.recognition import (
     sampling_of,
     sampling_told,
     save_table,
+    usual_sampling,
     write_classes,
 )
 from utils.recognition_plots import attention_picture, confusion_picture
@@ -111,19 +114,55 @@ def recognise(network: type, command: RecognitionCommand) -> int:
                  if sizes.get(name) != size]:
         raise UserError(f"{asked.weights}: its network has other sizes than those given: {'; '.join(other)}. Leave "
                         "--sizes and the preset's section `network` out.")
-    told = {"num_frames": sizes["frames"], "image_size": sizes["image_size"], **sampling_told(predictor.content)}
+    told = {"num_frames": sizes["frames"], "image_size": sizes["image_size"], **usual_sampling(network),
+            **sampling_told(predictor.content)}
     sampling = sampling_of(settings, told, asked)
     check_pictures(predictor.net, sampling)
+    for remark in predictor.content.get("remarks", ()):
+        print(f"{asked.weights}: {remark}", file=sys.stderr)
     if not asked.video:
-        lists = read_lists(settings, (asked.split,), classes_told(predictor.content))
-        number_of_classes(lists, sizes["classes"])
+        lists = lists_asked_for(predictor, command)
+        if command.matching is None:
+            number_of_classes(lists, sizes["classes"])
         recogniser = Recogniser(predictor, lists.classes, sampling, command.fit, writable(output))
         return test(recogniser, lists.by_split[asked.split], asked.split, settings.skip_broken, asked.features)
     videos = videos_at(asked.video)
-    recogniser = Recogniser(predictor, classes_told(predictor.content), sampling, command.fit, writable(output))
+    classes = classes_told(predictor.content)
+    if command.matching is not None:
+        classes = choose_between(predictor, command, classes)
+    recogniser = Recogniser(predictor, classes, sampling, command.fit, writable(output))
     if asked.per_second:
         return each_second(recogniser, videos)
     return answer_videos(recogniser, videos, asked.features, asked.attention)
+
+
+def lists_asked_for(predictor: Predictor, command: RecognitionCommand) -> Lists:
+    """The list to test on; a network that knows classes by their names chooses between those of the list from now on.
+
+    They are those of --labels, else those of classes.txt, else the checkpoint's.
+    """
+    settings, splits, told = command.recognition, (command.recognise.split,), classes_told(predictor.content)
+    if command.matching is None:
+        return read_lists(settings, splits, told)
+    labels = read_labels(command.matching.labels) if command.matching.labels else ()
+    own = settings.data_root is not None and (settings.data_root / CLASSES_FILE).exists()
+    lists = read_lists(settings, splits, () if labels or own else told, labels)
+    check_named(lists)
+    choose_between(predictor, command, lists.classes)
+    return lists
+
+
+def choose_between(predictor: Predictor, command: RecognitionCommand, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """Let the network choose between the names of --labels, else these; returns them. Raises UserError."""
+    matching = command.matching
+    names = read_labels(matching.labels) if matching.labels else classes
+    if not names:
+        raise UserError(f"{predictor.checkpoint}: holds no names of classes. Give --labels, a file of names.")
+    templates = read_templates(matching.templates) or names_told(predictor.content, "templates")
+    cut = name_classes(predictor.net, names, templates or predictor.network.usual_templates)
+    if cut:
+        print(f"too long for the text tower, and cut: {', '.join(cut[:5])}", file=sys.stderr)
+    return names
 
 
 def writable(folder: Path | None) -> Path | None:
@@ -135,11 +174,16 @@ def writable(folder: Path | None) -> Path | None:
 
 def classes_told(content: dict) -> tuple[str, ...]:
     """The names of the classes that a checkpoint holds; () where it holds none."""
-    classes = content.get("classes")
-    if not isinstance(classes, list) or not all(
-            isinstance(name, str) and len(name) <= LARGEST_NAME and name.isprintable() for name in classes):
+    return names_told(content, "classes")
+
+
+def names_told(content: dict, key: str) -> tuple[str, ...]:
+    """The texts under a key of a checkpoint; () where it holds none."""
+    names = content.get(key)
+    if not isinstance(names, list) or not all(
+            isinstance(name, str) and len(name) <= LARGEST_NAME and name.isprintable() for name in names):
         return ()
-    return tuple(classes)
+    return tuple(names)
 
 
 def scores_of(recogniser: Recogniser, dataset: VideoDataset) -> Scores:

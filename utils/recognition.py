@@ -11,6 +11,7 @@ A recogniser is a torch module with
     rollout(video)      -> what it looked at, (B, T, rows, columns), for --attention
     start_from_scratch()    optional: initial weights where no file starts the network
     frames, image_size, classes     arguments of its class, set by what becomes a clip and by the lists
+    sampling            optional, of its class: what becomes a clip where nothing else is told, {setting: value}
     patch_size          where it has one, pictures must be a multiple of it
 """
 
@@ -20,6 +21,7 @@ import io
 import math
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -46,7 +48,8 @@ from utils.settings import FitSettings, RecogniseSettings, RecognitionSettings, 
 from utils.task import Batch, Dataset, FitData, Task, Validation, answer
 
 TOP = 5                    # classes that an answer may name
-CLIP_SETTINGS = ("num_frames", "sampling_rate", "segments", "image_size", "short_side", "flip")
+CLIP_SETTINGS = ("num_frames", "sampling_rate", "segments", "image_size", "short_side", "bicubic", "flip")
+VARIATION = ("multi_scale", "jitter", "grey")      # of the clips in training alone
 SHORT_SIDES = (8 / 7, 10 / 7)     # of image_size: 256 to 320 for 224
 
 
@@ -65,8 +68,12 @@ class Lists:
         return next(iter(self.by_split.values())).classes
 
 
-def read_lists(settings: RecognitionSettings, splits: tuple[str, ...], classes: tuple[str, ...] = ()) -> Lists:
+def read_lists(
+    settings: RecognitionSettings, splits: tuple[str, ...], classes: tuple[str, ...] = (), names: tuple[str, ...] = ()
+) -> Lists:
     """The lists of settings.data_root. `classes`: those of a checkpoint, whose numbers the labels shall be.
+
+    `names`: those of the classes, in place of classes.txt and of all others.
 
     Raises UserError for a list or a video that is missing (unless broken ones are left out), for every bad line, and
     for classes.txt where it holds others than `classes`.
@@ -77,7 +84,7 @@ def read_lists(settings: RecognitionSettings, splits: tuple[str, ...], classes: 
                         "makes them).")
     if not root.is_dir():
         raise UserError(f"{root}: no such folder (--data_root).")
-    names = root / CLASSES_FILE if (root / CLASSES_FILE).exists() else None
+    names = names or (root / CLASSES_FILE if (root / CLASSES_FILE).exists() else None)
     files = {split: root / f"{split}.csv" for split in splits}
     for file in files.values():
         if not file.exists():
@@ -140,7 +147,8 @@ def sampling_of(
     size = chosen.pop("image_size", Sampling.size)
     views = {"views": asked.views, "crops": asked.crops} if asked else {}
     sides = chosen.pop("short_side", None) or [round(size * share) for share in SHORT_SIDES]
-    return Sampling(**chosen, size=size, short_side=tuple(sides), **views)
+    return Sampling(**chosen, size=size, short_side=tuple(sides), **views,
+                    **{name: getattr(settings, name) for name in VARIATION})
 
 
 def check_pictures(net: nn.Module, sampling: Sampling) -> None:
@@ -163,7 +171,7 @@ def sampling_told(content: dict) -> dict:
     told = told if isinstance(told, dict) else {}
 
     def is_right(name: str, value) -> bool:
-        if name in ("segments", "flip"):
+        if name in ("segments", "flip", "bicubic"):
             return isinstance(value, bool)
         if name == "short_side":
             return isinstance(value, list) and len(value) == 2 and all(type(one) is int for one in value)
@@ -175,12 +183,17 @@ def sampling_told(content: dict) -> dict:
 # ---------------------------------------------------------------- the task
 
 
+def usual_sampling(network: type) -> dict:
+    """What becomes a clip for a network, {setting: value}, where neither settings nor a checkpoint tell."""
+    return getattr(network, "sampling", {})
+
+
 def recognition_task(network: type, settings: RecognitionSettings, sizes: dict, lists: Lists) -> Task:
     """The task that trains a recogniser on these lists; `sizes` are the network's, where they are given.
 
     Raises UserError where the lists do not fit the sizes.
     """
-    sampling = sampling_of(settings)
+    sampling = sampling_of(settings, usual_sampling(network))
     sizes = {"frames": sampling.num_frames, "image_size": sampling.size, **sizes}
     sizes["classes"] = number_of_classes(lists, sizes.get("classes"))
 
@@ -203,13 +216,18 @@ def recognition_task(network: type, settings: RecognitionSettings, sizes: dict, 
     )
 
 
-def optimizer_of(settings: RecognitionSettings):
-    """(network, fit settings) -> SGD with Nesterov's momentum, TimeSformer's optimiser, or AdamW."""
+def optimizer_of(settings: RecognitionSettings, groups: Callable[[nn.Module, float], list[dict]] | None = None):
+    """(network, fit settings) -> SGD with Nesterov's momentum, TimeSformer's optimiser, or AdamW.
+
+    `groups`: (network, learning rate) -> the optimiser's groups of weights; all alike without it.
+    """
 
     def build(net: nn.Module, fit_settings: FitSettings) -> torch.optim.Optimizer:
+        weights = groups(net, fit_settings.lr) if groups else net.parameters()
         if settings.optimizer == "adamw":
-            return torch.optim.AdamW(net.parameters(), fit_settings.lr, weight_decay=settings.weight_decay)
-        return torch.optim.SGD(net.parameters(), fit_settings.lr, settings.momentum, nesterov=settings.momentum > 0,
+            return torch.optim.AdamW(weights, fit_settings.lr, tuple(settings.betas), settings.eps,
+                                     weight_decay=settings.weight_decay)
+        return torch.optim.SGD(weights, fit_settings.lr, settings.momentum, nesterov=settings.momentum > 0,
                                weight_decay=settings.weight_decay)
 
     return build

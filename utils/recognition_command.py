@@ -8,12 +8,16 @@ from utils.cli import RecognitionCommand
 from utils.distributed import World
 from utils.fit import fit
 from utils.launch import launched
+from utils.matching import Loss, matching_task, read_labels
 from utils.recognise import recognise
-from utils.recognition import read_lists, recognition_data, recognition_task, sampling_of
+from utils.recognition import read_lists, recognition_data, recognition_task, sampling_of, usual_sampling
 
 
-def run(network: type, command: RecognitionCommand) -> int:
-    """Train, or with --weights test or infer, as the command says; returns the exit code. Raises UserError."""
+def run(network: type, command: RecognitionCommand, loss: Loss | None = None) -> int:
+    """Train, or with --weights test or infer, as the command says; returns the exit code. Raises UserError.
+
+    `loss`: of a network that knows its classes by their names (utils/matching.py).
+    """
     asked = command.recognise
     if asked.weights:
         return recognise(network, command)
@@ -24,9 +28,14 @@ def run(network: type, command: RecognitionCommand) -> int:
         raise UserError("--save_prefix is missing: the folder for checkpoints and logs.")
 
     def train(world: World) -> int:
-        lists = read_lists(command.recognition, ("train", "val"))
-        task = recognition_task(network, command.recognition, command.sizes, lists)
-        data = recognition_data(command.recognition, lists, sampling_of(command.recognition), command.fit.seed)
+        settings, matching = command.recognition, command.matching
+        names = read_labels(matching.labels) if matching and matching.labels else ()
+        lists = read_lists(settings, ("train", "val"), names=names)
+        if loss is None:
+            task = recognition_task(network, settings, command.sizes, lists)
+        else:
+            task = matching_task(network, loss, settings, matching, command.sizes, lists)
+        data = recognition_data(settings, lists, sampling_of(settings, usual_sampling(network)), command.fit.seed)
         return fit(task, command.fit, data).exit_code
 
     return launched(command.fit.gpus, command.launch, command.words, train)

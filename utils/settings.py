@@ -202,19 +202,52 @@ class RecognitionSettings:
     short_side: tuple[int, int] | None = setting(
         None, "data", "least and most of the pictures' short side before they are cropped (8/7 and 10/7 of image_size)",
         nargs=2, type=whole(low=1, high=MOST_PIXELS), metavar=("LEAST", "MOST"), agree=True)
+    bicubic: bool | None = setting(
+        None, "data", "scale pictures as CLIP does, bicubic with antialiasing, not bilinear without", agree=True)
     flip: bool | None = setting(
         None, "training", "mirror one clip in two; not where left and right make the class (default: mirror)",
         agree=True)
+    multi_scale: bool = setting(
+        False, "training", "crop 1, 7/8, 3/4 or 0.66 of the short side, width and height a step apart at most, instead "
+        "of --short_side", agree=True)
+    jitter: float = setting(
+        0.0, "training", "change brightness, contrast, saturation and hue of this share of the clips (%(default)s)",
+        type=share, metavar="SHARE", agree=True)
+    grey: float = setting(0.0, "training", "make this share of the clips grey (%(default)s)", type=share,
+                          metavar="SHARE", agree=True)
 
     optimizer: str = setting("sgd", "training", "sgd has Nesterov's momentum (%(default)s)", choices=("sgd", "adamw"),
                              agree=True)
     momentum: float = setting(0.9, "training", "of sgd (%(default)s)", type=number(float, low=0, high=0.999999),
                               agree=True)
+    betas: tuple[float, float] = setting(
+        (0.9, 0.999), "training", "of adamw's two averages (%(default)s)", nargs=2,
+        type=number(float, low=0, high=0.999999), metavar=("FIRST", "SECOND"), agree=True)
+    eps: float = setting(1e-8, "training", "of adamw (%(default)s)", type=number(float, above=0, high=1), agree=True)
     weight_decay: float = setting(1e-4, "training", "of all weights (%(default)s)", type=share, agree=True)
     pretrained: str = setting(
         "auto", "training", "start: imagenet is a ViT-B/16, downloaded once; a file of a ViT or of this network "
         "fine-tunes it; or none. auto: imagenet for a network of that size, else none (%(default)s)", type=path_text,
         metavar="auto|imagenet|none|FILE")
+
+
+@dataclass(frozen=True)
+class MatchingSettings:
+    """How a recogniser that knows its classes by their names is trained and asked."""
+
+    labels: Path | None = setting(
+        None, "data", "names of the classes, one a line or a CSV `id,name` (default: those of the lists, in an "
+        "inference the checkpoint's); other names than those of the training: zero-shot", type=path, metavar="FILE")
+    templates: Path | None = setting(
+        None, "data", "texts with one {} where the name belongs, one a line (default: the public code's 16)", type=path,
+        metavar="FILE")
+    ratio: float = setting(
+        1.0, "training", "learning rate of the visual tower, times --lr, the text tower's (%(default)s)",
+        type=number(float, low=0, high=MOST_RATE), agree=True)
+    f_ratio: float = setting(
+        10.0, "training", "learning rate of the fusion, times --lr (%(default)s)",
+        type=number(float, low=0, high=MOST_RATE), agree=True)
+    fix_text: bool = setting(False, "training", "leave the text tower as it is", agree=True)
 
 
 @dataclass(frozen=True)

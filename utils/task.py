@@ -121,6 +121,7 @@ class Task:
     facts        extra entries of every checkpoint, {name: value}
     same         names of facts that a resumed training must share
     settings     a dataclass of the task's own settings (settings.py); on resume those marked `agree` must be unchanged
+    more_settings   a second one
     remarks      lines for the beginning of the log
     keep_best    (folder, validation) writes Validation.found after a new best epoch
     draw         (folder, validation set) draws pictures into the folder
@@ -144,6 +145,7 @@ class Task:
     facts: dict = field(default_factory=dict)
     same: tuple[str, ...] = ()
     settings: Any = None
+    more_settings: Any = None
     remarks: tuple[str, ...] = ()
     keep_best: Callable[[Path, Validation], None] = lambda folder, validation: None
     draw: Callable[[Path, Dataset], None] = lambda folder, dataset: None

@@ -122,12 +122,20 @@ class _Frame:
 
 
 def _frames(decoded: Iterable[tuple[float, float, av.VideoFrame]], salvage: list[str] | None) -> Iterator[_Frame]:
+    converter = VideoReformatter()      # one for all: it keeps what it has set up for their format
+    for start, lasts, frame in until_damage(decoded, salvage):
+        yield _Frame(start, start + lasts, frame, converter)
+
+
+def until_damage(
+    decoded: Iterable[tuple[float, float, av.VideoFrame]], salvage: list[str] | None
+) -> Iterator[tuple[float, float, av.VideoFrame]]:
     """The decoded frames. With a list `salvage`, damage after the first one ends them; the list gets the message."""
-    any_frame, converter = False, VideoReformatter()      # one for all: it keeps what it has set up for their format
+    any_frame = False
     try:
-        for start, lasts, frame in decoded:
+        for placed in decoded:
             any_frame = True
-            yield _Frame(start, start + lasts, frame, converter)
+            yield placed
     except MediaError as error:
         if salvage is None or not any_frame:
             raise

@@ -1,0 +1,354 @@
+"""Drawing on a video: its times, sound, size and colours stay; and what is drawn is to be read."""
+
+import subprocess
+from fractions import Fraction
+
+import av
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from media_files import numbered_picture, read_number, tone, write_clip, write_media
+from test_media import damage
+
+from datatools.errors import UserError
+from datatools.media import Drawing, MediaError, probe, read_audio, read_every_frame, redraw, transcode
+
+PICTURES = [numbered_picture(index) for index in range(40)]
+FINE = {"crf": "8", "preset": "ultrafast"}
+RED = (200, 30, 40)
+
+
+def nothing(width, height) -> Drawing:
+    return Drawing(lambda picture, seconds: None, (0, 2))
+
+
+def drawn(source, target, prepare=nothing, **options):
+    redraw(source, target, prepare, FINE, **options)
+    return target
+
+
+def starts(path) -> list[float]:
+    return [start for start, _, _ in read_every_frame(path)]
+
+
+def shift_between(one: np.ndarray, other: np.ndarray, most: int = 400) -> int:
+    """By how many samples `other` comes later."""
+    length = min(len(one), len(other)) - 2 * most
+    return max(range(-most, most + 1), key=lambda lag: float(np.dot(one[most:most + length],
+                                                                    other[most + lag:most + lag + length])))
+
+
+# ---------------------------------------------------------------- times and sound
+
+
+TIMES = list(np.cumsum([0, *np.random.default_rng(3).integers(10, 400, 39)]) / 1000)
+
+
+@pytest.mark.parametrize(("source", "target"), [("a.mp4", "b.mp4"), ("a.mkv", "b.mp4"), ("a.mp4", "b.mkv"),
+                                                ("a.ts", "b.mp4"), ("a.mp4", "b.mov")])
+def test_pictures_of_a_variable_rate_keep_their_times(tmp_path, source, target):
+    options = {"output_ts_offset": "5"} if source == "a.ts" else None
+    path = write_media(tmp_path / source, PICTURES, TIMES, video_options={"bf": "2"}, container_options=options)
+    told = []
+
+    def prepare(width, height):
+        return Drawing(lambda picture, seconds: told.append((seconds, read_number(picture))))
+
+    made = drawn(path, tmp_path / target, prepare)
+    assert told == [(pytest.approx(time, abs=6e-6), number) for number, time in enumerate(TIMES)]
+    assert starts(made) == pytest.approx(starts(path), abs=1e-9 if target == "b.mp4" else 0.0005)
+    ends = [list(read_every_frame(name))[-1][1] for name in (path, made)]
+    assert abs(ends[1] - ends[0]) < 0.2      # a container does not state which picture is shown last
+
+
+@pytest.mark.parametrize("rate", [Fraction(24_000, 1001), Fraction(30_000, 1001)])
+def test_a_time_base_is_kept(tmp_path, rate):
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=rate)
+        stream.width, stream.height = 64, 64
+        for index in range(30):
+            frame = av.VideoFrame(64, 64, "yuv420p")
+            frame.pts, frame.time_base = index, 1 / rate
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    stamps = []
+    for name in (path, drawn(path, tmp_path / "b.mp4")):
+        with av.open(str(name)) as container:
+            stream = container.streams.video[0]
+            stamps.append([packet.pts * stream.time_base for packet in container.demux(stream) if packet.size])
+            assert stream.average_rate == rate
+    assert sorted(stamps[0]) == sorted(stamps[1]) == [index / rate for index in range(30)]
+
+
+SOUND = np.random.default_rng(0).standard_normal((2, 44_100 * 4)).astype(np.float32).cumsum(1) % 0.5
+
+
+@pytest.mark.parametrize(("source", "codec", "target", "copied"), [
+    ("a.mp4", "aac", "b.mp4", True), ("a.mkv", "libopus", "b.mp4", True), ("a.mp4", "aac", "b.mkv", True),
+    ("a.ts", "aac", "b.mp4", True), ("a.ts", "aac", "b.mkv", True), ("a.mkv", "pcm_s16le", "b.mp4", False),
+    ("a.mkv", "libvorbis", "b.mp4", False), ("a.mp4", "libopus", "b.mov", False), ("a.avi", "mp3", "b.mp4", True),
+])
+@pytest.mark.parametrize("late", [0.0, 0.7])
+def test_the_sound_stays_with_the_pictures(tmp_path, source, codec, target, copied, late):
+    if late and source == "a.avi":
+        pytest.skip("AVI has no times")
+    rate = 48_000 if codec == "libopus" else 44_100
+    path = write_media(tmp_path / source, PICTURES, sound=SOUND, sound_rate=rate, sound_codec=codec, sound_start=late,
+                       codec="mpeg4" if source == "a.avi" else "libx264",
+                       container_options={"output_ts_offset": "5"} if source == "a.ts" else None)
+    made = drawn(path, tmp_path / target)
+    before, after = read_audio(path), read_audio(made)
+    assert abs(shift_between(before, after)) <= 22      # 1 ms, to which Matroska rounds
+    assert abs(len(before) - len(after)) <= 0.05 * 22_050
+    assert starts(made) == pytest.approx(starts(path), abs=0.0005 if target == "b.mkv" else 1e-4)
+    assert (probe(made).audio.codec == probe(path).audio.codec) is copied
+    if not copied:
+        assert probe(made).audio.codec == "aac"
+
+
+def test_what_ffmpeg_hears_of_a_copied_sound_is_the_same_to_the_bit(tmp_path):
+    path = write_media(tmp_path / "a.mp4", PICTURES, sound=SOUND)
+    heard = []
+    for name in (path, drawn(path, tmp_path / "b.mp4")):
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", name, "-f", "s16le", "-"]
+        heard.append(subprocess.run(command, check=True, capture_output=True).stdout)
+    assert heard[0] == heard[1] and len(heard[0]) > 4 * 44_100 * 3
+
+
+def test_pictures_that_begin_late_begin_late(tmp_path):
+    path = write_media(tmp_path / "a.mp4", PICTURES, [2 + index / 10 for index in range(40)], sound=tone(6, 44_100))
+    made = drawn(path, tmp_path / "b.mp4")
+    assert starts(path)[0] == starts(made)[0] == 2.0
+    assert shift_between(read_audio(path), read_audio(made)) == 0
+
+
+def test_a_silent_video_stays_silent(tmp_path):
+    path = write_clip(tmp_path / "a.mp4", with_sound=False)
+    assert probe(drawn(path, tmp_path / "b.mp4")).audio is None
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def corners(picture: np.ndarray) -> list[list[int]]:
+    """The colours near the four corners and in the middle, coarsely: decoders differ by a few levels."""
+    height, width = picture.shape[:2]
+    places = [(0.2, 0.2), (0.2, 0.8), (0.5, 0.5), (0.8, 0.2), (0.8, 0.8)]
+    return [picture[int(y * height), int(x * width)].astype(int).tolist() for y, x in places]
+
+
+def colourful(height: int, width: int) -> np.ndarray:
+    image = np.zeros((height, width, 3), np.uint8)
+    image[:height // 2, :width // 2], image[:height // 2, width // 2:] = (220, 40, 60), (30, 180, 90)
+    image[height // 2:, :width // 2], image[height // 2:, width // 2:] = (60, 70, 230), (210, 200, 50)
+    return image
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, -90])
+@pytest.mark.parametrize("size", [(64, 96), (63, 97), (63, 96), (64, 97)])
+def test_pictures_are_upright_and_of_even_size(tmp_path, rotation, size):
+    path = write_media(tmp_path / "a.mp4", [colourful(*size)] * 3, rotation=rotation)
+    upright = list(read_every_frame(path))[0][2]
+    got = []
+
+    def prepare(width, height):
+        def draw(picture, seconds):
+            got.append(picture.copy())
+
+        got.append((width, height))
+        return Drawing(draw)
+
+    made = list(read_every_frame(drawn(path, tmp_path / "b.mp4", prepare)))[0][2]
+    height, width = upright.shape[:2]
+    assert got[0] == (width + width % 2, height + height % 2)
+    assert made.shape == got[1].shape == (got[0][1], got[0][0], 3)
+    assert np.abs(made[:height, :width].astype(int) - upright).mean() < 3
+    np.testing.assert_allclose(corners(made), corners(upright), atol=6)
+    if height % 2:
+        assert np.abs(made[-1].astype(int) - made[-2]).mean() < 3
+
+
+FORMATS = {"yuv420p10le": "libx264", "yuv444p": "libx264", "yuvj420p": "libx264", "yuv422p": "libx264",
+           "bgr0": "libx264rgb", "gray": "libx264"}
+
+
+@pytest.mark.parametrize("space", [1, 5])      # BT.709, BT.601
+@pytest.mark.parametrize("form", FORMATS)
+def test_colours_stay_in_every_format_and_drawn_ones_are_those_drawn(tmp_path, form, space):
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(FORMATS[form], rate=10, options={"crf": "4", "preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 96, 64, form
+        if form != "bgr0":
+            stream.codec_context.colorspace = space
+            stream.codec_context.color_range = 2 if form == "yuvj420p" else 1
+        for index in range(3):
+            frame = av.VideoFrame.from_ndarray(colourful(64, 96), format="rgb24")
+            frame = frame.reformat(format=form, dst_colorspace=None if form == "bgr0" else space)
+            frame.pts, frame.time_base = index, Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+    def prepare(width, height):
+        def draw(picture, seconds):
+            picture[:, 20:60] = RED
+
+        return Drawing(draw, (40, 80), below=20)
+
+    def shown(name) -> np.ndarray:      # by ffmpeg
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", name, "-frames:v", "1", "-f", "rawvideo",
+                   "-pix_fmt", "rgb24", "-"]
+        raw = subprocess.run(command, check=True, capture_output=True).stdout
+        return np.frombuffer(raw, np.uint8).reshape(-1, 96, 3)
+
+    before, after = shown(path), shown(drawn(path, tmp_path / "b.mp4", prepare))
+    assert after.shape == (84, 96, 3)
+    assert np.abs(after[:38].astype(int) - before[:38]).mean() < 3
+    assert np.abs(after[44:78, 26:54].astype(int) - RED).max() < 8
+    assert after[82].max() < 8 and after[70, 80].max() < 8
+
+
+def test_rows_that_are_not_drawn_on_are_those_of_a_plain_transcode(tmp_path):
+    path = write_media(tmp_path / "a.mp4", [colourful(64, 96)] * 5)
+
+    def half(width, height):
+        def draw(picture, seconds):
+            picture[:] = RED
+
+        return Drawing(draw, (33, height))
+
+    plain, marked = (list(read_every_frame(drawn(path, tmp_path / name, prepare)))[2][2]
+                     for name, prepare in (("b.mp4", nothing), ("c.mp4", half)))
+    assert np.abs(plain[:28].astype(int) - marked[:28]).max() <= 3
+    assert np.abs(marked[36:].astype(int) - RED).max() <= 4
+    assert np.abs(marked[32].astype(int) - plain[32]).max() <= 90      # shares its colour with the first drawn row
+
+
+def test_rows_below_a_video_are_still_there_as_they_were_left(tmp_path):
+    path = write_media(tmp_path / "a.mp4", PICTURES[:5])
+    seen = []
+
+    def prepare(width, height):
+        def draw(strip, seconds):
+            seen.append([read_number(strip[:10]), int(strip[10:, 0, 0].max())])
+            strip[:, 0] = 255
+
+        return Drawing(draw, (height - 10, height + 6), below=6)
+
+    drawn(path, tmp_path / "b.mp4", prepare)
+    assert seen == [[0, 0], [1, 255], [2, 255], [3, 255], [4, 255]]
+
+
+def test_pixels_that_are_not_square_stay_so(tmp_path):
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.codec_context.sample_aspect_ratio = 64, 48, Fraction(4, 3)
+        container.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
+        container.mux(stream.encode())
+    with av.open(str(drawn(path, tmp_path / "b.mp4"))) as container:
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
+
+
+def test_a_video_that_changes_its_size_keeps_the_first(tmp_path):
+    coded = b""
+    for size in ((64, 96), (128, 192)):
+        part = write_media(tmp_path / "part.mp4", [colourful(*size)] * 5)
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", part, "-c", "copy", "-f", "mpegts", "-"]
+        offset = ["-output_ts_offset", "0.5"] if coded else []
+        coded += subprocess.run(command[:-1] + offset + ["-"], check=True, capture_output=True).stdout
+    (tmp_path / "a.ts").write_bytes(coded)
+    shown = [picture for _, _, picture in read_every_frame(drawn(tmp_path / "a.ts", tmp_path / "b.mp4"))]
+    assert len(shown) == 10
+    np.testing.assert_allclose(corners(shown[9]), corners(shown[0]), atol=12)
+
+
+# ---------------------------------------------------------------- what goes wrong
+
+
+def test_a_damaged_video_is_refused_or_drawn_up_to_the_damage(tmp_path):
+    path = write_media(tmp_path / "a.mp4", [numbered_picture(index) for index in range(60)], sound=tone(6, 22_050),
+                       sound_rate=22_050)
+    damage(path, slice(30, None))
+    with pytest.raises(MediaError, match=r"a\.mp4: decoding its picture fails after 3\.0 s of 6\.0 s"):
+        drawn(path, tmp_path / "b.mp4")
+    assert sorted(tmp_path.iterdir()) == [path]
+    messages = []
+    made = drawn(path, tmp_path / "b.mp4", salvage=messages)
+    assert [read_number(picture) for _, _, picture in read_every_frame(made)] == list(range(30))
+    assert len(messages) == 1 and "after 3.0 s of 6.0 s" in messages[0]
+    assert 2.5 < len(read_audio(made)) / 22_050 < 4.5
+
+
+def test_a_cut_video_is_refused_or_drawn_up_to_the_cut(tmp_path):
+    path = write_media(tmp_path / "a.mkv", [numbered_picture(index) for index in range(60)], sound=tone(6, 22_050),
+                       sound_rate=22_050)
+    path.write_bytes(path.read_bytes()[:path.stat().st_size * 6 // 10])
+    with pytest.raises(MediaError, match="cut off or damaged"):
+        drawn(path, tmp_path / "b.mp4")
+    messages = []
+    made = drawn(path, tmp_path / "b.mp4", salvage=messages)
+    assert 3 < probe(made).duration < 5 and len(messages) == 1
+
+
+def test_a_damaged_sound_that_must_be_encoded_ends_there(tmp_path, monkeypatch):
+    path = write_media(tmp_path / "a.mkv", PICTURES, sound=tone(4, 44_100), sound_codec="flac")
+    real = transcode._Sound._encode
+    told = []
+
+    def failing(sound, packet):
+        if packet and packet.pts * packet.time_base > 2:
+            raise av.error.InvalidDataError(1, "Invalid data", "flac")
+        real(sound, packet)
+
+    monkeypatch.setattr(transcode._Sound, "_encode", failing)
+    monkeypatch.setitem(transcode.COPIED, "mp4", set())
+    with pytest.raises(MediaError, match=r"a\.mkv: its sound cannot be carried over after (1\.9|2\.0) s \(Invalid data"):
+        drawn(path, tmp_path / "b.mp4")
+    assert sorted(tmp_path.iterdir()) == [path]
+    made = drawn(path, tmp_path / "b.mp4", salvage=told)
+    assert len(told) == 1 and len(starts(made)) == 40
+    assert len(read_audio(made, salvage=[])) / 22_050 == pytest.approx(2, abs=0.2)
+
+
+def test_a_drawing_that_fails_leaves_no_file(tmp_path):
+    path = write_clip(tmp_path / "a.mp4")
+    with pytest.raises(ZeroDivisionError):
+        drawn(path, tmp_path / "b.mp4", lambda width, height: Drawing(lambda picture, seconds: 1 / (seconds - 1)))
+    assert sorted(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("target", "message"), [
+    ("b.avi", r"b\.avi: ends in '\.avi', expected one of \.mp4, \.m4v, \.mov, \.mkv"),
+    ("a.mp4", r"a\.mp4: is read and would be overwritten"),
+    ("folder.mp4", r"folder\.mp4: a folder, expected the name of a file"),
+])
+def test_targets_that_are_refused(tmp_path, target, message):
+    path = write_clip(tmp_path / "a.mp4")
+    (tmp_path / "folder.mp4").mkdir()
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=message):
+        drawn(path, tmp_path / target)
+    assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 2
+
+
+def test_sources_that_are_refused(tmp_path):
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(MediaError, match=r"text\.mp4: not a media file"):
+        drawn(tmp_path / "text.mp4", tmp_path / "b.mp4")
+    with pytest.raises(MediaError, match=r"radio\.mp4: no picture in it"):
+        drawn(write_media(tmp_path / "radio.mp4", sound=tone(1, 44_100)), tmp_path / "b.mp4")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_video_is_written_while_it_is_drawn(tmp_path):
+    images = list(np.random.default_rng(0).integers(0, 256, (80, 64, 96, 3), np.uint8))
+    path = write_media(tmp_path / "a.mp4", images, sound=SOUND)
+    sizes = []
+
+    def prepare(width, height):
+        return Drawing(lambda *_: sizes.append(sum(file.stat().st_size for file in tmp_path.glob(".tmp*"))), (0, 2))
+
+    size = drawn(path, tmp_path / "b.mp4", prepare).stat().st_size
+    assert sizes[60] > 0.35 * size and sizes[79] > 0.6 * size

@@ -29,6 +29,8 @@ CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}  
 # What players play in them, of what libav would put there.
 COPIED = {"mp4": {"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"}, "mov": {"aac", "mp3", "ac3", "eac3", "alac"},
           "matroska": {"aac", "mp3", "mp2", "ac3", "eac3", "dts", "opus", "vorbis", "flac", "alac", "pcm_s16le"}}
+# MP4 states a stream's start in these parts of a second, by default in milliseconds. Matroska does not know the option.
+START_UNITS = {"movie_timescale": "90000"}
 DRAW_OPTIONS = {"crf": "20", "preset": "veryfast"}      # libx264's
 SOUND_RATES = (44_100, 48_000)                          # Hz; others become the last one where sound is encoded
 SOUND_LAYOUTS = ("mono", "stereo", "5.1", "7.1")        # others become stereo
@@ -61,8 +63,8 @@ def redraw(
 
     `prepare(width, height)` is asked once. The size is that of the upright picture, rotated as the file says; an odd
     width or height is made even by repeating the last column or row. All pictures get the first one's size.
-    Each picture keeps its time from time zero, in the source's time base, which Matroska rounds to 1 ms. Of two pictures
-    at the same time the first is kept. The sound that the house reads is copied, or encoded as AAC where players do not
+    Each picture keeps its time from time zero, in the source's time base, which Matroska rounds to 1 ms. Of two at the
+    same time the first is kept. The sound that `read_audio` reads is copied, or encoded as AAC where players do not
     take its codec in the target's container; it keeps its time too. Other streams are left out.
     Raises MediaError where the source is damaged, UserError for a target that cannot be written, OSError as
     `open_output`; then there is no target. With a list `salvage` the target ends at a damaged place of the picture, or
@@ -72,11 +74,14 @@ def redraw(
     if form is None:
         raise UserError(f"{target}: ends in {Path(target).suffix!r}, expected one of {', '.join(CONTAINERS)}.")
     check_output(target, [source])
-    with open_media(source) as container, open_output(target, form) as output, _errors_name(target):
+    with contextlib.ExitStack() as opened:
+        container = opened.enter_context(open_media(source))
+        output = opened.enter_context(open_output(target, form, None if form == "matroska" else START_UNITS))
+        opened.enter_context(_errors_name(target))
         stream, heard = video_stream(container), audio_stream(container)
         if stream is None:
             raise MediaError(f"{source}: no picture in it (no video stream). Give a video, or remove it.")
-        stream.codec_context.thread_count, stream.codec_context.thread_type = 0, "AUTO"      # as many as there are cores
+        stream.codec_context.thread_count, stream.codec_context.thread_type = 0, "AUTO"      # 0: one a core
         sound = heard and _Sound(source, heard, output, form, salvage)
         pictures = _Pictures(stream, output, prepare, options)
         decoded = decode(source, container, stream, salvage=salvage, others=sound and sound.take)
@@ -167,7 +172,8 @@ class _Pictures:
     def _frame(self, height: int) -> av.VideoFrame:
         """A new frame of the target's width and colours."""
         frame = av.VideoFrame(self.width, height, "yuv420p")
-        frame.colorspace, frame.color_range = self.stream.codec_context.colorspace, self.stream.codec_context.color_range
+        coded = self.stream.codec_context
+        frame.colorspace, frame.color_range = coded.colorspace, coded.color_range
         return frame
 
     def _draw_on(self, canvas: av.VideoFrame, start: float) -> None:
@@ -209,6 +215,8 @@ class _Sound:
         self.reached = 0.0          # s from time zero
         self.waiting: list[av.Packet] | None = []
         self.is_broken = False
+        # Matroska has no times before zero, where an encoder's first, silent packet may lie: it would move all others.
+        self.earliest = 0 if form == "matroska" else -math.inf
         self.is_copied = stream.codec_context.codec.canonical_name in COPIED[form]
 
     def take(self, packet: av.Packet) -> None:
@@ -249,8 +257,8 @@ class _Sound:
 
     def _fail(self, error: av.FFmpegError) -> None:
         """End the sound here, and tell of it. Raises MediaError without `salvage`."""
-        message = (f"{self.source}: its sound cannot be carried over after {self.reached:.1f} s ({error_reason(error)}). "
-                   "It is damaged: encode it again, or remove it.")
+        message = (f"{self.source}: its sound cannot be carried over after {self.reached:.1f} s "
+                   f"({error_reason(error)}). It is damaged: encode it again, or remove it.")
         if self.salvage is None:
             raise MediaError(message) from error
         self.is_broken = True
@@ -258,7 +266,7 @@ class _Sound:
 
     def _copy(self, packet: av.Packet) -> None:
         stamp = packet.dts if packet.dts is not None else packet.pts
-        if stamp is None or stamp <= self.last:
+        if stamp is None or stamp <= self.last or stamp - self.zero < self.earliest:
             return      # a container takes no packet without a time, and none that goes back
         self.last, self.reached = stamp, float((stamp - self.zero) * self.stream.time_base)
         packet.pts = (packet.pts if packet.pts is not None else stamp) - self.zero

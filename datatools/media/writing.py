@@ -41,15 +41,17 @@ class _File(io.BufferedWriter):
 
 
 @contextlib.contextmanager
-def open_output(path: Path, format: str) -> Iterator[av.container.OutputContainer]:
-    """A container of libav's `format` that is written to `path`, atomically, while it is filled.
+def open_output(
+    path: Path, format: str, options: dict[str, str] | None = None
+) -> Iterator[av.container.OutputContainer]:
+    """A container of libav's `format`, with its options, that is written to `path`, atomically, while it is filled.
 
     Raises OSError where the file cannot be written. Where libav opens the file itself, PyAV turns most such errors into
     its own, without the system's error number, and drops others.
     """
     with write_atomic(path) as temporary, _File(open(temporary, "wb", buffering=0)) as file:
         try:
-            with av.open(file, "w", format=format) as container:
+            with av.open(file, "w", format=format, options=options) as container:
                 yield container
         except av.FFmpegError as error:
             raise file.error or error from None

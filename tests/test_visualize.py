@@ -4,6 +4,7 @@ import subprocess
 from fractions import Fraction
 
 import av
+import cv2
 import imageio_ffmpeg
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from test_media import damage
 
 from datatools.errors import UserError
 from datatools.media import Drawing, MediaError, probe, read_audio, read_every_frame, redraw, transcode
+from datatools.media.structure import is_fragmented
+from utils import drawing
 
 PICTURES = [numbered_picture(index) for index in range(40)]
-FINE = {"crf": "8", "preset": "ultrafast"}
+FINE = {"crf": "8", "preset": "ultrafast", "g": "10"}
 RED = (200, 30, 40)
 
 
@@ -86,8 +89,8 @@ SOUND = np.random.default_rng(0).standard_normal((2, 44_100 * 4)).astype(np.floa
 
 @pytest.mark.parametrize(("source", "codec", "target", "copied"), [
     ("a.mp4", "aac", "b.mp4", True), ("a.mkv", "libopus", "b.mp4", True), ("a.mp4", "aac", "b.mkv", True),
-    ("a.ts", "aac", "b.mp4", True), ("a.ts", "aac", "b.mkv", True), ("a.mkv", "pcm_s16le", "b.mp4", False),
-    ("a.mkv", "mp2", "b.mp4", False), ("a.mp4", "libopus", "b.mov", False), ("a.avi", "mp3", "b.mp4", True),
+    ("a.ts", "aac", "b.mp4", True), ("a.mkv", "pcm_s16le", "b.mp4", False), ("a.mp4", "libopus", "b.mov", False),
+    ("a.avi", "mp3", "b.mp4", True),
 ])
 @pytest.mark.parametrize("late", [0.0, 0.7])
 def test_the_sound_stays_with_the_pictures(tmp_path, source, codec, target, copied, late):
@@ -114,6 +117,19 @@ def test_what_ffmpeg_hears_of_a_copied_sound_is_the_same_to_the_bit(tmp_path):
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", name, "-f", "s16le", "-"]
         heard.append(subprocess.run(command, check=True, capture_output=True).stdout)
     assert heard[0] == heard[1] and len(heard[0]) > 4 * 44_100 * 3
+
+
+@pytest.mark.parametrize("source", ["a.mp4", "a.mkv"])
+def test_a_long_video_is_written_in_fragments_with_the_same_times(tmp_path, monkeypatch, source):
+    path = write_media(tmp_path / source, PICTURES, [0.3 + time for time in TIMES], sound=SOUND,
+                       video_options={"bf": "2"})
+    whole = drawn(path, tmp_path / "whole.mp4")
+    monkeypatch.setattr(transcode, "LONG", 2.0)
+    made = drawn(path, tmp_path / "b.mp4")
+    assert is_fragmented(made) and not is_fragmented(whole)
+    assert starts(made) == pytest.approx(starts(path), abs=2e-5)
+    assert abs(shift_between(read_audio(path), read_audio(made))) <= 11
+    assert probe(made).duration == pytest.approx(probe(path).duration, abs=0.5)      # of the picture shown last
 
 
 def test_pictures_that_begin_late_begin_late(tmp_path):
@@ -352,3 +368,205 @@ def test_a_video_is_written_while_it_is_drawn(tmp_path):
 
     size = drawn(path, tmp_path / "b.mp4", prepare).stat().st_size
     assert sizes[60] > 0.3 * size and sizes[79] > 0.5 * size
+
+
+# ---------------------------------------------------------------- text
+
+
+LABELS = ["archery", "射箭（室内，夜间，观众很多的比赛场地中央）以及一个更长的名字，永远不会有人写在列表里",
+          "a very, very long name of an action that nobody would ever put on a list, yet here it is",
+          "emoji \U0001F600\U0001F3AC \U000F0000 tab\tand\nnewline\x07\u202e", "gjpqy|ÅÂ",
+          "開幕の終わり 한국어", "العربية हिन्दी", "", " "]
+PENS = ["opencv", "pillow"]
+
+
+@pytest.fixture
+def with_pen(request, monkeypatch):
+    """The test's text is written by this OpenCV's own font, or as by one that has none."""
+    if request.param == "pillow":
+        monkeypatch.delattr(cv2, "FontFace", raising=False)
+    elif not hasattr(cv2, "FontFace"):
+        pytest.skip("this OpenCV has no font of its own")
+    drawing.pen.cache_clear()
+    yield request.param
+    drawing.pen.cache_clear()
+
+
+def inked(image: np.ndarray, ground: int = 0) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of what was drawn."""
+    rows, columns = np.nonzero((image != ground).any(2))
+    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+
+
+@pytest.mark.parametrize("with_pen", PENS, indirect=True)
+@pytest.mark.parametrize("label", LABELS, ids=range(len(LABELS)))
+def test_text_stays_within_the_box_that_it_is_fitted_into(with_pen, label):
+    for width, height in ((320, 240), (1920, 100), (360, 640)):
+        size = drawing.text_size(width)
+        for room in (width - 20, width // 3, 3):
+            for outline in (None, (1, 1, 1)):
+                image = np.zeros((height, width, 3), np.uint8)
+                edge = 2 * max(1, size // 14) if outline else 0
+                text = drawing.fitted(label, room - edge, size)
+                left, top, right, bottom = drawing.put_text(image, text, (10, 7), size, outline=outline)
+                assert (left, top) == (10, 7) and right - left <= max(room, edge) and bottom <= 7 + 2 * size
+                if image.any():
+                    first, above, last, below = inked(image)
+                    assert first >= left and above >= top and last <= right and below <= bottom
+                elif room > 3:
+                    assert not label.strip()
+
+
+@pytest.mark.parametrize("with_pen", PENS, indirect=True)
+def test_a_text_is_shortened_no_more_than_it_must_be(with_pen):
+    label = LABELS[2]
+    whole = drawing.text_width(label, 20)
+    assert drawing.fitted(label, whole, 20) == label
+    short = drawing.fitted(label, whole // 2, 20)
+    assert short.endswith("…") and label.startswith(short[:-1])
+    following = label[:len(short) + 1] + "…"      # a space before the ellipsis is left out
+    assert drawing.text_width(short, 20) <= whole // 2 < drawing.text_width(following, 20)
+    assert drawing.fitted("one\ntwo\tthree\x1b[31m", 400, 20) == "one two three[31m"
+
+
+@pytest.mark.skipif(not hasattr(cv2, "FontFace"), reason="this OpenCV has no font of its own")
+def test_chinese_is_shown_not_replaced():
+    drawing.pen.cache_clear()
+
+    def shape(letter: str) -> bytes:
+        image = np.zeros((60, 60, 3), np.uint8)
+        drawing.put_text(image, letter, (5, 5), 30)
+        return image.tobytes()
+
+    assert len({shape(letter) for letter in "射箭片头曲结束?開あ한"}) == 11
+
+
+def test_a_font_that_lacks_letters_says_so_once(monkeypatch, capsys):
+    monkeypatch.delattr(cv2, "FontFace", raising=False)
+    monkeypatch.setattr(drawing, "CHINESE_FONTS", ())
+    drawing.pen.cache_clear()
+    for _ in range(2):
+        drawing.put_text(np.zeros((60, 200, 3), np.uint8), "射箭", (5, 5), 30)
+    assert drawing.text_width("射箭", 30) == drawing.text_width("??", 30)
+    drawing.pen.cache_clear()
+    assert capsys.readouterr().err.count("no font with Chinese") == 1
+
+
+# ---------------------------------------------------------------- what is drawn below the pictures
+
+
+SIZES = [(320, 240), (1920, 1080), (360, 640), (64, 48)]
+GREY = 90
+
+
+def strip_of(width: int, height: int, prepare, seconds: float) -> np.ndarray:
+    """What is drawn below a picture, which itself stays as it is."""
+    image = drawing.drawn_on(np.full((height, width, 3), GREY, np.uint8), prepare, seconds)
+    assert (image[:height] == GREY).all() and image.shape[1] == width and image.shape[0] % 2 == height % 2
+    return image[height:]
+
+
+def counts(strip: np.ndarray, colour) -> int:
+    return int((strip == colour).all(2).sum())
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("classes", [1, 3, len(LABELS)])
+def test_the_true_class_is_green_where_the_best_is_right_and_red_where_not(size, classes):
+    shares = np.full((2, classes), 0.1 / classes)
+    shares[0, 0] += 0.9
+    shares[1, -1] += 0.9
+    answers = drawing.TopFive(np.array([0.0, 1.0]), shares, tuple(LABELS[:classes]), true="archery")
+    first, second = (strip_of(*size, answers.prepare, time) for time in (0.5, 1.5))
+    assert counts(first, drawing.GREEN) and not counts(first, drawing.RED)
+    if classes > 1:
+        assert counts(second, drawing.RED)
+        assert counts(second, drawing.GREEN) < counts(first, drawing.GREEN)     # its bar is short now
+    unknown = drawing.TopFive(answers.seconds, shares, answers.classes)
+    strip = strip_of(*size, unknown.prepare, 0.5)
+    assert counts(strip, drawing.BAR) and not counts(strip, drawing.GREEN) + counts(strip, drawing.RED)
+
+
+def test_bars_are_as_long_as_the_shares_and_sorted():
+    shares = np.array([[0.05, 0.5, 0.25, 0.2]])
+    strip = strip_of(640, 360, drawing.TopFive(np.zeros(1), shares, ("a", "b", "c", "d")).prepare, 3.0)
+    rows = (strip == drawing.BAR).all(2).sum(1)
+    lengths = rows[np.flatnonzero(np.diff(rows, prepend=0) > 0)]
+    assert len(lengths) == 4
+    np.testing.assert_allclose(lengths / lengths[0], [1, 0.5, 0.4, 0.1], atol=0.01)
+
+
+def test_an_answer_is_shown_until_the_next():
+    answers = drawing.TopFive(np.array([1.0, 2.0]), np.eye(2), ("a", "b"), true="a")
+    rights = [counts(strip_of(320, 240, answers.prepare, time), drawing.GREEN) for time in (0, 1, 1.9, 2, 9)]
+    assert rights[0] == rights[1] == rights[2] > rights[3] == rights[4]
+
+
+TIMELINE = drawing.Timeline(200.0, "end of the opening", 91.3, (84.2, 97.9), 60.0, np.eye(800)[400], 0.25,
+                            np.linspace(0, 1, 400), np.repeat([0.0, 0.2], 100))
+
+
+def column_of(strip: np.ndarray, colour) -> float:
+    """The middle of a colour's columns in the plot, as a share of its width."""
+    ends = np.flatnonzero((strip == drawing.SOUND).all(2).any(0))
+    below = strip[strip.shape[0] // 3:]
+    return float((np.flatnonzero((below == colour).all(2).any(0)).mean() - ends[0]) / (ends[-1] - ends[0]))
+
+
+@pytest.mark.parametrize("size", SIZES[:3])
+def test_times_stand_at_their_place(size):
+    strip = strip_of(*size, TIMELINE.prepare, 150.0)
+    for colour, seconds in ((drawing.RED, 91.3), (drawing.GREEN, 60), (drawing.EVIDENCE, 100.1), (drawing.BOXES, 150),
+                            (drawing.INK, 150)):
+        assert column_of(strip, colour) == pytest.approx(seconds / 200, abs=0.012)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_only_the_cursor_and_the_time_change_with_the_moment(size):
+    one, other = (strip_of(*size, TIMELINE.prepare, time) for time in (20.0, 21.5))
+    changed = np.flatnonzero((one != other).any((0, 2)))
+    assert 0 < len(changed) < 0.25 * size[0] + 20
+    assert (strip_of(*size, TIMELINE.prepare, -5) != one).any()      # before and after the clip: at its ends
+    assert (strip_of(*size, TIMELINE.prepare, 500) != one).any()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_timeline_draws_what_there_is(size):
+    bare = drawing.Timeline(24 * 60.0, "开头结束" * 30)
+    strip = strip_of(*size, bare.prepare, 3.0)
+    for colour in (drawing.RED, drawing.GREEN, drawing.EVIDENCE, drawing.SOUND, drawing.BOXES):
+        assert not counts(strip, colour)
+    silent = drawing.Timeline(10.0, "start of the ending", 3.0, evidence=np.full(40, np.nan), evidence_step=0.25,
+                              loudness=np.zeros(9))
+    assert not counts(strip_of(*size, silent.prepare, 3.0), drawing.EVIDENCE)
+
+
+@pytest.mark.parametrize(("duration", "most", "told"), [
+    (200, 10, [20 * k for k in range(11)]), (1440, 5, [0, 500, 1000]), (0.5, 5, [0, 0.1, 0.2, 0.3, 0.4, 0.5]),
+    (7, 0, [0]), (7200, 4, [0, 2000, 4000, 6000]),
+])
+def test_an_axis_has_round_times(duration, most, told):
+    assert drawing.ticks(duration, most) == pytest.approx(told)
+
+
+@pytest.mark.parametrize(("count", "width"), [(800, 100), (10, 300), (7, 7), (1000, 999)])
+def test_no_value_is_lost_between_columns(count, width):
+    values = np.random.default_rng(0).random(count)
+    found = drawing.in_columns(values, 5 / count, 5.0, width)
+    assert found.shape == (width,) and set(found) == set(values if count <= width else found)
+    assert found.max() == values.max()
+    for place, value in enumerate(values):
+        assert found[int((place + 0.5) * width / count)] >= value or count < width
+    half = drawing.in_columns(values, 5 / count, 10.0, width)
+    assert not half[width // 2 + 1:].any()
+
+
+def test_a_timeline_is_drawn_on_a_video(tmp_path):
+    path = write_media(tmp_path / "a.mp4", [np.full((240, 320, 3), GREY, np.uint8)] * 20, sound=tone(2, 44_100))
+    line = drawing.Timeline(2.0, "片头曲结束", 0.5, (0.3, 0.8), 1.0, np.eye(8)[2], 0.25, np.ones(20), np.ones(2))
+    frames = list(read_every_frame(drawn(path, tmp_path / "b.mp4", line.prepare)))
+    assert len(frames) == 20
+    for start, _, picture in frames[::6]:
+        expected = drawing.drawn_on(np.full((240, 320, 3), GREY, np.uint8), line.prepare, start)
+        assert picture.shape == expected.shape
+        assert np.abs(picture.astype(int) - expected).mean() < 6

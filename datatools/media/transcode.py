@@ -21,7 +21,15 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from datatools.errors import UserError
 from datatools.media.packets import decode
 from datatools.media.pictures import until_damage
-from datatools.media.probe import MediaError, audio_stream, error_reason, open_media, time_zero, video_stream
+from datatools.media.probe import (
+    MediaError,
+    audio_stream,
+    error_reason,
+    file_duration,
+    open_media,
+    time_zero,
+    video_stream,
+)
 from datatools.media.writing import open_output
 from datatools.paths import check_output
 
@@ -29,8 +37,10 @@ CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}  
 # What players play in them, of what libav would put there.
 COPIED = {"mp4": {"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"}, "mov": {"aac", "mp3", "ac3", "eac3", "alac"},
           "matroska": {"aac", "mp3", "mp2", "ac3", "eac3", "dts", "opus", "vorbis", "flac", "alac", "pcm_s16le"}}
-# MP4 states a stream's start in these parts of a second, by default in milliseconds. Matroska does not know the option.
-START_UNITS = {"movie_timescale": "90000"}
+MP4_OPTIONS = {"movie_timescale": "90000"}      # parts of a second in which a stream's start is stated; else 1 ms
+# MP4's list of all packets is in memory until the file's end. A long file gets many short ones, as streaming does.
+LONG = 1800.0           # s
+LONG_OPTIONS = {**MP4_OPTIONS, "movflags": "frag_keyframe+delay_moov+default_base_moof"}
 DRAW_OPTIONS = {"crf": "20", "preset": "veryfast"}      # libx264's
 SOUND_RATES = (44_100, 48_000)                          # Hz; others become the last one where sound is encoded
 SOUND_LAYOUTS = ("mono", "stereo", "5.1", "7.1")        # others become stereo
@@ -76,7 +86,9 @@ def redraw(
     check_output(target, [source])
     with contextlib.ExitStack() as opened:
         container = opened.enter_context(open_media(source))
-        output = opened.enter_context(open_output(target, form, None if form == "matroska" else START_UNITS))
+        long = (file_duration(container) or math.inf) > LONG
+        told = {} if form == "matroska" else LONG_OPTIONS if long else MP4_OPTIONS
+        output = opened.enter_context(open_output(target, form, told))
         opened.enter_context(_errors_name(target))
         stream, heard = video_stream(container), audio_stream(container)
         if stream is None:
@@ -154,6 +166,7 @@ class _Pictures:
         assert 0 <= first < end <= self.full_height, drawing.rows
         self.first, self.end_row = first - first % 2, end + end % 2      # colours are stored for pairs of rows
         self.strip = np.zeros((self.end_row - self.first, self.width, 3), np.uint8)
+        self.converted = self.plain = None      # the strip as it was last, and the frame made of it
         self.drawn = self.strip[first - self.first:end - self.first]
         self.stream = self.output.add_stream("libx264", rate=self.source.average_rate or 25, options=self.options)
         self.stream.width, self.stream.height, self.stream.pix_fmt = self.width, self.full_height, "yuv420p"
@@ -187,11 +200,12 @@ class _Pictures:
                 place[:] = plane[:len(place)]
             self.strip[:own] = self.to_rgb.reformat(part, format="rgb24").to_ndarray()
         self.draw(self.drawn, start)
-        colours = self._frame(2)
-        drawn = self.from_rgb.reformat(
-            av.VideoFrame.from_ndarray(self.strip, format="rgb24"), format="yuv420p",
-            dst_colorspace=colours.colorspace, dst_color_range=colours.color_range)
-        for place, plane in zip(rows, _planes(drawn), strict=True):
+        if not np.array_equal(self.strip, self.converted):      # a time line changes less often than the picture
+            self.converted = self.strip.copy()
+            image = av.VideoFrame.from_ndarray(self.strip, format="rgb24")
+            self.plain = self.from_rgb.reformat(image, format="yuv420p", dst_colorspace=canvas.colorspace,
+                                                dst_color_range=canvas.color_range)
+        for place, plane in zip(rows, _planes(self.plain), strict=True):
             place[:] = plane
 
 

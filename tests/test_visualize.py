@@ -64,6 +64,17 @@ def test_pictures_of_a_variable_rate_keep_their_times(tmp_path, source, target):
     assert abs(ends[1] - ends[0]) < 0.2      # a container does not state which picture is shown last
 
 
+def test_pictures_of_an_avi_file_follow_each_other_evenly(tmp_path):
+    part = write_media(tmp_path / "a.mp4", PICTURES, video_options={"bf": "2", "preset": "veryfast"})
+    path = tmp_path / "a.avi"      # which loses their times
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", part, "-c:v", "libx264", "-bf", "2", path],
+                   check=True)
+    assert sorted(starts(path)) != starts(path)
+    shown = list(read_every_frame(drawn(path, tmp_path / "b.mp4")))
+    assert [read_number(picture) for _, _, picture in shown] == list(range(40))
+    assert np.diff([start for start, _, _ in shown]) == pytest.approx(0.1, abs=1e-6)
+
+
 @pytest.mark.parametrize("rate", [Fraction(24_000, 1001), Fraction(30_000, 1001)])
 def test_a_time_base_is_kept(tmp_path, rate):
     path = tmp_path / "a.mp4"

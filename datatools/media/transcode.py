@@ -26,6 +26,7 @@ from datatools.media.probe import (
     audio_stream,
     error_reason,
     file_duration,
+    has_format,
     open_media,
     time_zero,
     video_stream,
@@ -123,6 +124,9 @@ class _Pictures:
     def __init__(self, source: av.VideoStream, output, prepare: Prepare, options: dict[str, str]):
         self.source, self.output, self.prepare, self.options = source, output, prepare, options
         self.base = source.time_base
+        # AVI states no presentation times, and libav guesses at B-frames. Its decoding times count the pictures.
+        self.is_counted = has_format(source.container, "avi")
+        self.zero = round(time_zero(source.container) / self.base)
         self.stream = None
         self.last = -math.inf       # time of the last picture, in the time base
         self.to_plain, self.to_rgb, self.from_rgb = VideoReformatter(), VideoReformatter(), VideoReformatter()
@@ -130,6 +134,9 @@ class _Pictures:
     def add(self, start: float, lasts: float, frame: av.VideoFrame) -> list[av.Packet]:
         """The packets that are ready once a frame is drawn on and encoded; it is shown from `start` for `lasts` s."""
         stamp = round(start / self.base)
+        if self.is_counted and frame.dts is not None and frame.dts - self.zero > self.last:
+            stamp = frame.dts - self.zero
+            start = float(stamp * self.base)
         if stamp <= self.last:
             return []      # a damaged file may show two at one time, which encoders refuse
         self.last = stamp

@@ -134,8 +134,8 @@ class _Pictures:
     def add(self, start: float, lasts: float, frame: av.VideoFrame) -> list[av.Packet]:
         """The packets that are ready once a frame is drawn on and encoded; it is shown from `start` for `lasts` s."""
         stamp = round(start / self.base)
-        if self.is_counted and frame.dts is not None and frame.dts - self.zero > self.last:
-            stamp = frame.dts - self.zero
+        if self.is_counted:
+            stamp = max(stamp if frame.dts is None else frame.dts - self.zero, self.last + 1)
             start = float(stamp * self.base)
         if stamp <= self.last:
             return []      # a damaged file may show two at one time, which encoders refuse

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 from av.codec.context import Flags
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
@@ -46,6 +47,9 @@ DRAW_OPTIONS = {"crf": "20", "preset": "veryfast"}      # libx264's
 SOUND_RATES = (44_100, 48_000)                          # Hz; others become the last one where sound is encoded
 SOUND_LAYOUTS = ("mono", "stereo", "5.1", "7.1")        # others become stereo
 PLANAR = ("yuv420p", "yuvj420p")                        # formats whose planes are those of H.264
+# What red and blue add to the light, by the number of the colour space; standard television's where it is not told.
+STANDARD_SHARES = 0.299, 0.114
+LIGHT_SHARES = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,7 @@ class _Pictures:
         self.zero = round(time_zero(source.container) / self.base)
         self.stream = None
         self.last = -math.inf       # time of the last picture, in the time base
-        self.to_plain, self.to_rgb, self.from_rgb = VideoReformatter(), VideoReformatter(), VideoReformatter()
+        self.converter = VideoReformatter()
 
     def add(self, start: float, lasts: float, frame: av.VideoFrame) -> list[av.Packet]:
         """The packets that are ready once a frame is drawn on and encoded; it is shown from `start` for `lasts` s."""
@@ -146,8 +150,8 @@ class _Pictures:
         planes = [np.rot90(plane, round(frame.rotation / 90)) for plane in _planes(self._plain(frame))]
         if self.stream is None:
             self._begin(frame, *planes[0].shape)
-        canvas = self._frame(self.full_height)
-        for place, plane, black in zip(_planes(canvas), planes, (self.black, 128, 128), strict=True):
+        canvas = av.VideoFrame(self.width, self.full_height, "yuv420p")
+        for place, plane, black in zip(_planes(canvas), planes, self.matrix[:, 3], strict=True):
             height, width = np.minimum(plane.shape, place.shape)
             place[:height, :width] = plane[:height, :width]
             place[:height, width:] = place[:height, width - 1:width]
@@ -162,7 +166,7 @@ class _Pictures:
         if frame.format.name in PLANAR and (frame.width, frame.height) == self.size:
             return frame
         told = {"dst_colorspace": Colorspace.ITU601, "dst_color_range": ColorRange.MPEG} if frame.format.is_rgb else {}
-        return self.to_plain.reformat(frame, *self.size, format="yuv420p", **told)
+        return self.converter.reformat(frame, *self.size, format="yuv420p", **told)
 
     def _begin(self, frame: av.VideoFrame, height: int, width: int) -> None:
         """Ask what is drawn on pictures of this size, and set the encoder up."""
@@ -173,7 +177,7 @@ class _Pictures:
         assert 0 <= first < end <= self.full_height, drawing.rows
         self.first, self.end_row = first - first % 2, end + end % 2      # colours are stored for pairs of rows
         self.strip = np.zeros((self.end_row - self.first, self.width, 3), np.uint8)
-        self.converted = self.plain = None      # the strip as it was last, and the frame made of it
+        self.converted = self.coded = None      # the strip as it was last, and the planes made of it
         self.drawn = self.strip[first - self.first:end - self.first]
         self.stream = self.output.add_stream("libx264", rate=self.source.average_rate or 25, options=self.options)
         self.stream.width, self.stream.height, self.stream.pix_fmt = self.width, self.full_height, "yuv420p"
@@ -184,17 +188,11 @@ class _Pictures:
         coded.color_primaries, coded.color_trc = decoded.color_primaries, decoded.color_trc
         if frame.format.is_rgb:
             coded.colorspace, coded.color_range = Colorspace.SMPTE170M, ColorRange.MPEG
-        self.black = 0 if coded.color_range == ColorRange.JPEG else 16
+        self.matrix = yuv_matrix(coded.colorspace, coded.color_range == ColorRange.JPEG)
+        self.inverse = np.linalg.inv(np.vstack([self.matrix, [0, 0, 0, 1]]))[:3]
         ratio = decoded.sample_aspect_ratio
         if ratio:
             coded.sample_aspect_ratio = 1 / ratio if round(frame.rotation / 90) % 2 else ratio
-
-    def _frame(self, height: int) -> av.VideoFrame:
-        """A new frame of the target's width and colours."""
-        frame = av.VideoFrame(self.width, height, "yuv420p")
-        coded = self.stream.codec_context
-        frame.colorspace, frame.color_range = coded.colorspace, coded.color_range
-        return frame
 
     def _draw_on(self, canvas: av.VideoFrame, start: float) -> None:
         """Have the rows of a frame drawn on that `draw` gets."""
@@ -202,18 +200,33 @@ class _Pictures:
         rows = [plane[self.first * len(plane) // self.full_height:self.end_row * len(plane) // self.full_height]
                 for plane in _planes(canvas)]
         if own:
-            part = self._frame(own)
-            for place, plane in zip(_planes(part), rows, strict=True):
-                place[:] = plane[:len(place)]
-            self.strip[:own] = self.to_rgb.reformat(part, format="rgb24").to_ndarray()
+            light, *colours = (plane[:own * len(plane) // len(self.strip)] for plane in rows)
+            # A colour for 2 x 2 pixels is repeated here and averaged again below, so that it stays where none is drawn.
+            colours = [cv2.merge([plane, plane]).reshape(len(plane), -1).repeat(2, 0) for plane in colours]
+            self.strip[:own] = cv2.transform(cv2.merge([light, *colours]), self.inverse)
         self.draw(self.drawn, start)
         if not np.array_equal(self.strip, self.converted):      # a time line changes less often than the picture
             self.converted = self.strip.copy()
-            image = av.VideoFrame.from_ndarray(self.strip, format="rgb24")
-            self.plain = self.from_rgb.reformat(image, format="yuv420p", dst_colorspace=canvas.colorspace,
-                                                dst_color_range=canvas.color_range)
-        for place, plane in zip(rows, _planes(self.plain), strict=True):
+            half = cv2.resize(self.strip, (self.width // 2, len(self.strip) // 2), interpolation=cv2.INTER_AREA)
+            # All three of both, although some are not needed: OpenCV is fastest with three.
+            full, half = (cv2.split(cv2.transform(image, self.matrix)) for image in (self.strip, half))
+            self.coded = full[0], half[1], half[2]
+        for place, plane in zip(rows, self.coded, strict=True):
             place[:] = plane
+
+
+def yuv_matrix(space: int, full_range: bool) -> np.ndarray:
+    """The matrix (3, 4) from R, G, B, 1 to Y, U, V, all of 0 to 255, for a colour space as ITU-T H.273 numbers them."""
+    red, blue = LIGHT_SHARES.get(space, STANDARD_SHARES)
+    light = np.array([red, 1 - red - blue, blue])
+    matrix = np.zeros((3, 4))
+    matrix[0, :3] = light
+    matrix[1, :3] = (np.array([0, 0, 1]) - light) / (2 * (1 - blue))
+    matrix[2, :3] = (np.array([1, 0, 0]) - light) / (2 * (1 - red))
+    if not full_range:
+        matrix *= np.array([[219], [224], [224]]) / 255
+    matrix[:, 3] = 0 if full_range else 16, 128, 128
+    return matrix
 
 
 def _planes(frame: av.VideoFrame) -> list[np.ndarray]:

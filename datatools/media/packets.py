@@ -1,6 +1,6 @@
 """A media file's packets, and the decoded frames of one stream with their times.
 
-    for second, lasts, frame in decode(path, container, stream):     # in presentation order
+    for second, lasts, frame in decode(path, stream):     # in presentation order
         ...
 
 `read_packets` seeks to the wanted time, `mark_needless` finds packets whose frames are not needed, and `decode`
@@ -167,7 +167,6 @@ def mark_needless(
 
 def decode(
     path: Path,
-    container,
     stream,
     first: float = 0.0,
     salvage: list[str] | None = None,
@@ -184,6 +183,7 @@ def decode(
     Raises MediaError where decoding fails, nothing can be decoded, times begin anew, or the stream ends before its
     stated end; without `salvage` also where a part is missing.
     """
+    container = stream.container
     decoding = _Decoding(path, container, stream, salvage, seeks=jump or first >= SEEK_FROM)
     packets = read_packets(container, stream, first, decoding.alone and others is None, jump)
     if others is not None:

@@ -71,7 +71,7 @@ def read_every_frame(
         stream = video_stream(container)
         if stream is None:
             raise MediaError(f"{path}: no picture in it (no video stream). Give a video, or remove it.")
-        for frame in _frames(decode(path, container, stream), None):
+        for frame in _frames(decode(path, stream), None):
             yield frame.start, frame.end, frame.picture(transform)
 
 
@@ -91,7 +91,7 @@ def _begin(
         if salvage is not None and not margin:
             continue        # damage at the first of `times` must end the video, not be its only part
         first = max(0.0, times[0] - margin)
-        frames = _frames(decode(path, container, stream, first, salvage, times, jump), salvage)
+        frames = _frames(decode(path, stream, first, salvage, times, jump), salvage)
         begun = next(frames)
         whole = begun.decoded.key_frame or margin >= REFRESHED_WITHIN
         if (begun.start - TIME_TOLERANCE <= times[0] and whole) or first == 0 or (first < SEEK_FROM and not jump):

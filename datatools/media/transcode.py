@@ -101,7 +101,7 @@ def redraw(
         stream.codec_context.thread_count, stream.codec_context.thread_type = 0, "AUTO"      # 0: one a core
         sound = heard and _Sound(source, heard, output, form, salvage)
         pictures = _Pictures(stream, output, prepare, options)
-        decoded = decode(source, container, stream, salvage=salvage, others=sound and sound.take)
+        decoded = decode(source, stream, salvage=salvage, others=sound and sound.take)
         for start, lasts, frame in until_damage(decoded, salvage):
             packets = pictures.add(start, lasts, frame)
             if sound and sound.waiting is not None:

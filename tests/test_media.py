@@ -3,9 +3,7 @@
 import errno
 import io
 import math
-import resource
 import shutil
-import signal
 import subprocess
 import wave
 from fractions import Fraction
@@ -14,7 +12,7 @@ import av
 import imageio_ffmpeg
 import numpy as np
 import pytest
-from media_files import numbered_picture, read_number, tone, write_clip, write_media
+from media_files import no_room_beyond, numbered_picture, read_number, tone, write_clip, write_media
 
 from datatools.media import MediaError, packets, pictures, probe, read_audio, read_frames, save_video
 from datatools.media.writing import ENCODE_OPTIONS, encode_images
@@ -329,14 +327,8 @@ def test_a_video_is_written_while_its_pictures_come(tmp_path):
 @pytest.mark.parametrize("room", [10, 100_000])
 def test_a_video_for_which_there_is_no_room_is_told_at_once_and_leaves_nothing(tmp_path, room):
     drawn = []
-    handler, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
-    try:
-        with pytest.raises(OSError) as raised:
-            save_video(tmp_path / "a.mp4", (drawn.append(1) or image for image in noise(100)))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
+    with no_room_beyond(room), pytest.raises(OSError) as raised:
+        save_video(tmp_path / "a.mp4", (drawn.append(1) or image for image in noise(100)))
     assert raised.value.errno == errno.EFBIG and raised.value.filename == str(tmp_path / "a.mp4")
     assert len(drawn) < 60 and not list(tmp_path.iterdir())
 

@@ -1,5 +1,6 @@
 """Drawing on a video: its times, sound, size and colours stay; and what is drawn is to be read."""
 
+import errno
 import subprocess
 from fractions import Fraction
 
@@ -8,7 +9,7 @@ import cv2
 import imageio_ffmpeg
 import numpy as np
 import pytest
-from media_files import numbered_picture, read_number, tone, write_clip, write_media
+from media_files import no_room_beyond, numbered_picture, read_number, tone, write_clip, write_media
 from test_media import damage
 
 from datatools.errors import UserError
@@ -319,24 +320,40 @@ def test_a_cut_video_is_refused_or_drawn_up_to_the_cut(tmp_path):
     assert 3 < probe(made).duration < 5 and len(messages) == 1
 
 
-def test_a_damaged_sound_that_must_be_encoded_ends_there(tmp_path, monkeypatch):
-    path = write_media(tmp_path / "a.mkv", PICTURES, sound=tone(4, 44_100), sound_codec="flac")
-    real = transcode._Sound._encode
-    told = []
+@pytest.mark.parametrize("copied", [True, False])
+def test_a_damaged_piece_of_sound_is_refused_or_left_out(tmp_path, monkeypatch, copied):
+    path = write_media(tmp_path / "a.mkv", PICTURES, sound=SOUND, sound_codec="flac")
+    name = "_copy" if copied else "_encode"
+    real = getattr(transcode._Sound, name)
 
     def failing(sound, packet):
-        if packet and packet.pts * packet.time_base > 2:
+        if packet and 1.5 < packet.pts * packet.time_base < 2:
             raise av.error.InvalidDataError(1, "Invalid data", "flac")
         real(sound, packet)
 
-    monkeypatch.setattr(transcode._Sound, "_encode", failing)
-    monkeypatch.setitem(transcode.COPIED, "mp4", set())
-    with pytest.raises(MediaError, match=r"a\.mkv: its sound cannot be carried over after \d\.\d s \(Invalid data"):
+    monkeypatch.setattr(transcode._Sound, name, failing)
+    if not copied:
+        monkeypatch.setitem(transcode.COPIED, "mp4", set())
+    told = []
+    with pytest.raises(MediaError, match=r"a\.mkv: a piece of its sound after 1\.\d s cannot be carried"):
         drawn(path, tmp_path / "b.mp4")
     assert sorted(tmp_path.iterdir()) == [path]
     made = drawn(path, tmp_path / "b.mp4", salvage=told)
     assert len(told) == 1 and len(starts(made)) == 40
-    assert len(read_audio(made, salvage=[])) / 22_050 == pytest.approx(2, abs=0.2)
+    before, after = read_audio(path), read_audio(made, salvage=[])
+    for begin in (1.0, 3.0):
+        part = slice(int(begin * 22_050), int((begin + 0.4) * 22_050))
+        assert abs(shift_between(before[part], after[part])) <= 22
+    assert np.abs(after[int(1.7 * 22_050):int(1.9 * 22_050)]).max() < 0.05
+
+
+def test_a_video_for_which_there_is_no_room_is_told_of_by_its_own_name(tmp_path):
+    images = list(np.random.default_rng(0).integers(0, 256, (40, 64, 96, 3), np.uint8))
+    path = write_media(tmp_path / "a.mp4", images, sound=SOUND)
+    with no_room_beyond(100_000), pytest.raises(OSError) as raised:
+        drawn(path, tmp_path / "b.mp4")
+    assert raised.value.errno == errno.EFBIG and raised.value.filename == str(tmp_path / "b.mp4")
+    assert sorted(tmp_path.iterdir()) == [path]
 
 
 def test_a_drawing_that_fails_leaves_no_file(tmp_path):

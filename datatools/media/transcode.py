@@ -82,8 +82,8 @@ def redraw(
     same time the first is kept. The sound that `read_audio` reads is copied, or encoded as AAC where players do not
     take its codec in the target's container; it keeps its time too. Other streams are left out.
     Raises MediaError where the source is damaged, UserError for a target that cannot be written, OSError as
-    `open_output`; then there is no target. With a list `salvage` the target ends at a damaged place of the picture, or
-    its sound does at one of the sound, and the list gets the message.
+    `open_output`; then there is no target. With a list `salvage` the target ends at a damaged place of the picture,
+    damaged sound is left out, and the list gets the messages.
     """
     form = CONTAINERS.get(Path(target).suffix.lower())
     if form is None:
@@ -248,14 +248,14 @@ class _Sound:
         self.last = -math.inf       # decoding time of the last packet, in the stream's time base
         self.reached = 0.0          # s from time zero
         self.waiting: list[av.Packet] | None = []
-        self.is_broken = False
+        self.is_told = False        # of damage
         # Matroska has no times before zero, where an encoder's first, silent packet may lie: it would move all others.
         self.earliest = 0 if form == "matroska" else -math.inf
         self.is_copied = stream.codec_context.codec.canonical_name in COPIED[form]
 
     def take(self, packet: av.Packet) -> None:
         """Write a packet of the source, if it is of this stream. Raises MediaError as `_fail`."""
-        if packet.stream.index != self.stream.index or self.is_broken or not packet.size:
+        if packet.stream.index != self.stream.index or not packet.size:
             return
         if self.waiting is not None:
             self.waiting.append(packet)
@@ -281,7 +281,7 @@ class _Sound:
             self.take(packet)
 
     def end(self) -> None:
-        if self.is_copied or self.is_broken:
+        if self.is_copied:
             return
         try:
             self._encode(None)
@@ -290,13 +290,14 @@ class _Sound:
             self._fail(error)
 
     def _fail(self, error: av.FFmpegError) -> None:
-        """End the sound here, and tell of it. Raises MediaError without `salvage`."""
-        message = (f"{self.source}: its sound cannot be carried over after {self.reached:.1f} s "
-                   f"({error_reason(error)}). It is damaged: encode it again, or remove it.")
+        """Tell of a packet that is left out, the first time. Raises MediaError without `salvage`."""
+        message = (f"{self.source}: a piece of its sound after {self.reached:.1f} s cannot be carried over "
+                   f"({error_reason(error)}). The file is damaged: copy or encode it again, or remove it.")
         if self.salvage is None:
             raise MediaError(message) from error
-        self.is_broken = True
-        self.salvage.append(message)
+        if not self.is_told:
+            self.is_told = True
+            self.salvage.append(message)
 
     def _copy(self, packet: av.Packet) -> None:
         stamp = packet.dts if packet.dts is not None else packet.pts

@@ -197,8 +197,8 @@ def test_pictures_are_upright_and_of_even_size(tmp_path, rotation, size):
         assert np.abs(made[-1].astype(int) - made[-2]).mean() < 3
 
 
-FORMATS = {"yuv420p10le": "libx264", "yuv444p": "libx264", "yuvj420p": "libx264", "yuv422p": "libx264",
-           "bgr0": "libx264rgb", "gray": "libx264"}
+FORMATS = {"yuv420p": "libx264", "yuv420p10le": "libx264", "yuv444p": "libx264", "yuvj420p": "libx264",
+           "yuvj444p": "libx264", "bgr0": "libx264rgb", "gray": "libx264"}
 
 
 @pytest.mark.parametrize("space", [1, 5])      # BT.709, BT.601
@@ -210,7 +210,7 @@ def test_colours_stay_in_every_format_and_drawn_ones_are_those_drawn(tmp_path, f
         stream.width, stream.height, stream.pix_fmt = 96, 64, form
         if form != "bgr0":
             stream.codec_context.colorspace = space
-            stream.codec_context.color_range = 2 if form == "yuvj420p" else 1
+            stream.codec_context.color_range = 2 if "j" in form else 1
         for index in range(3):
             frame = av.VideoFrame.from_ndarray(colourful(64, 96), format="rgb24")
             frame = frame.reformat(format=form, dst_colorspace=None if form == "bgr0" else space)

@@ -250,10 +250,10 @@ class Timeline:
 
     def _still(self, width: int) -> tuple[np.ndarray, tuple[int, int, int, int]]:
         """(the strip without its cursor, the plot's left, top, right and bottom)."""
-        size, tracks = text_size(width), []
+        size, tracks = text_size(width), []      # of text; (label, values, seconds of each, rows, colour)
         for label, values, step, rows, colour in (
-                ("boundary", self.evidence, self.evidence_step, 4 * size, EVIDENCE),
-                ("sound", self.loudness, self.duration / max(1, len(self.loudness)), 2 * size, SOUND),
+                ("boundary", self.evidence, self.evidence_step, 3 * size, EVIDENCE),
+                ("sound", self.loudness, self.duration / max(1, len(self.loudness)), 3 * size // 2, SOUND),
                 ("text", np.asarray(self.boxes) > 0, 1.0, size, BOXES)):
             if len(values):
                 tracks.append((label, values, step, rows, colour))

@@ -95,6 +95,9 @@ def redraw(
         told = {} if form == "matroska" else LONG_OPTIONS if long else MP4_OPTIONS
         output = opened.enter_context(open_output(target, form, told))
         opened.enter_context(_errors_name(target))
+        # A picture's few rows are converted faster than OpenCV's threads wake up.
+        opened.callback(cv2.setNumThreads, cv2.getNumThreads())
+        cv2.setNumThreads(1)
         stream, heard = video_stream(container), audio_stream(container)
         if stream is None:
             raise MediaError(f"{source}: no picture in it (no video stream). Give a video, or remove it.")
@@ -205,8 +208,8 @@ class _Pictures:
             colours = [cv2.merge([plane, plane]).reshape(len(plane), -1).repeat(2, 0) for plane in colours]
             self.strip[:own] = cv2.transform(cv2.merge([light, *colours]), self.inverse)
         self.draw(self.drawn, start)
-        if not np.array_equal(self.strip, self.converted):      # a time line changes less often than the picture
-            self.converted = self.strip.copy()
+        if own or not np.array_equal(self.strip, self.converted):      # a timeline changes less often than the picture
+            self.converted = None if own else self.strip.copy()
             half = cv2.resize(self.strip, (self.width // 2, len(self.strip) // 2), interpolation=cv2.INTER_AREA)
             # All three of both, although some are not needed: OpenCV is fastest with three.
             full, half = (cv2.split(cv2.transform(image, self.matrix)) for image in (self.strip, half))

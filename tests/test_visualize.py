@@ -589,6 +589,12 @@ def test_no_value_is_lost_between_columns(count, width):
     assert not half[width // 2 + 1:].any()
 
 
+def test_a_sounds_level_is_counted_in_decibels():
+    sound = np.repeat([1.0, 0.1, 0.001, 0.0, 2.0], 1000)[:4010]
+    assert drawing.loudness(sound, 4000) == pytest.approx([1, 2 / 3, 0, 0, 1])
+    assert drawing.loudness(np.zeros(0), 4000).shape == (0,)
+
+
 def test_a_timeline_is_drawn_on_a_video(tmp_path):
     path = write_media(tmp_path / "a.mp4", [np.full((240, 320, 3), GREY, np.uint8)] * 20, sound=tone(2, 44_100))
     line = drawing.Timeline(2.0, "片头曲结束", 0.5, (0.3, 0.8), 1.0, np.eye(8)[2], 0.25, np.ones(20), np.ones(2))

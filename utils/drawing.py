@@ -21,6 +21,7 @@ from datatools.media import Drawing
 BACK, INK, FAINT = (24, 24, 28), (235, 235, 235), (150, 150, 160)
 GREEN, RED = (70, 205, 120), (245, 85, 75)             # right, wrong; true, found
 BAR, EVIDENCE, SOUND, BOXES = (90, 140, 210), (250, 190, 70), (110, 160, 215), (185, 145, 225)
+QUIETEST = 60                                          # dB below full scale, which a timeline shows as silence
 TOP = 5                                                # classes shown
 SMALLEST, LARGEST = 11, 34                             # pixels; sizes of text
 TEXT_IN_WIDTH = 36                                     # a picture is so many times as wide as its text is high
@@ -211,7 +212,7 @@ class Timeline:
     name      what is looked for, such as "end of the opening"
     found, interval, true  the boundary's time, (earliest, latest), the true time
     evidence  (N,) 0 to 1, the probability of each `evidence_step` seconds
-    loudness  (N,) 0 to 1, the sound's level in each of N equal parts of the duration
+    loudness  (N,) 0 to 1, the sound's level in each of N equal parts of the duration, as `loudness` measures it
     boxes     (N,) 0 to 1, the share of the picture that text covers, each second; drawn where it is above 0
     What is None or empty is not drawn.
     """
@@ -313,6 +314,16 @@ class Timeline:
                 for row in range(top, bottom, 2 * dash or bottom - top):
                     end = min(bottom, row + dash) if dash else bottom
                     cv2.line(image, (column, row), (column, end - 1), colour, thick)
+
+
+def loudness(samples: np.ndarray, sample_rate: int, step: float = 0.25) -> np.ndarray:
+    """The level of each `step` seconds of a sound, (N,), for a Timeline: 0 for -60 dB or less, 1 for full scale.
+
+    samples  float (n,), -1 to 1. The last, shorter part counts as well.
+    """
+    parts = np.split(samples, range(round(step * sample_rate), len(samples), round(step * sample_rate)))
+    power = np.array([np.mean(np.square(part, dtype=np.float64)) for part in parts if len(part)])
+    return np.clip(1 + np.log10(np.maximum(power, 1e-12)) / (QUIETEST / 10), 0, 1)
 
 
 def ticks(duration: float, most: int) -> list[float]:

@@ -42,9 +42,9 @@ LIMIT = {"cost": 1.3, "memory": 1.1}      # what is to hold
 
 
 def make_video(path: Path, seconds: float, size: str, rate: int) -> Path:
-    """Moving shapes with noise, and a tone."""
+    """Moving shapes, as flat as a drawn film, and a tone."""
     piece = path.with_name("piece.mkv")
-    subprocess.run([*FFMPEG, "-f", "lavfi", "-i", f"testsrc2=size={size}:rate={rate}:duration={PIECE},noise=6:allf=t",
+    subprocess.run([*FFMPEG, "-f", "lavfi", "-i", f"testsrc2=size={size}:rate={rate}:duration={PIECE}",
                     "-f", "lavfi", "-i", f"sine=sample_rate=48000:duration={PIECE}", "-c:v", "libx264",
                     "-preset", "veryfast", "-pix_fmt", "yuv420p", "-c:a", "aac", piece], check=True)
     subprocess.run([*FFMPEG, "-stream_loop", str(round(seconds / PIECE) - 1), "-i", piece, "-c", "copy", path],

@@ -21,10 +21,11 @@ from datatools.media import Drawing
 BACK, INK, FAINT = (24, 24, 28), (235, 235, 235), (150, 150, 160)
 GREEN, RED = (70, 205, 120), (245, 85, 75)             # right, wrong; true, found
 BAR, EVIDENCE, SOUND, BOXES = (90, 140, 210), (250, 190, 70), (110, 160, 215), (185, 145, 225)
+CURSOR_STEP = 0.2                                      # s; a cursor that moves less often costs less
 QUIETEST = 60                                          # dB below full scale, which a timeline shows as silence
 TOP = 5                                                # classes shown
 SMALLEST, LARGEST = 11, 34                             # pixels; sizes of text
-TEXT_IN_WIDTH = 36                                     # a picture is so many times as wide as its text is high
+TEXT_IN_WIDTH = 44                                     # a picture is so many times as wide as its text is high
 # Fonts with Chinese that systems bring, for an OpenCV without one of its own.
 CHINESE_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei",
                  "WenQuanYi Micro Hei", "Droid Sans Fallback", "PingFang SC", "Hiragino Sans GB", "Arial Unicode MS",
@@ -235,10 +236,11 @@ class Timeline:
 
         def draw(strip: np.ndarray, second: float) -> None:
             nonlocal shown
-            cursor, told = self._column(second, plot), f"{int(second)} s"
+            second = CURSOR_STEP * int(second / CURSOR_STEP + 1e-6)
+            cursor, told = self._column(second, plot), f"{int(second + 1e-6)} s"
             if (cursor, told) != shown:
                 strip[:] = still
-                cv2.line(strip, (cursor, top), (cursor, bottom), INK, max(1, size // 10))
+                cv2.line(strip, (cursor, top), (cursor, bottom), INK, max(1, size // 7))
                 put_text(strip, told, (width - size // 2 - text_width(told, size), size // 4), size)
                 shown = cursor, told
 
@@ -253,15 +255,15 @@ class Timeline:
         """(the strip without its cursor, the plot's left, top, right and bottom)."""
         size, tracks = text_size(width), []      # of text; (label, values, seconds of each, rows, colour)
         for label, values, step, rows, colour in (
-                ("boundary", self.evidence, self.evidence_step, 3 * size, EVIDENCE),
-                ("sound", self.loudness, self.duration / max(1, len(self.loudness)), 3 * size // 2, SOUND),
-                ("text", np.asarray(self.boxes) > 0, 1.0, size, BOXES)):
+                ("boundary", self.evidence, self.evidence_step, 5 * size // 2, EVIDENCE),
+                ("sound", self.loudness, self.duration / max(1, len(self.loudness)), 5 * size // 4, SOUND),
+                ("text", np.asarray(self.boxes) > 0, 1.0, 3 * size // 4, BOXES)):
             if len(values):
                 tracks.append((label, values, step, rows, colour))
         line, gap = line_height(size), size // 2
         left = 2 * gap + max((text_width(label, size) for label, *_ in tracks), default=0)
         top = gap // 2 + self._head(None, width, size) * line + gap
-        bottom = top + sum(rows + gap for _, _, _, rows, _ in tracks) + (0 if tracks else 2 * size)
+        bottom = top + sum(rows + size // 3 for _, _, _, rows, _ in tracks) + (0 if tracks else 2 * size)
         plot = left, top, width - gap, bottom
         still = np.full((bottom + line + gap + (bottom + line + gap) % 2, width, 3), BACK, np.uint8)
         self._head(still, width, size)
@@ -272,7 +274,7 @@ class Timeline:
             put_text(still, label, (gap, top + (rows - line) // 2), size, FAINT)
             _fill(still[top:top + rows, left:width - gap], in_columns(values, step, self.duration, width - gap - left),
                   colour)
-            top += rows + gap
+            top += rows + size // 3
         self._marks(still, plot, size)
         return still, plot
 
@@ -299,7 +301,7 @@ class Timeline:
     def _marks(self, image: np.ndarray, plot: tuple[int, int, int, int], size: int) -> None:
         """Draw the axis with its seconds, and the found and the true boundary."""
         left, top, right, bottom = plot
-        thick = max(1, size // 8)
+        thick = max(1, size // 7)
         cv2.line(image, (left, bottom), (right - 1, bottom), FAINT, 1)
         end = left
         for second in ticks(self.duration, (right - left) // (5 * size)):

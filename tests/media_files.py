@@ -1,6 +1,9 @@
 """Small real media files for the tests, made by PyAV: pictures that tell their number, tones at a known time."""
 
-from collections.abc import Iterable
+import contextlib
+import resource
+import signal
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -94,3 +97,15 @@ def write_clip(path: Path, seconds: int = 3, width: int = 128, height: int = 64,
     """An MP4 clip: picture k stands from k to k+1 s (two frames a second), with a tone."""
     images = [numbered_picture(index // 2, width, height) for index in range(2 * seconds)]
     return write_media(path, images, fps=2, sound=tone(seconds, 22_050) if with_sound else None, sound_rate=22_050)
+
+
+@contextlib.contextmanager
+def no_room_beyond(size: int) -> Iterator[None]:
+    """No file can grow beyond so many bytes, as on a full disk."""
+    handler, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)

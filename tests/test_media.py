@@ -1,5 +1,7 @@
 """Decoding by time: every container, rate, start and fault that a clip may come with."""
 
+import errno
+import io
 import math
 import shutil
 import subprocess
@@ -10,9 +12,10 @@ import av
 import imageio_ffmpeg
 import numpy as np
 import pytest
-from media_files import numbered_picture, read_number, tone, write_clip, write_media
+from media_files import no_room_beyond, numbered_picture, read_number, tone, write_clip, write_media
 
 from datatools.media import MediaError, packets, pictures, probe, read_audio, read_frames, save_video
+from datatools.media.writing import ENCODE_OPTIONS, encode_images
 
 PICTURES = [numbered_picture(index) for index in range(60)]
 
@@ -298,6 +301,42 @@ def test_saved_video_keeps_colours_times_and_positions(tmp_path):
         assert np.abs(first[32, x].astype(int) - image[32, min(x, 126)]).max() <= 4
         assert np.abs(last[32, x].astype(int) - first[32, x]).max() <= 4
     assert probe(tmp_path / "a.mp4").video.duration == 3
+
+
+def noise(count: int) -> list[np.ndarray]:
+    return list(np.random.default_rng(0).integers(0, 256, (count, 64, 128, 3), np.uint8))
+
+
+def test_a_video_is_written_while_its_pictures_come(tmp_path):
+    on_disk = []
+
+    def images():
+        for image in noise(60):
+            yield image
+            on_disk.append(sum(path.stat().st_size for path in tmp_path.iterdir()))
+
+    save_video(tmp_path / "a.mp4", images())
+    size = (tmp_path / "a.mp4").stat().st_size
+    assert on_disk[30] > 0.3 * size and on_disk[59] > 0.75 * size
+    in_memory = io.BytesIO()
+    with av.open(in_memory, "w", format="mp4") as container:
+        encode_images(container, noise(60), 1, ENCODE_OPTIONS)
+    assert in_memory.getvalue() == (tmp_path / "a.mp4").read_bytes()
+
+
+@pytest.mark.parametrize("room", [10, 100_000])
+def test_a_video_for_which_there_is_no_room_is_told_at_once_and_leaves_nothing(tmp_path, room):
+    drawn = []
+    with no_room_beyond(room), pytest.raises(OSError) as raised:
+        save_video(tmp_path / "a.mp4", (drawn.append(1) or image for image in noise(100)))
+    assert raised.value.errno == errno.EFBIG and raised.value.filename == str(tmp_path / "a.mp4")
+    assert len(drawn) < 60 and not list(tmp_path.iterdir())
+
+
+def test_a_video_whose_pictures_fail_leaves_nothing(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        save_video(tmp_path / "a.mp4", (image[:64 // (40 - index)] for index, image in enumerate(noise(60))))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,16 @@ Time zero is the container's start (the earliest of its streams), so that pictur
     sound.py      audio frames to samples
     pictures.py   frames of video to the pictures at given times
     writing.py    pictures to a video
+    transcode.py  a video to one with a drawing on its pictures
 """
 
 from datatools.media.pictures import read_every_frame, read_frames
 from datatools.media.probe import MediaError, MediaInfo, probe
 from datatools.media.sound import SAMPLE_RATE, read_audio
+from datatools.media.transcode import Drawing, redraw
 from datatools.media.writing import save_video
 
 __all__ = [
-    "SAMPLE_RATE", "MediaError", "MediaInfo", "probe", "read_audio", "read_every_frame", "read_frames", "save_video",
+    "SAMPLE_RATE", "Drawing", "MediaError", "MediaInfo", "probe", "read_audio", "read_every_frame", "read_frames",
+    "redraw", "save_video",
 ]

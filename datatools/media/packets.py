@@ -1,6 +1,6 @@
 """A media file's packets, and the decoded frames of one stream with their times.
 
-    for second, lasts, frame in decode(path, container, stream):     # in presentation order
+    for second, lasts, frame in decode(path, stream):     # in presentation order
         ...
 
 `read_packets` seeks to the wanted time, `mark_needless` finds packets whose frames are not needed, and `decode`
@@ -11,7 +11,7 @@ import bisect
 import itertools
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import av
@@ -167,23 +167,27 @@ def mark_needless(
 
 def decode(
     path: Path,
-    container,
     stream,
     first: float = 0.0,
     salvage: list[str] | None = None,
     times: list[float] | None = None,
     jump: bool = False,
+    others: Callable[[av.Packet], None] | None = None,
 ) -> Iterator[tuple[float, float, av.frame.Frame]]:
     """(seconds from time zero, duration in seconds, frame), in presentation order; begins near `first`, or before it.
 
     `jump`: the container has been read before. With `times`, frames that are shown at none of them may be left out.
+    `others` is called with each packet of the other streams, as they come in the file.
     Where a part is missing from the middle of the file, the frames after it keep their own times; the list `salvage`,
     if given, gets a message about it.
     Raises MediaError where decoding fails, nothing can be decoded, times begin anew, or the stream ends before its
     stated end; without `salvage` also where a part is missing.
     """
+    container = stream.container
     decoding = _Decoding(path, container, stream, salvage, seeks=jump or first >= SEEK_FROM)
-    packets = read_packets(container, stream, first, decoding.alone, jump)
+    packets = read_packets(container, stream, first, decoding.alone and others is None, jump)
+    if others is not None:
+        packets = _handing(packets, stream, others)
     stream.codec_context.skip_frame = "DEFAULT"      # an earlier call may have ended while leaving frames out
     # H.264 marks non-reference frames. Skipping these leaves all other frames identical to the bit. (HEVC's mark means
     # less: frames of a higher temporal layer may still refer to a marked one.)
@@ -199,6 +203,15 @@ def decode(
     except (av.FFmpegError, LookupError, ArithmeticError, ValueError, TypeError) as error:      # PyAV's, at odd files
         raise decoding.failure(error) from error
     decoding.check_end()
+
+
+def _handing(packets: Iterable[av.Packet], stream, others: Callable[[av.Packet], None]) -> Iterator[av.Packet]:
+    """All packets; those of other streams than this one are handed to `others` too."""
+    for packet in packets:
+        is_other = packet.stream.index != stream.index
+        yield packet
+        if is_other:
+            others(packet)      # last, since it may change the packet
 
 
 class _Decoding:

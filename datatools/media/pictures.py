@@ -71,7 +71,7 @@ def read_every_frame(
         stream = video_stream(container)
         if stream is None:
             raise MediaError(f"{path}: no picture in it (no video stream). Give a video, or remove it.")
-        for frame in _frames(decode(path, container, stream), None):
+        for frame in _frames(decode(path, stream), None):
             yield frame.start, frame.end, frame.picture(transform)
 
 
@@ -91,7 +91,7 @@ def _begin(
         if salvage is not None and not margin:
             continue        # damage at the first of `times` must end the video, not be its only part
         first = max(0.0, times[0] - margin)
-        frames = _frames(decode(path, container, stream, first, salvage, times, jump), salvage)
+        frames = _frames(decode(path, stream, first, salvage, times, jump), salvage)
         begun = next(frames)
         whole = begun.decoded.key_frame or margin >= REFRESHED_WITHIN
         if (begun.start - TIME_TOLERANCE <= times[0] and whole) or first == 0 or (first < SEEK_FROM and not jump):
@@ -122,12 +122,20 @@ class _Frame:
 
 
 def _frames(decoded: Iterable[tuple[float, float, av.VideoFrame]], salvage: list[str] | None) -> Iterator[_Frame]:
+    converter = VideoReformatter()      # one for all: it keeps what it has set up for their format
+    for start, lasts, frame in until_damage(decoded, salvage):
+        yield _Frame(start, start + lasts, frame, converter)
+
+
+def until_damage(
+    decoded: Iterable[tuple[float, float, av.VideoFrame]], salvage: list[str] | None
+) -> Iterator[tuple[float, float, av.VideoFrame]]:
     """The decoded frames. With a list `salvage`, damage after the first one ends them; the list gets the message."""
-    any_frame, converter = False, VideoReformatter()      # one for all: it keeps what it has set up for their format
+    any_frame = False
     try:
-        for start, lasts, frame in decoded:
+        for placed in decoded:
             any_frame = True
-            yield _Frame(start, start + lasts, frame, converter)
+            yield placed
     except MediaError as error:
         if salvage is None or not any_frame:
             raise

@@ -56,7 +56,7 @@ def read_audio(
         last = math.inf if duration is None else start + duration + RESAMPLE_MARGIN
         span = _Span(path, first, last, file_end, sample_rate)
         try:
-            for second, _, frame in decode(path, container, stream, first, salvage):
+            for second, _, frame in decode(path, stream, first, salvage):
                 span.add(second, frame)
                 if span.is_complete():
                     break

@@ -208,7 +208,8 @@ def optimizer_of(settings: RecognitionSettings):
 
     def build(net: nn.Module, fit_settings: FitSettings) -> torch.optim.Optimizer:
         if settings.optimizer == "adamw":
-            return torch.optim.AdamW(net.parameters(), fit_settings.lr, weight_decay=settings.weight_decay)
+            return torch.optim.AdamW(net.parameters(), fit_settings.lr, settings.betas, settings.eps,
+                                     weight_decay=settings.weight_decay)
         return torch.optim.SGD(net.parameters(), fit_settings.lr, settings.momentum, nesterov=settings.momentum > 0,
                                weight_decay=settings.weight_decay)
 

@@ -210,6 +210,10 @@ class RecognitionSettings:
                              agree=True)
     momentum: float = setting(0.9, "training", "of sgd (%(default)s)", type=number(float, low=0, high=0.999999),
                               agree=True)
+    betas: tuple[float, float] = setting(
+        (0.9, 0.999), "training", "of adamw's two averages (%(default)s)", nargs=2,
+        type=number(float, low=0, high=0.999999), metavar=("FIRST", "SECOND"), agree=True)
+    eps: float = setting(1e-8, "training", "of adamw (%(default)s)", type=number(float, above=0, high=1), agree=True)
     weight_decay: float = setting(1e-4, "training", "of all weights (%(default)s)", type=share, agree=True)
     pretrained: str = setting(
         "auto", "training", "start: imagenet is a ViT-B/16, downloaded once; a file of a ViT or of this network "

@@ -116,6 +116,11 @@ class DividedBlock(Block):
             return self.temporal_fc(self.drop_path(self.temporal_attn(x)))
         return linear(self.temporal_attn.mixed(x), *self.merged_layers())
 
+    def train(self, mode: bool = True) -> "DividedBlock":
+        """Forgets the merged layers, for a fused optimiser changes weights without a trace."""
+        self.merged = () if mode else self.merged
+        return super().train(mode)
+
     def merged_layers(self) -> tuple[Tensor, Tensor]:
         """Weight and bias of the projection and temporal_fc as one layer, multiplied out again when they change."""
         proj, fc = self.temporal_attn.proj, self.temporal_fc

@@ -33,7 +33,7 @@ HOMES = {
 RECOGNITION_HOMES = {
     FitSettings: HOMES[FitSettings],
     RecognitionSettings: "data_root videos_root skip_broken num_frames sampling_rate segments image_size short_side "
-                         "flip optimizer momentum weight_decay pretrained",
+                         "flip optimizer momentum betas eps weight_decay pretrained",
     LaunchSettings: HOMES[LaunchSettings],
     RecogniseSettings: "weights split video views crops features per_second attention output",
 }

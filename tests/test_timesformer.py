@@ -372,3 +372,13 @@ def test_a_training_from_scratch_begins_with_embeddings_as_large_as_the_patches_
     for embedding in (net.pos_embed, net.time_embed):
         assert patches / 3 < embedding.std() < 3 * patches
     assert all(block.temporal_fc.weight.any() for block in net.blocks)
+
+
+def test_an_optimiser_that_leaves_no_trace_does_not_leave_old_merged_layers():
+    net, video = network(), random_video()
+    with torch.no_grad():
+        before = net(video)["logits"]
+        net.train()
+        net.blocks[0].temporal_fc.weight.data.copy_(torch.ones(48, 48))      # .data does not count as a change
+        net.eval()
+        assert not torch.equal(net(video)["logits"], before)

@@ -225,7 +225,7 @@ def optimizer_of(settings: RecognitionSettings, groups: Callable[[nn.Module, flo
     def build(net: nn.Module, fit_settings: FitSettings) -> torch.optim.Optimizer:
         weights = groups(net, fit_settings.lr) if groups else net.parameters()
         if settings.optimizer == "adamw":
-            return torch.optim.AdamW(weights, fit_settings.lr, tuple(settings.betas), settings.eps,
+            return torch.optim.AdamW(weights, fit_settings.lr, settings.betas, settings.eps,
                                      weight_decay=settings.weight_decay)
         return torch.optim.SGD(weights, fit_settings.lr, settings.momentum, nesterov=settings.momentum > 0,
                                weight_decay=settings.weight_decay)

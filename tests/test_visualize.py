@@ -787,10 +787,11 @@ def test_one_videos_failure_is_its_own_and_a_page_shows_the_others(
 
 def test_a_page_takes_any_name(tmp_path):
     folder = tmp_path / 'a&"b<script>'
-    made = visualize.Drawn(folder / "x.mp4", tmp_path / "射 #1%?_visualized.mp4", "<b>", ["'&"], None)
+    made = visualize.Drawn(folder / "\udcff.mp4", tmp_path / "射 #1%?\udcff_visualized.mp4", "<b>", ["'&"], None)
     text = visualize.page([made], {folder: f"{folder}: {{bad}}"})
+    assert text.encode() and r"\udcff.mp4" in text
     assert "<script" not in text and "<b>" not in text and "{bad}" in text
-    assert 'src="%E5%B0%84%20%231%25%3F_visualized.mp4"' in text
+    assert 'src="%E5%B0%84%20%231%25%3F%FF_visualized.mp4"' in text
 
 
 def test_a_full_disk_ends_the_run_and_a_video_that_is_read_is_not_replaced(tmp_path, matcher):
@@ -815,6 +816,7 @@ def test_a_recognisers_answers_slide_over_the_whole_video(tmp_path, matcher):
     dataset = SlidingVideo(video, Sampling(num_frames=4, size=32, short_side=(32, 32), bicubic=True))
     logits = predictor.net(video=dataset.batch([0, 1, 2, 3])["video"])["logits"]
     np.testing.assert_allclose(five.shares, logits.softmax(1).detach().numpy(), atol=1e-4)
+    assert visualize.named_class(("Tai Chi", "taichi"), "taichi") == "taichi"
     unknown = visualize.look_of(predictor, visualize.Asked(true_label=lambda video: "flying"))(video, [])
     assert unknown.prepare.__self__.true == "flying" and ", true: flying" in unknown.told
 

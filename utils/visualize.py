@@ -26,7 +26,7 @@ from datatools.errors import UserError, describe_error
 from datatools.features import letterbox
 from datatools.files import check_writable, save_text, write_atomic
 from datatools.labels import read_truth
-from datatools.layout import CLIP_SECONDS, Kind, kind_of
+from datatools.layout import CLIP_SECONDS, Kind, as_text, kind_of
 from datatools.media import SAMPLE_RATE, probe, read_audio, read_frames, redraw
 from datatools.media.transcode import Prepare
 from datatools.numbers import shortened
@@ -220,12 +220,14 @@ def see_classes(
 
 
 def named_class(classes: tuple[str, ...], name: str) -> str:
-    """The class of this name, also of ApplyEyeMakeup for `apply eye makeup`; the name itself where there is none."""
+    """The class of this name, such as ApplyEyeMakeup for `apply eye makeup`; the name itself where there is none."""
 
     def letters(text: str) -> str:
         return "".join(letter for letter in text.casefold() if letter.isalnum())
 
-    return next((one for one in classes if one == name or (letters(name) and letters(one) == letters(name))), name)
+    if name in classes or not letters(name):
+        return name
+    return next((one for one in classes if letters(one) == letters(name)), name)
 
 
 def asked_by(config: Path | None, true_label: Callable[[Path], str | None] | None) -> Asked:
@@ -365,8 +367,9 @@ def page(done: list[Drawn], failed: dict[Path, str]) -> str:
     figures = []
     for drawn in done:
         damage = "".join(f"<br><small>in part: {html.escape(message)}</small>" for message in drawn.damage)
-        figures.append(f'<figure><video controls preload="metadata" src="{quote(drawn.target.name)}"></video>\n'
+        source = quote(os.fsencode(drawn.target.name))
+        figures.append(f'<figure><video controls preload="metadata" src="{source}"></video>\n'
                        f"<figcaption>{html.escape(str(drawn.source))}<br>{html.escape(drawn.told)}{damage}</figcaption>"
                        "</figure>")
     figures += [f'<p class="failed">{html.escape(reason)}</p>' for reason in failed.values()]
-    return PAGE.format(body="\n".join(figures))
+    return PAGE.format(body=as_text("\n".join(figures)))      # a file's name may be no text

@@ -1,21 +1,40 @@
 """Drawing on a video: its times, sound, size and colours stay; and what is drawn is to be read."""
 
+import contextlib
 import errno
+import io
+import re
 import subprocess
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import cv2
 import imageio_ffmpeg
 import numpy as np
 import pytest
+import torch
 from media_files import no_room_beyond, numbered_picture, read_number, tone, write_clip, write_media
+from recognition_helpers import moving
 from test_media import damage
+from test_windows import CornerDetector, write_episode
 
+from actionclip_main import main as actionclip_main
+from batch_visualize_test import main as batch_main
 from datatools.errors import UserError
+from datatools.layout import END
 from datatools.media import Drawing, MediaError, probe, read_audio, read_every_frame, redraw, transcode
 from datatools.media.structure import is_fragmented
-from utils import drawing
+from datatools.video_dataset import Sampling, SlidingVideo
+from datatools.video_lists import videos_at
+from datatools.windows import window
+from models.actionclip import ActionCLIP
+from models.timesformer import TimeSformer
+from utils import drawing, visualize
+from utils.checkpoint import load_checkpoint, save_checkpoint
+from utils.predict import Predictor
+from visualize import main as visualize_main
+from visualize_predictions import main as predictions_main
 
 PICTURES = [numbered_picture(index) for index in range(40)]
 FINE = {"crf": "8", "preset": "ultrafast", "g": "10"}
@@ -604,3 +623,301 @@ def test_a_timeline_is_drawn_on_a_video(tmp_path):
         expected = drawing.drawn_on(np.full((240, 320, 3), GREY, np.uint8), line.prepare, start)
         assert picture.shape == expected.shape
         assert np.abs(picture.astype(int) - expected).mean() < 6
+
+
+# ---------------------------------------------------------------- what a model sees
+
+SAME = Path(__file__).with_name("same")
+CLIP_SIZES = {"image_size": 32, "patch_size": 16, "width": 64, "depth": 2, "embed": 32, "text_width": 64,
+              "text_depth": 2, "frames": 4, "fusion": "Transf"}
+
+
+@pytest.fixture(scope="module")
+def finder() -> Predictor:
+    """A small AVTDist."""
+    return Predictor(SAME / "avt_dist.pth", gpus="cpu")
+
+
+@pytest.fixture(scope="module")
+def matcher(tmp_path_factory) -> Path:
+    """The checkpoint of a small ActionCLIP of three classes."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("matcher") / "clip.pth"
+    save_checkpoint(path, {"network": "ActionCLIP", "sizes": CLIP_SIZES, "text_detector": None,
+                           "model": ActionCLIP(**CLIP_SIZES).state_dict(), "classes": ["running", "射箭", "a, b"],
+                           "sampling": {"segments": True, "num_frames": 4, "image_size": 32, "short_side": [32, 32]}})
+    return path
+
+
+@pytest.fixture
+def corner_texts(monkeypatch) -> list:
+    """A detector that takes no time; gets what was asked for."""
+    asked: list = []
+    monkeypatch.setattr(visualize, "load_detector", lambda *words: (asked.append(words), CornerDetector())[1])
+    return asked
+
+
+@pytest.fixture
+def windows_read(monkeypatch) -> list:
+    """(start, batch) of each window that is read."""
+    read: list = []
+    monkeypatch.setattr(visualize, "window", lambda video, start, **more: (
+        read.append((start, window(video, start, **more))), read[-1][1])[1])
+    return read
+
+
+def command(main, *words) -> tuple[int, str, str]:
+    """(exit code, stdout, stderr) of a command that may raise nothing but a UserError."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(list(map(str, words)))
+    return code, out.getvalue(), err.getvalue()
+
+
+def small_video(path: Path, label: int = 1, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write_media(path, moving(label, seed), sound=tone(1.2, 44_100))
+
+
+def test_a_clips_timeline_holds_what_the_network_answers(tmp_path, finder, corner_texts, windows_read):
+    clip = write_episode(tmp_path / "a_start.mkv", 12)
+    (tmp_path / "truth.csv").write_text("name,seconds\na_start,7.5\n")
+    look = visualize.look_of(finder, visualize.Asked(truth=tmp_path / "truth.csv"))
+    damage: list[str] = []
+    seen = look(clip, damage)
+    line, (start, batch) = seen.prepare.__self__, windows_read[0]
+    expected = finder(batch)
+    assert start == 0 and batch["kind"].tolist() == [1] and batch["text_roi"].any()
+    assert not damage and line.name == "end of the opening" and line.true == 7.5
+    assert line.found == pytest.approx(float(expected["seconds"]), abs=1e-4)
+    assert line.interval == pytest.approx((float(expected["low"]), float(expected["high"])), abs=1e-4)
+    assert line.duration == max(12.0, line.found)      # a short clip is padded to 200 s, and found there
+    shares = finder.net(**{name: batch[name] for name in finder.inputs})["quarters"].softmax(1)[0].detach().numpy()
+    assert line.evidence == pytest.approx(shares / shares.max(), abs=1e-4) and line.evidence_step == 0.25
+    assert line.boxes[:12] == pytest.approx(batch["text_roi"][0, :12].float().mean((1, 2)).numpy())
+    assert line.boxes[:12].any() and not line.boxes[12:].any()
+    step = line.duration / len(line.loudness)
+    assert line.loudness[:int(11 / step)].min() > 0.5 and line.loudness[int(13 / step):].max(initial=0) == 0
+    asked = visualize.look_of(finder, visualize.Asked(kind=END))(clip, damage).prepare.__self__
+    assert asked.name == "start of the ending" and asked.true is None
+    assert windows_read[1][1]["kind"].tolist() == [2]
+
+
+def test_an_episodes_ending_is_looked_for_in_its_last_200_seconds(tmp_path, finder, corner_texts, windows_read):
+    episode = write_episode(tmp_path / "episode.mkv", 230)
+    seen = visualize.look_of(finder, visualize.Asked(kind=END))(episode, [])
+    line, (start, batch) = seen.prepare.__self__, windows_read[0]
+    assert start == 30 and batch["kind"].tolist() == [2]
+    assert line.duration == pytest.approx(230, abs=0.6)
+    assert line.found == pytest.approx(30 + float(finder(batch)["seconds"]), abs=1e-3)
+    assert not line.evidence[:120].any() and line.evidence[120:920].min() > 0
+    assert line.boxes[30:230] == pytest.approx(batch["text_roi"][0].float().mean((1, 2)).numpy())
+    step = line.duration / len(line.loudness)
+    assert not line.loudness[:int(29 / step)].any() and line.loudness[int(31 / step):int(229 / step)].min() > 0.5
+
+
+@pytest.mark.parametrize("shape, rows", [((1, 1, 200), 200), ((1, 2, 200), 200), ((1, 200), 200)])
+def test_evidence_is_that_of_each_second_where_a_network_has_no_quarters(shape, rows):
+    steps = torch.zeros(shape)
+    steps.flatten(0, -2)[0, 40] = 5.0
+
+    class Steps:
+        inputs, device, mixed = (), torch.device("cpu"), False
+
+        @staticmethod
+        def net():
+            return {"steps": steps}
+
+    evidence, step = visualize.evidence_of(Steps(), {})
+    assert step == 1.0 and evidence.shape == (rows,) and evidence.argmax() == 40 and evidence[40] == 1
+
+
+def test_a_boundary_is_drawn_by_command_with_the_detector_of_the_training(tmp_path, corner_texts):
+    """By AVTNet, which has an evidence a second, and no interval."""
+    clip = write_clip(tmp_path / "b_end.mp4", seconds=3)
+    code, out, err = command(visualize_main, "--weights", SAME / "avt.pth", "--video", clip, "--output",
+                             tmp_path / "out", "--ocr", "rapidocr", "--gpus", "cpu")
+    assert code == 0 and err == "" and "b_end.mp4: start of the ending" in out and "1 of 1 videos drawn" in out
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b_end_visualized.mp4"]
+    made, plain = (list(read_every_frame(path)) for path in (tmp_path / "out/b_end_visualized.mp4", clip))
+    assert [one[0] for one in made] == [one[0] for one in plain] and made[0][2].shape[0] > plain[0][2].shape[0]
+    content = {**load_checkpoint(SAME / "avt.pth"), "text_detector": "easyocr"}
+    save_checkpoint(tmp_path / "other.pth", content)
+    visualize.look_of(Predictor(tmp_path / "other.pth", gpus="cpu"), visualize.Asked())
+    assert corner_texts == [("rapidocr", None), ("easyocr", None)]
+    with pytest.raises(UserError, match="was trained on the text boxes of easyocr"):
+        command(visualize_main, "--weights", tmp_path / "other.pth", "--video", clip, "--output", tmp_path,
+                "--ocr", "rapidocr", "--gpus", "cpu")
+
+
+@pytest.fixture(scope="module")
+def mixed_folder(tmp_path_factory) -> Path:
+    """Two videos of the same name, a damaged, a silent and a nameless one, and one that is none."""
+    root = tmp_path_factory.mktemp("mixed")
+    for folder in "ab":
+        (root / folder).mkdir()
+        write_clip(root / folder / "same_start.mp4", seconds=2)
+    whole = write_media(root / "cut_start.mkv", PICTURES, sound=tone(4, 22_050), sound_rate=22_050)
+    whole.write_bytes(whole.read_bytes()[:whole.stat().st_size * 6 // 10])
+    write_clip(root / "silent_end.mp4", with_sound=False)
+    write_clip(root / "nameless.mp4")
+    (root / "text_start.mp4").write_text("no video")
+    return root
+
+
+def test_one_videos_failure_is_its_own_and_a_page_shows_the_others(
+        tmp_path, mixed_folder, finder, corner_texts, capsys):
+    look, output = visualize.look_of(finder, visualize.Asked()), tmp_path / "out"
+    assert visualize.draw_videos(videos_at([mixed_folder]), look, output, pages=True) == 1
+    told = capsys.readouterr()
+    assert told.out.splitlines()[-1] == f"3 of 6 videos drawn, in {output}; 1 of them in part; 3 failed"
+    for message in ("text_start.mp4: not a media file", "silent_end.mp4: no sound in it", "nameless.mp4: its name ends",
+                    "Give --kind start", "drawn in part: ", "cut_start.mkv: its sound ends after"):
+        assert message in told.err
+    drawn = {"same_start_visualized.mp4", "same_start-2_visualized.mp4", "cut_start_visualized.mp4"}
+    assert {path.name for path in output.iterdir()} == drawn | {"contact.png", "index.html"}
+    text = (output / "index.html").read_text(encoding="utf-8")
+    assert set(re.findall(r'src="([^"]+)"', text)) == drawn and text.count('class="failed"') == 3
+    assert "http" not in text and f"{mixed_folder}/b/same_start.mp4" in text
+    sheet = cv2.imread(str(output / "contact.png"))
+    assert sheet.shape[1] == 2 * (480 + 8) + 8 and 2 * 270 < sheet.shape[0] < 1000
+    red = (sheet[..., ::-1] == drawing.RED).all(2)      # the found boundary, on each of three
+    assert red[:400, :488].any() and red[:400, 488:].any() and red[400:, :488].any() and not red[400:, 488:].any()
+
+
+def test_a_page_takes_any_name(tmp_path):
+    folder = tmp_path / 'a&"b<script>'
+    made = visualize.Drawn(folder / "\udcff.mp4", tmp_path / "射 #1%?\udcff_visualized.mp4", "<b>", ["'&"], None)
+    text = visualize.page([made], {folder: f"{folder}: {{bad}}"})
+    assert text.encode() and r"\udcff.mp4" in text
+    assert "<script" not in text and "<b>" not in text and "{bad}" in text
+    assert 'src="%E5%B0%84%20%231%25%3F%FF_visualized.mp4"' in text
+
+
+def test_a_full_disk_ends_the_run_and_a_video_that_is_read_is_not_replaced(tmp_path, matcher):
+    videos = [small_video(tmp_path / f"{name}.mp4") for name in ("a", "a_visualized")]
+    look = visualize.look_of(Predictor(matcher, gpus="cpu"), visualize.Asked())
+    with pytest.raises(UserError, match=r"a_visualized\.mp4: is read and would be overwritten"):
+        visualize.draw_videos(videos, look, tmp_path, pages=True)
+    with no_room_beyond(5000), pytest.raises(OSError) as raised:
+        visualize.draw_videos(videos, look, tmp_path / "out", pages=True)
+    assert raised.value.errno == errno.EFBIG and not list((tmp_path / "out").iterdir())
+
+
+def test_a_recognisers_answers_slide_over_the_whole_video(tmp_path, matcher):
+    video = write_media(tmp_path / "run.mp4", moving(0, 0) * 3, sound=tone(3.6, 44_100))
+    predictor = Predictor(matcher, gpus="cpu")
+    (tmp_path / "labels.csv").write_bytes(b"id,name\r\n7,running\r\n3,\"a, b\"\r\n1,Tai Chi\r\n")
+    asked = visualize.Asked(labels=tmp_path / "labels.csv", true_label=lambda video: "taichi")
+    five = visualize.look_of(predictor, asked)(video, []).prepare.__self__
+    assert five.classes == ("running", "a, b", "Tai Chi") and five.true == "Tai Chi"
+    assert five.seconds.tolist() == [0, 1, 2, 3]
+    np.testing.assert_allclose(five.shares.sum(1), 1, atol=1e-5)
+    dataset = SlidingVideo(video, Sampling(num_frames=4, size=32, short_side=(32, 32), bicubic=True))
+    logits = predictor.net(video=dataset.batch([0, 1, 2, 3])["video"])["logits"]
+    np.testing.assert_allclose(five.shares, logits.softmax(1).detach().numpy(), atol=1e-4)
+    assert visualize.named_class(("Tai Chi", "taichi"), "taichi") == "taichi"
+    unknown = visualize.look_of(predictor, visualize.Asked(true_label=lambda video: "flying"))(video, [])
+    assert unknown.prepare.__self__.true == "flying" and ", true: flying" in unknown.told
+
+
+def test_questions_that_do_not_suit_a_model_are_refused(tmp_path, finder, matcher):
+    video = small_video(tmp_path / "a.mp4")
+    (tmp_path / "names.txt").write_text("one\ntwo\n")
+    torch.manual_seed(0)
+    sizes = {"classes": 3, "image_size": 16, "frames": 4, "patch_size": 8, "width": 24, "depth": 1, "heads": 2}
+    save_checkpoint(tmp_path / "t.pth", {"network": "TimeSformer", "sizes": sizes, "text_detector": None,
+                                         "model": TimeSformer(**sizes).state_dict()})
+    timesformer = Predictor(tmp_path / "t.pth", gpus="cpu")
+    for predictor, asked, message in (
+            (finder, {"labels": tmp_path / "names.txt"}, "--labels: nothing that can be asked of AVTDist"),
+            (Predictor(matcher, gpus="cpu"), {"kind": END}, "--kind: nothing that can be asked of ActionCLIP"),
+            (timesformer, {"labels": tmp_path / "names.txt"}, r"names\.txt: 2 names, .*t\.pth knows 3 classes"),
+            (timesformer, {"templates": tmp_path / "names.txt"}, "TimeSformer reads no texts")):
+        with pytest.raises(UserError, match=message):
+            visualize.look_of(predictor, visualize.Asked(**asked))
+    (tmp_path / "names.txt").write_text("one\ntwo\nthree\n")
+    for asked, classes in (({"labels": tmp_path / "names.txt"}, ("one", "two", "three")), ({}, ("0", "1", "2"))):
+        assert visualize.look_of(timesformer, visualize.Asked(**asked))(video, []).prepare.__self__.classes == classes
+
+
+def test_a_checkpoint_without_its_fusion_part_is_told_of_and_drawn(tmp_path, matcher):
+    weights = {name: value for name, value in load_checkpoint(matcher)["model"].items() if "fusion." not in name}
+    torch.save({"model_state_dict": weights}, tmp_path / "towers.pt")
+    (tmp_path / "names.txt").write_text("one\ntwo\n")
+    code, out, err = command(visualize_main, "--weights", tmp_path / "towers.pt", "--labels", tmp_path / "names.txt",
+                             "--video", small_video(tmp_path / "a.mp4"), "--output", tmp_path / "out", "--gpus", "cpu")
+    assert code == 0 and "1 of 1 videos drawn" in out
+    assert "holds no weights of a fusion over the frames" in err
+
+
+# ---------------------------------------------------------------- the commands that ActionCLIP's users know
+
+
+@pytest.fixture
+def config(tmp_path) -> Path:
+    (tmp_path / "labels.csv").write_bytes(b"id,name\r\n0,running\r\n1,Tai Chi\r\n")
+    (tmp_path / "test.yaml").write_text(f"data:\n  dataset: ucf101\n  num_segments: 3\n"
+                                        f"  label_list: '{tmp_path}/labels.csv'\nsolver:\n  evaluate: true\n")
+    return tmp_path / "test.yaml"
+
+
+def test_one_video_is_drawn_as_users_of_actionclip_ask_for_it(tmp_path, matcher, config, monkeypatch):
+    asked = []
+    monkeypatch.setattr(visualize, "SlidingVideo", lambda video, sampling: (asked.append(sampling.num_frames),
+                                                                           SlidingVideo(video, sampling))[1])
+    video, output = small_video(tmp_path / "v.mp4"), tmp_path / "visualizations"
+    words = ["--video", video, "--checkpoint", matcher, "--output-dir", output, "--true-label", "TaiChi"]
+    code, out, _ = command(predictions_main, "--config", config, *words)
+    assert code == 0 and "true: Tai Chi" in out and asked == [3]
+    assert [path.name for path in output.iterdir()] == ["v_visualized.mp4"]
+    for text, message in (("data: 3\n", "data: found 3"), ("data:\n  num_segments: many\n", "expected a file and a"),
+                          ("data:\n  num_segments: 0\n", "num_segments 0, expected 1 to"),
+                          ("data:\n  label_list: nowhere.csv\n", r"nowhere\.csv: no such list of names")):
+        config.write_text(text)
+        with pytest.raises(UserError, match=message):
+            command(predictions_main, "--config", config, *words)
+
+
+def test_some_videos_of_each_class_are_drawn_with_one_loading_of_the_model(tmp_path, matcher, config, monkeypatch):
+    for label, name in enumerate(("running", "TaiChi")):
+        for number in range(3):
+            small_video(tmp_path / f"videos/{name}/v{number}.mp4", label, number)
+    (tmp_path / "videos/TaiChi/v9.avi").write_text("no video")
+    loaded = []
+    monkeypatch.setattr("utils.predict.load_checkpoint", lambda path: (loaded.append(path), load_checkpoint(path))[1])
+    words = ["--videos-dir", tmp_path / "videos", "--config", config, "--checkpoint", matcher, "--output-dir",
+             tmp_path / "out", "--num-samples", "9"]
+    code, out, err = command(batch_main, *words)
+    assert code == 1 and "6 of 7 videos drawn" in out and "v9.avi: not a media file" in err and loaded == [matcher]
+    assert out.count("true: Tai Chi") == out.count("true: running") == 3
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "contact.png", "index.html", *(f"v{number}{more}_visualized.mp4" for number in range(3) for more in ("", "-2"))}
+    drawn = [visualize.some_of_each(tmp_path / "videos", 1, seed) for seed in (0, 0, *range(1, 9))]
+    assert drawn[0] == drawn[1] and list(drawn[0].values()) == ["TaiChi", "running"]
+    assert len({tuple(one) for one in drawn}) > 3
+    (tmp_path / "empty").mkdir()
+    for folder, message in (("empty", "no video in it"), ("videos/running", "no video in a folder below it")):
+        with pytest.raises(UserError, match=message):
+            visualize.some_of_each(tmp_path / folder, 2, 0)
+    with pytest.raises(UserError, match="empty: no video in it"):
+        command(visualize_main, "--weights", matcher, "--video", tmp_path / "empty", "--output", tmp_path / "out")
+
+
+def test_a_folder_of_frames_is_told_to_be_no_video(tmp_path, matcher, capsys):
+    (tmp_path / "frames").mkdir()
+    cv2.imwrite(str(tmp_path / "frames/img_00001.jpg"), np.zeros((32, 32, 3), np.uint8))
+    look = visualize.look_of(Predictor(matcher, gpus="cpu"), visualize.Asked())
+    assert visualize.draw_videos(videos_at([tmp_path / "frames"]), look, tmp_path / "out", pages=False) == 1
+    assert "frames: a folder of frames, which has neither times nor sound" in capsys.readouterr().err
+
+
+def test_the_seconds_of_an_episode_are_matched_to_its_parts(tmp_path, matcher):
+    root = Path(__file__).resolve().parents[1] / "configs"
+    video = small_video(tmp_path / "episode.mp4")
+    code, _, _ = command(actionclip_main, "--weights", matcher, "--video", video, "--per_second", "--labels",
+                         root / "anime_labels.txt", "--templates", root / "anime_templates.txt", "--output",
+                         tmp_path / "out", "--gpus", "cpu", "--num_workers", 0)
+    lines = (tmp_path / "out/episode_per_second.csv").read_text().splitlines()
+    assert code == 0 and lines[0] == "second,opening,ending,credits,title card,episode" and len(lines) == 3
+    assert [sum(map(float, line.split(",")[1:])) for line in lines[1:]] == pytest.approx([1, 1], abs=1e-3)

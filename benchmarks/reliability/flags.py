@@ -41,6 +41,7 @@ COMMANDS = {
     "utils.extract_textROI": ("--data_root", "DATA"),
     "synth.make_actions": ("--save_root", "NEW", "--train", "0", "--val", "0", "--test", "0"),
     "tools.run_net": (),
+    "tools.run_actionclip": (),
     "tools.extract_frames": ("--lists", "TRUTH", "--save_root", "NEW"),
     "tools.make_lists folders": ("--videos", "DATA", "--save_root", "NEW"),
     "tools.make_lists kinetics": ("--videos", "DATA", "--save_root", "NEW", "--lists", "TRUTH"),

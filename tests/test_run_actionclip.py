@@ -318,7 +318,7 @@ def here(tmp_path, monkeypatch) -> Path:
 
 def make_frames(here: Path) -> Path:
     """The list of the frames of the videos, `folder num_frames label`."""
-    assert extract_frames.main(["--lists", "data/ucf101/train.csv", "--save_root", "frames", "--processes", "1"]) == 0
+    assert extract_frames.main(["--lists", "data/ucf101/train.csv", "--save_root", "frames", "--workers", "1"]) == 0
     lines = [line.rsplit(" ", 1) for line in (here / "frames/train.csv").read_text().splitlines()]
     file = here / "frames/train_rgb_split1.txt"
     file.write_text("".join(f"{folder} {len(list(Path(folder).glob('*.jpg')))} {label}\r\n" for folder, label in (

@@ -187,7 +187,7 @@ class Form:
     def in_keys(self, message: str, phase: str = "train") -> str:
         """A message that names flags, with the keys that set the same in this phase; other flags stay."""
         for said, instead in self.said.items():
-            message = re.sub(rf"{re.escape(said)}(?![a-z_])", instead, message)
+            message = re.sub(rf"{re.escape(said)}(?![\w/]|\.\w)", instead, message)
         keys = {key.to.split(".")[1]: name for name, key in reversed(self.keys.items())
                 if key.to and key.phase in ("", phase)}
         message = re.sub(r"--sizes (\w+)=(\w+)", lambda found: f"{keys.get(found[1], found[1])} {found[2]}", message)

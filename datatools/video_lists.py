@@ -125,7 +125,8 @@ def _without_counts(lines: dict[int, tuple[str, str]]) -> dict[int, tuple[str, s
 
     The folder itself tells how many frames it holds.
     """
-    found = {number: (match[1], text) for number, (video, text) in lines.items() if (match := COUNTED.fullmatch(video))}
+    found = {number: (_unquoted(match[1]), text) for number, (video, text) in lines.items()
+             if (match := COUNTED.fullmatch(video))}
     return lines if len(found) < len(lines) or any(os.path.exists(video) for video, _ in lines.values()) else found
 
 
@@ -354,8 +355,8 @@ def text_lists(
     files: dict[str, Path], names: Path | None, root: Path | None
 ) -> tuple[dict[str, list[Labelled]], list[str]]:
     """({split: videos}, class names) of lists with lines `path label`; paths start at `root`, if given."""
-    read = read_video_lists(files, names, check=False)
-    lists = {split: [Labelled(str(root / path) if root else path, videos.classes[label], videos.place(index))
+    read = read_video_lists(files, names, check=False, root=root)
+    lists = {split: [Labelled(path, videos.classes[label], videos.place(index))
                      for index, (path, label) in enumerate(zip(videos.paths, videos.labels, strict=True))]
              for split, videos in read.items()}
     return lists, list(next(iter(read.values())).classes)

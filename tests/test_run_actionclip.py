@@ -199,7 +199,7 @@ def test_how_a_training_begins(tmp_path, monkeypatch):
     folder = tmp_path / "exp/clip/ViT-B/32/a/before"
     folder.mkdir(parents=True)
     (folder / LAST).touch()
-    matching_form.with_links(folder)
+    (folder / "last_model.pt").symlink_to(LAST)
     assert begins("resume", str(folder / "last_model.pt"))[1:] == (str(folder / "last_model.pt"), "now")
     (folder / "settings.json").touch()
     assert begins("resume", str(folder / "last_model.pt"))[1:] == (str(folder / "last_model.pt"), "before")
@@ -330,6 +330,9 @@ def test_lists_with_the_number_of_frames_name_the_same_videos(here):
     file = make_frames(here)
     assert file.read_text().split()[0].endswith("v0")      # `.../v0 1 6 0`
     counted, plain = (read_video_lists({"train": path})["train"] for path in (file, here / "frames/train.csv"))
+    quoted = file.with_name("quoted.txt")
+    quoted.write_text("".join(f'"{path}" 6 {label}\n' for path, label in zip(plain.paths, (0, 1, 0, 1), strict=True)))
+    assert read_video_lists({"train": quoted})["train"].paths == plain.paths
     assert counted.paths == plain.paths and counted.labels.tolist() == [0, 1, 0, 1]
     assert len(read_video_lists({"train": here / "data/ucf101/train.csv"})["train"]) == 4
     with file.open("a") as more:
@@ -432,6 +435,10 @@ def test_a_training_that_cannot_begin_leaves_no_folder(here):
     with pytest.raises(UserError, match="pretrain or network.init none.pt: no such file"):
         train("pretrain", "none.pt")
     assert not Path("exp/clip_ucf/ViT-B/32/ucf101/now").exists()
+    shutil.rmtree("exp")
+    Path("exp").touch()
+    with pytest.raises(UserError, match="exp/clip_ucf/ViT-B/32/ucf101/now: "):
+        train()
 
 
 def test_pictures_of_another_size_than_the_weights_take_are_refused_by_their_key(here):
@@ -480,3 +487,5 @@ def test_the_four_command_lines_as_they_stand(here, monkeypatch):
     shutil.copy(folder / "model_best.pt", here / "checkpoints/k400_vit16_8f.pt")
     for line in LINES[1:]:
         assert run_actionclip.main(words_of(line)) == 0
+    for name in ("exp", "checkpoints"):      # gigabytes
+        shutil.rmtree(here / name)

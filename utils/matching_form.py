@@ -6,13 +6,16 @@
 What a configuration leaves out is as in actionclip_main.py.
 """
 
+import contextlib
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from datatools.errors import UserError
+from datatools.files import check_writable
 from utils.cli import MATCHING_PARTS, RecognitionCommand
 from utils.devices import choose_devices
 from utils.distributed import started_by_torchrun
@@ -46,18 +49,15 @@ def run_asked(
     if started_by_torchrun() and not log_time:
         raise UserError("--log_time is missing: under torchrun all processes must be told the name of the folder.")
     log_time = log_time or datetime.now().strftime("%Y%m%d_%H%M%S")
-    if os.environ.get("RANK", "0") == "0":
-        for line in remarks(asked, only_test):
-            print(line, flush=True)
+    leads = os.environ.get("RANK", "0") == "0"      # of the processes that torchrun has started
+    for line in remarks(asked, only_test) if leads else ():
+        print(line, flush=True)
     try:
         if only_test:
             return run(test_command(asked, log_time))
         command = training_command(asked, log_time)
-        with_links(command.fit.save_prefix)
-        try:
+        with linked(command.fit.save_prefix) if leads else contextlib.nullcontext():
             return run(command)
-        finally:
-            without_links(command.fit.save_prefix)
     except UserError as error:
         raise UserError(FORM.in_keys(str(error), "test" if only_test else "train")) from None
 
@@ -112,8 +112,9 @@ def test_command(asked: Configuration, log_time: str) -> RecognitionCommand:
     Its weights tell the network and, where they do not know its kind of GELU, `sizes.quick_gelu` does.
     """
     settings = {**DEFAULTS, **FORM.settings_of(asked, "test"), "fit.save_prefix": folder_of(asked, log_time)}
-    weights = asked.values.get("pretrain") or asked.values.get("resume") or newest(asked, BEST)
-    if not weights or weights == "auto":
+    resume = asked.values.get("resume", "auto")
+    weights = asked.values.get("pretrain") or (newest(asked, BEST) if resume == "auto" else resume)
+    if not weights:
         raise UserError(f"{asked.file}: pretrain is missing, the weights to test, such as "
                         f"{folder_of(asked, 'TIME') / 'model_best.pt'}. (No training lies there yet.)")
     settings |= {"recognise.weights": Path(weights), "recognise.split": "val"}
@@ -169,20 +170,22 @@ def resumed(asked: Configuration) -> Path | None:
     return Path(word)
 
 
-def with_links(folder: Path) -> None:
-    """Give the checkpoints that a training will write into a folder the public code's names too."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, target in LINKS.items():
-        if not os.path.lexists(folder / name):
-            (folder / name).symlink_to(target)
+@contextlib.contextmanager
+def linked(folder: Path) -> Iterator[None]:
+    """Give the checkpoints that a training will write into a folder the public code's names too, from the start.
 
-
-def without_links(folder: Path) -> None:
-    """Remove the links, and the folder where nothing else is in it, if the training could not begin."""
-    if (folder / SETTINGS).exists():
-        return
-    for name in LINKS:
-        (folder / name).unlink(missing_ok=True)
-    if {path.name for path in folder.iterdir()} <= {LOCK}:
-        (folder / LOCK).unlink(missing_ok=True)
-        folder.rmdir()
+    What was made for a training that could not begin is removed again. Raises UserError where nothing can be written.
+    """
+    is_new = not folder.exists()
+    check_writable(folder)
+    made = [(folder / name, target) for name, target in LINKS.items() if not os.path.lexists(folder / name)]
+    for link, target in made:
+        link.symlink_to(target)
+    try:
+        yield
+    finally:
+        if not (folder / SETTINGS).exists():
+            for link, _ in made:
+                link.unlink(missing_ok=True)
+            if is_new and set(os.listdir(folder)) <= {LOCK}:
+                shutil.rmtree(folder)

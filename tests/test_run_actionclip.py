@@ -242,7 +242,7 @@ def test_a_typo_offers_the_nearest_key_in_yaml_and_on_the_command_line(tmp_path)
     ("solver.type monitor", "expected cosine or multistep"), ("solver.optim lamb", "expected adamw or adam or sgd"),
     ("solver.lr_decay_step [9,3]", "epochs that ascend"), ("solver.lr fast", "expected a number"),
     ("network.drop_out 2", "to 1"), ("data.dataset ../x", "without .."), ("gpus all", "expected ids"),
-    ("data.crops 2", "expected 1 or 3"), ("network.init [1]", "expected text")])
+    ("data.crops 2", "expected 1 or 3"), ("resume " + "x" * 5000, "no path"), ("network.init [1]", "expected text")])
 def test_a_value_that_no_training_can_take_is_refused_with_its_key(tmp_path, pair, message):
     name, value = pair.split(" ")
     with pytest.raises(UserError, match=rf"^command line: {name}: .*{message}"):
@@ -351,6 +351,16 @@ def test_without_random_shift_training_takes_the_frames_of_a_validation(here):
         # One colour a frame, so that the crop does not matter.
         shown[mode, shift] = dataset.batch([0, 1, 2, 3])["video"][:, :, 16, 16].tolist()
     assert shown["train", False] == shown["val", True] != shown["train", True]
+
+
+@pytest.mark.parametrize("shift", [True, False])
+def test_random_shift_reaches_the_clips_of_a_training(here, monkeypatch, shift):
+    def refuse(settings, lists, sampling, seed):
+        raise UserError(f"shift {sampling.random_shift}")
+
+    monkeypatch.setattr("utils.recognition_command.recognition_data", refuse)
+    with pytest.raises(UserError, match=f"shift {shift}"):
+        train("data.random_shift", str(shift))
 
 
 def test_the_label_is_the_row_of_a_csv_with_commas_crlf_and_any_ids(here, capsys):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from datatools.errors import UserError
 from datatools.numbers import MOST_COUNT, number, shortened
-from datatools.paths import path, path_text, read_text
+from datatools.paths import folder_below, path, path_text, read_text
 from utils.cli import MATCHING_PARTS, RecognitionCommand
 from utils.presets import MOST_BYTES, read_yaml
 from utils.settings import LaunchSettings
@@ -43,6 +43,14 @@ def as_text(value) -> str:
     if value is not None and not isinstance(value, str):
         raise ValueError(f"found {shortened(value)}, expected text; put it into quotes")
     return (value or "").strip()
+
+
+def as_path(value, kind: Callable = path_text) -> str:
+    """A path by a flag's own type; nothing is empty text."""
+    return kind(as_text(value)) if as_text(value) else ""
+
+
+as_folder = partial(as_path, kind=folder_below)
 
 
 def as_number(value, kind: Callable = ANY_NUMBER):
@@ -104,7 +112,7 @@ class Key:
     def is_text(self) -> bool:
         """Whether a word of the command line is the value as it stands, whatever YAML would make of it."""
         if self.read:
-            return self.read is as_text
+            return self.read in (as_text, as_path, as_folder)
         return SETTINGS[self.to].metadata["flag"].get("type") in (path, path_text)
 
     def value(self, raw):

@@ -7,8 +7,7 @@
 from functools import partial
 
 from datatools.numbers import MOST_COUNT, number, shortened
-from datatools.paths import folder_below
-from utils.keys import Form, Key, as_list, as_number, as_size, as_switch, as_text, one_of
+from utils.keys import Form, Key, as_folder, as_list, as_number, as_path, as_size, as_switch, as_text, one_of
 from utils.settings import devices
 
 # Of CLIP's vision transformers, by their name: the sizes of the network, and open_clip's name of the same.
@@ -19,11 +18,6 @@ FUSIONS = ("meanP", "Transf", "LSTM", "Conv_1D", "Transf_cls")
 
 
 # ---------------------------------------------------------------- readers of values: ValueError says what is expected
-
-
-def as_folder(value) -> str:
-    """A part of the path of the training's folder; nothing is empty text."""
-    return folder_below(as_text(value)) if as_text(value) else ""
 
 
 def as_arch(value) -> str:
@@ -71,8 +65,8 @@ as_optimizer = partial(one_of, adamw="adamw", adam="adam", sgd="sgd")
 
 KEYS = {
     "pretrain": Key("weights that a training begins with, or that are tested (network.init; the newest training's "
-                    "model_best.pt)", read=as_text),
-    "resume": Key("go on with the training of this checkpoint, or of the newest one: auto", read=as_text),
+                    "model_best.pt)", read=as_path),
+    "resume": Key("go on with the training of this checkpoint, or of the newest one: auto", read=as_path),
     "seed": Key("of weights, order and augmentation (10)", "fit.seed", "train"),
     "data.dataset": Key("names the folder; without left and right where it holds some, sth or ssv2 (the YAML's name)",
                         read=as_folder),
@@ -80,8 +74,8 @@ KEYS = {
                              "recognition.num_frames"),
     "data.batch_size": Key("videos of a batch, of all GPUs together (64)", "fit.batch_size"),
     "data.workers": Key("threads that read ahead (4)", "fit.num_workers"),
-    "data.train_list": Key("lines `video label` or `folder num_frames label`, labels from 0", read=as_text),
-    "data.val_list": Key("the same, of the videos that validate or are tested", read=as_text),
+    "data.train_list": Key("lines `video label` or `folder num_frames label`, labels from 0", read=as_path),
+    "data.val_list": Key("the same, of the videos that validate or are tested", read=as_path),
     "data.label_list": Key("names of the classes, a CSV `id,name`; a label is the row of its name", "matching.labels"),
     "data.input_size": Key("side of the pictures, pixels (224)", "recognition.image_size"),
     "data.random_shift": Key("in training, frames anywhere in their parts, not in the middle (True)",

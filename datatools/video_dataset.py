@@ -43,6 +43,7 @@ class Sampling:
     num_frames      of a clip
     sampling_rate   a clip spans num_frames x sampling_rate frames at 30 fps; its frames are spread evenly over that
     segments        spread over the whole video instead, one frame from each of num_frames equal segments
+    random_shift    in training, frames of segments are drawn anywhere in them; else they are the middle ones
     size            side of the square picture, pixels
     short_side      of the picture before it is cropped: (least, most), drawn in training, else the least
     flip            mirror one clip in two in training; not where left and right make the class
@@ -56,6 +57,7 @@ class Sampling:
     num_frames: int = 8
     sampling_rate: int = 32
     segments: bool = False
+    random_shift: bool = True
     size: int = 224
     short_side: tuple[int, int] = (256, 320)
     flip: bool = True
@@ -241,6 +243,8 @@ class VideoDataset:
         if self.mode == "train":
             stream = np.random.default_rng((self.seed, self.epoch, video, CLIP))
             place = stream.random(sampling.num_frames) if sampling.segments else stream.random()
+            if sampling.segments and not sampling.random_shift:
+                place = 0.5
             side, corner = int(stream.integers(least, most + 1)), (stream.random(), stream.random())
             return _Draw(place, side, (corner,), bool(sampling.flip and stream.random() < 0.5),
                          **_drawn_more(sampling, stream))

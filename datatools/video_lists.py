@@ -4,8 +4,9 @@
     lists["train"].paths[0], lists["train"].labels[0], lists["train"].classes
 
 The label is what follows the last blank, tab or comma, so a path may hold all of these; what would be misread stands
-in double quotes, as CSV writers put them. Labels are the numbers of classes from 0, or their names. Relative paths
-start at the working directory. classes.txt, where there is one, holds the names of the classes, one a line.
+in double quotes, as CSV writers put them. Lines `folder num_frames label` are understood too, where all of a list are
+such. Labels are the numbers of classes from 0, or their names. Relative paths start at the working directory.
+classes.txt, where there is one, holds the names of the classes, one a line.
 """
 
 import os
@@ -31,6 +32,7 @@ MOST_CLASSES = 100_000
 LONGEST_LINE = 8192                  # characters; a path has at most 4096 bytes
 QUOTED = r'"(?:[^"]|"")*"'
 LINE = re.compile(rf'[ \t]*({QUOTED}|.*?)(?:[ \t]*,[ \t]*|[ \t]+)({QUOTED}|[^ \t,"]+)[ \t]*')
+COUNTED = re.compile(r"(.*[^ \t])[ \t]+[0-9]+")
 EXPECTED = "Expected lines of `path label`."
 
 
@@ -68,6 +70,7 @@ def read_video_lists(
     if root is not None:
         read = {split: {number: (str(root / video), label) for number, (video, label) in lines.items()}
                 for split, lines in read.items()}
+    read = {split: _without_counts(lines) for split, lines in read.items()}
     texts = [text for lines in read.values() for _, text in lines.values()]
     numbered = all(re.fullmatch("[+-]?[0-9]+", text) for text in texts)
     if isinstance(names, tuple):
@@ -115,6 +118,16 @@ def _read_lines(path: Path) -> dict[int, tuple[str, str]]:
     if not found:
         raise UserError(f"{path}: no video in it. {EXPECTED}")
     return found
+
+
+def _without_counts(lines: dict[int, tuple[str, str]]) -> dict[int, tuple[str, str]]:
+    """Lines `folder num_frames label` as `folder label`: all paths end in a number, and with it none of them is there.
+
+    The folder itself tells how many frames it holds.
+    """
+    found = {number: (_unquoted(match[1]), text) for number, (video, text) in lines.items()
+             if (match := COUNTED.fullmatch(video))}
+    return lines if len(found) < len(lines) or any(os.path.exists(video) for video, _ in lines.values()) else found
 
 
 def _resolve(
@@ -342,8 +355,8 @@ def text_lists(
     files: dict[str, Path], names: Path | None, root: Path | None
 ) -> tuple[dict[str, list[Labelled]], list[str]]:
     """({split: videos}, class names) of lists with lines `path label`; paths start at `root`, if given."""
-    read = read_video_lists(files, names, check=False)
-    lists = {split: [Labelled(str(root / path) if root else path, videos.classes[label], videos.place(index))
+    read = read_video_lists(files, names, check=False, root=root)
+    lists = {split: [Labelled(path, videos.classes[label], videos.place(index))
                      for index, (path, label) in enumerate(zip(videos.paths, videos.labels, strict=True))]
              for split, videos in read.items()}
     return lists, list(next(iter(read.values())).classes)

@@ -50,7 +50,8 @@ class BoundaryCommand:
 class RecognitionCommand:
     """What one call of a video recogniser's script asks for; as BoundaryCommand.
 
-    `matching`: only of a recogniser that knows its classes by their names.
+    `matching`: only of a recogniser that knows its classes by their names. `lists`: {split: file}, in place of
+    data_root's.
     """
 
     fit: FitSettings = FitSettings()
@@ -58,6 +59,7 @@ class RecognitionCommand:
     matching: MatchingSettings | None = None
     launch: LaunchSettings = LaunchSettings()
     recognise: RecogniseSettings = RecogniseSettings()
+    lists: dict[str, Path] = field(default_factory=dict)
     sizes: dict = field(default_factory=dict)
     words: tuple[str, ...] = ()
 

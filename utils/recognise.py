@@ -143,10 +143,10 @@ def lists_asked_for(predictor: Predictor, command: RecognitionCommand) -> Lists:
     """
     settings, splits, told = command.recognition, (command.recognise.split,), classes_told(predictor.content)
     if command.matching is None:
-        return read_lists(settings, splits, told)
+        return read_lists(settings, splits, told, files=command.lists)
     labels = read_labels(command.matching.labels) if command.matching.labels else ()
     own = settings.data_root is not None and (settings.data_root / CLASSES_FILE).exists()
-    lists = read_lists(settings, splits, () if labels or own else told, labels)
+    lists = read_lists(settings, splits, () if labels or own else told, labels, command.lists)
     check_named(lists)
     choose_between(predictor, command, lists.classes)
     return lists
@@ -223,7 +223,7 @@ def test(recogniser: Recogniser, videos: VideoList, split: str, skip_broken: boo
         write_test(recogniser, videos, found, scores, results)
         if features:
             write_features(recogniser, [videos.paths[place] for place in index], scores.features[index])
-    print(f"{len(index)} videos of {split}.csv: top-1 {found.top1:.2f} %, top-5 {found.top5:.2f} %"
+    print(f"{len(index)} videos of {videos.file.name}: top-1 {found.top1:.2f} %, top-5 {found.top5:.2f} %"
           + (f", in {recogniser.output}" if recogniser.output else ""))
     print(json.dumps(results))
     return int(bool(dataset.broken))

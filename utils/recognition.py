@@ -69,23 +69,26 @@ class Lists:
 
 
 def read_lists(
-    settings: RecognitionSettings, splits: tuple[str, ...], classes: tuple[str, ...] = (), names: tuple[str, ...] = ()
+    settings: RecognitionSettings, splits: tuple[str, ...], classes: tuple[str, ...] = (), names: tuple[str, ...] = (),
+    files: dict[str, Path] | None = None,
 ) -> Lists:
     """The lists of settings.data_root. `classes`: those of a checkpoint, whose numbers the labels shall be.
 
-    `names`: those of the classes, in place of classes.txt and of all others.
+    `names`: those of the classes, in place of classes.txt and of all others. `files`: the lists, in place of
+    data_root's.
 
     Raises UserError for a list or a video that is missing (unless broken ones are left out), for every bad line, and
     for classes.txt where it holds others than `classes`.
     """
     root = settings.data_root
-    if root is None:
+    if root is None and not files:
         raise UserError("--data_root is missing: the folder of train.csv, val.csv and test.csv (tools/make_lists.py "
                         "makes them).")
-    if not root.is_dir():
+    if not files and not root.is_dir():
         raise UserError(f"{root}: no such folder (--data_root).")
-    names = names or (root / CLASSES_FILE if (root / CLASSES_FILE).exists() else None)
-    files = {split: root / f"{split}.csv" for split in splits}
+    files = {split: files[split] if files else root / f"{split}.csv" for split in splits}
+    named = files[splits[0]].with_name(CLASSES_FILE)
+    names = names or (named if named.exists() else None)
     for file in files.values():
         if not file.exists():
             raise UserError(f"{file}: no such list. Expected lines of `path label`; tools/make_lists.py makes them.")
@@ -153,6 +156,9 @@ def sampling_of(
 
 def check_pictures(net: nn.Module, sampling: Sampling) -> None:
     """Raise UserError where a network cannot take pictures of the sampling's size."""
+    if (only := getattr(net, "image_size", sampling.size)) != sampling.size:
+        raise UserError(f"--image_size {sampling.size}: the network takes pictures of {only}x{only} alone. Give "
+                        f"--image_size {only}, or leave it out.")
     patch = getattr(net, "patch_size", 1)
     if sampling.size % patch:
         raise UserError(f"--image_size {sampling.size}: the network's patches are {patch} pixels wide. Give a multiple "

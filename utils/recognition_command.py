@@ -30,12 +30,13 @@ def run(network: type, command: RecognitionCommand, loss: Loss | None = None) ->
     def train(world: World) -> int:
         settings, matching = command.recognition, command.matching
         names = read_labels(matching.labels) if matching and matching.labels else ()
-        lists = read_lists(settings, ("train", "val"), names=names)
+        lists = read_lists(settings, ("train", "val"), names=names, files=command.lists)
         if loss is None:
             task = recognition_task(network, settings, command.sizes, lists)
         else:
             task = matching_task(network, loss, settings, matching, command.sizes, lists)
-        data = recognition_data(settings, lists, sampling_of(settings, usual_sampling(network)), command.fit.seed)
+        usual = {**usual_sampling(network), **({"random_shift": matching.random_shift} if matching else {})}
+        data = recognition_data(settings, lists, sampling_of(settings, usual), command.fit.seed)
         return fit(task, command.fit, data).exit_code
 
     return launched(command.fit.gpus, command.launch, command.words, train)

@@ -248,6 +248,9 @@ class MatchingSettings:
         10.0, "training", "learning rate of the fusion, times --lr (%(default)s)",
         type=number(float, low=0, high=MOST_RATE), agree=True)
     fix_text: bool = setting(False, "training", "leave the text tower as it is", agree=True)
+    random_shift: bool = setting(
+        True, "training", "draw the frames of segments anywhere in them, not their middle ones (%(default)s)",
+        agree=True)
 
 
 @dataclass(frozen=True)

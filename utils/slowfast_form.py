@@ -15,9 +15,10 @@ from datatools.errors import UserError
 from utils.cli import RECOGNITION_PARTS, RecognitionCommand
 from utils.devices import choose_devices
 from utils.distributed import started_by_torchrun
+from utils.keys import Configuration, command_of
 from utils.run_folder import LAST, SETTINGS, checkpoints_by_age
 from utils.settings import LaunchSettings
-from utils.slowfast_keys import KEYS, Configuration, in_keys
+from utils.slowfast_keys import FORM, in_keys
 
 # The published training's.
 DEFAULTS = {"fit.batch_size": 8, "fit.lr": 0.005, "fit.max_epoch": 15, "fit.schedule": "steps"}
@@ -62,7 +63,7 @@ def remarks(asked: Configuration) -> list[str]:
 
 def training_command(asked: Configuration) -> RecognitionCommand:
     """The training that a configuration asks for. Raises UserError for keys that do not belong together."""
-    values, settings = asked.values, settings_of(asked, "train")
+    values, settings, folder = asked.values, settings_of(asked, "train"), folder_of(asked)
     if settings.get("recognition.segments"):      # left and right matter there, and the published weights expect BGR
         settings = {"recognition.flip": False, "sizes.bgr": True, **settings}
     if settings.get("recognition.optimizer") == "adam":
@@ -79,14 +80,14 @@ def training_command(asked: Configuration) -> RecognitionCommand:
             raise UserError(f"{asked.file}: TRAIN.FINETUNE True needs TRAIN.CHECKPOINT_FILE_PATH, the weights to begin "
                             "with.")
         settings["recognition.pretrained"] = given
-    if values.get("TRAIN.AUTO_RESUME", True) and checkpoints_by_age(asked.folder):
-        check_same_start(asked.folder, settings.get("recognition.pretrained", "auto"))
+    if values.get("TRAIN.AUTO_RESUME", True) and checkpoints_by_age(folder):
+        check_same_start(folder, settings.get("recognition.pretrained", "auto"))
         settings["fit.resume"] = "auto"
     elif given and not values.get("TRAIN.FINETUNE"):
         settings["fit.resume"] = given
     gpus = settings["fit.gpus"]
     launch = LaunchSettings(strategy="ddp") if "," in gpus else LaunchSettings()
-    return command_of(settings, launch, asked.words)
+    return command_of(settings, launch, asked.words, RECOGNITION_PARTS)
 
 
 def test_command(asked: Configuration) -> RecognitionCommand:
@@ -95,27 +96,25 @@ def test_command(asked: Configuration) -> RecognitionCommand:
     settings.setdefault("recognition.segments", asked.values.get("TRAIN.DATASET"))
     if settings["recognition.segments"]:      # published weights that are saved alone do not tell it
         settings["sizes.bgr"] = True
-    last, begun = asked.folder / LAST, asked.values.get("TRAIN.CHECKPOINT_FILE_PATH")
+    folder = folder_of(asked)
+    last, begun = folder / LAST, asked.values.get("TRAIN.CHECKPOINT_FILE_PATH")
     weights = settings.get("recognise.weights") or (last if last.exists() else begun and Path(begun))
     if not weights:
-        raise UserError(f"{asked.folder}: no training in it to test. Give TEST.CHECKPOINT_FILE_PATH, or train first.")
+        raise UserError(f"{folder}: no training in it to test. Give TEST.CHECKPOINT_FILE_PATH, or train first.")
     settings["recognise.weights"] = weights
-    return command_of(settings, LaunchSettings(), asked.words)
+    return command_of(settings, LaunchSettings(), asked.words, RECOGNITION_PARTS)
 
 
 def settings_of(asked: Configuration, phase: str) -> dict:
-    """{part.setting: value} of the keys that count in a phase, in the order of their table."""
-    found = {key.to: asked.values[name] for name, key in KEYS.items()
-             if name in asked.values and key.to and key.phase in ("", phase)}
-    return {**DEFAULTS, **found, "fit.save_prefix": asked.folder, "fit.gpus": gpus_of(asked)}
+    """{part.setting: value} of the keys that count in a phase, and of what holds without them."""
+    return {**DEFAULTS, **FORM.settings_of(asked, phase), "fit.save_prefix": folder_of(asked),
+            "fit.gpus": gpus_of(asked)}
 
 
-def command_of(settings: dict, launch: LaunchSettings, words: tuple[str, ...]) -> RecognitionCommand:
-    def part(name: str) -> dict:
-        return {to.removeprefix(f"{name}."): value for to, value in settings.items() if to.startswith(f"{name}.")}
-
-    parts = {name: kind(**part(name)) for name, kind in RECOGNITION_PARTS.items() if name != "launch"}
-    return RecognitionCommand(**parts, launch=launch, sizes=part("sizes"), words=words)
+def folder_of(asked: Configuration) -> Path:
+    """Where the training and the results go: a fine-tuning is not put upon the training with the same YAML."""
+    name = asked.file.stem + ("_finetune" if asked.values.get("TRAIN.FINETUNE") else "")
+    return asked.values.get("OUTPUT_DIR", Path("work_dir", name))
 
 
 def gpus_of(asked: Configuration) -> str:

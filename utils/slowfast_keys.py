@@ -1,67 +1,19 @@
-"""Configurations in the form of SlowFast, which TimeSformer's users know: YAML sections, and KEY VALUE pairs.
+"""The keys of SlowFast's configurations, which TimeSformer's users know.
 
     found = read_configuration(Path("configs/Kinetics/TimeSformer_divST_8x32_224.yaml"), ["TRAIN.BATCH_SIZE", "6"])
-    found.values["TRAIN.BATCH_SIZE"], found.folder      # 6, work_dir/TimeSformer_divST_8x32_224
-
-Each key stands in one of three tables. KEYS: what it sets. FIXED: the only value that is there. UNUSED: it changes no
-result. A value that a flag takes too is checked as the flag's.
+    found.values["TRAIN.BATCH_SIZE"]      # 6
 """
 
-import difflib
 import re
-from argparse import ArgumentTypeError
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
 from functools import partial
-from pathlib import Path
 
-from datatools.errors import UserError
 from datatools.numbers import MOST_COUNT, MOST_WORKERS, number, shortened
-from datatools.paths import path, path_text, read_text
-from utils.cli import RECOGNITION_PARTS
-from utils.presets import MOST_BYTES, read_yaml
+from utils.keys import Form, Key, as_list, as_number, as_size, as_switch, as_text, one_of
 
-DEEPEST = 6                        # mappings and lists within each other, in complete published configurations
-LARGEST_SIZE = 16_384              # of a network's numbers
-ANY_NUMBER = number(float, low=0, high=MOST_COUNT)
 VIT = re.compile(r"vit_base_patch([0-9]{1,3})_[0-9]{2,4}")
-SETTINGS = {f"{part}.{f.name}": f for part, kind in RECOGNITION_PARTS.items() for f in fields(kind)}
 
 
 # ---------------------------------------------------------------- readers of values: ValueError says what is expected
-
-
-def as_switch(value) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"found {shortened(value)}, expected True or False")
-    return value
-
-
-def as_text(value) -> str:
-    """Text without the blanks around it, which the published files for SSv2 have; nothing is empty text."""
-    if value is not None and not isinstance(value, str):
-        raise ValueError(f"found {shortened(value)}, expected text; put it into quotes")
-    return (value or "").strip()
-
-
-def as_number(value, kind: Callable = ANY_NUMBER):
-    """A number of YAML, whose version 1.1 takes 1e-4 for text, by a flag's own type."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"found {shortened(value)}, expected a number")
-    return kind(str(int(value) if isinstance(value, float) and value.is_integer() else value))
-
-
-def as_list(value, kind: Callable, length: int | None = None) -> tuple:
-    if not isinstance(value, list) or (length and len(value) != length):
-        raise ValueError(f"found {shortened(value)}, expected a list" + (f" of {length} numbers" if length else ""))
-    return tuple(as_number(item, kind) for item in value)
-
-
-def one_of(value, **words):
-    """What a word stands for, whatever its capitals."""
-    if (word := as_text(value).lower()) not in words:
-        raise ValueError(f"found {shortened(value)}, expected {' or '.join(words)}")
-    return words[word]
 
 
 def as_steps(value) -> tuple[int, ...]:
@@ -93,53 +45,12 @@ def as_dataset(value) -> bool | None:
     return one_of(value, kinetics=None, ssv2=True)
 
 
-as_size = partial(as_number, kind=number(int, low=1, high=LARGEST_SIZE))
 as_processes = partial(as_number, kind=number(int, low=0, high=MOST_WORKERS))
 as_optimizer = partial(one_of, sgd="sgd", adam="adam", adamw="adamw")
 as_policy = partial(one_of, steps_with_relative_lrs="steps", cosine="cosine")
 
 
-def as_setting(setting, value):
-    """A value as the setting's flag takes it; None, where the text of a path is empty, leaves the default."""
-    flag = setting.metadata["flag"]
-    kind = flag.get("type")
-    if setting.type in (bool, bool | None):
-        return as_switch(value)
-    if kind in (path, path_text):
-        return kind(as_text(value)) if as_text(value) else None
-    if "nargs" in flag:
-        return as_list(value, kind, flag["nargs"])
-    found = as_number(value, kind)
-    if found not in flag.get("choices", (found,)):
-        raise ValueError(f"found {found}, expected {' or '.join(map(str, flag['choices']))}")
-    return found
-
-
 # ---------------------------------------------------------------- the tables
-
-
-@dataclass(frozen=True)
-class Key:
-    """What a key sets: `to` is `part.setting` or `sizes.name`, "" where utils/slowfast_form.py works it out.
-
-    `phase` train or test: it counts there alone. `read` turns the YAML's value into the setting's; without it the
-    flag's own type does.
-    """
-
-    help: str
-    to: str = ""
-    phase: str = ""
-    read: Callable | None = None
-
-    @property
-    def is_text(self) -> bool:
-        """Whether a word of the command line is the value as it stands, whatever YAML would make of it."""
-        if self.read:
-            return self.read is as_text
-        return SETTINGS[self.to].metadata["flag"].get("type") in (path, path_text)
-
-    def value(self, raw):
-        return self.read(raw) if self.read else as_setting(SETTINGS[self.to], raw)
 
 
 KEYS = {
@@ -254,130 +165,12 @@ UNUSED_SECTIONS = ("BN", "RESNET", "X3D", "NONLOCAL", "SLOWFAST", "MIXUP", "EMA"
                    "MULTIGRID", "TENSORBOARD", "DEMO")
 
 
-def described() -> str:
-    """The keys that count, a line each, for --help."""
-    return "keys (and what holds without them):\n" + "".join(f"  {name:<30}{key.help}\n" for name, key in KEYS.items())
-
-
-# ---------------------------------------------------------------- reading
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """A YAML with the pairs of the command line, which win. `values`: what the keys read as, without empty ones.
-
-    `typed`: the keys given on the command line. `unused`: words for each key that changes nothing here.
-    """
-
-    file: Path
-    values: dict
-    typed: frozenset[str] = frozenset()
-    unused: tuple[str, ...] = ()
-    words: tuple[str, ...] = field(default=())
-
-    @property
-    def folder(self) -> Path:
-        """Where the training and the results go: a fine-tuning is not put upon the training with the same YAML."""
-        name = self.file.stem + ("_finetune" if self.values.get("TRAIN.FINETUNE") else "")
-        return self.values.get("OUTPUT_DIR", Path("work_dir", name))
-
-
-def read_configuration(file: Path, pairs: list[str], words: tuple[str, ...] = ()) -> Configuration:
-    """The configuration of a YAML file and of KEY VALUE pairs; `words` start the same command again.
-
-    Raises UserError with the file's name, or "command line", and the key.
-    """
-    text = read_text(file, "configuration", "Those of the project lie in configs/Kinetics and configs/SSv2.",
-                     MOST_BYTES)
-    try:
-        content = read_yaml(text, DEEPEST)
-    except UserError as error:
-        raise UserError(f"{file}: {error}") from None
-    values, unused = {}, {}
-    typed = list(typed_pairs(pairs))
-    for place, name, raw in [*((str(file), *pair) for pair in flat(content)),
-                             *(("command line", *pair) for pair in typed)]:
-        name = known_key(place, name)
-        if name not in KEYS:
-            if name in FIXED:
-                check_fixed(place, name, raw)
-            else:
-                unused[name] = UNUSED.get(name, "")
-            continue
-        try:
-            values[name] = KEYS[name].value(raw)
-        except (ValueError, ArgumentTypeError) as error:
-            raise UserError(f"{place}: {name}: {error}.") from None
-    told = [f"{name} ({reason})" if reason else name for name, reason in unused.items()]
-    return Configuration(file, {name: value for name, value in values.items() if value not in (None, "")},
-                         frozenset(name for name, _ in typed), tuple(told), words)
-
-
-def flat(content: dict, above: str = "") -> Iterator[tuple[str, object]]:
-    """(dotted key, value) of sections within each other; an empty section has none."""
-    for name, value in content.items():
-        if isinstance(value, dict):
-            yield from flat(value, f"{above}{name}.")
-        elif above or value is not None:
-            yield above + name, value
-
-
-def typed_pairs(words: list[str]) -> Iterator[tuple[str, object]]:
-    """(key, value) of the command line's words. A value is read as YAML; a path or a name is taken as it stands."""
-    for place in range(0, len(words), 2):
-        name = known_key("command line", words[place])
-        if place + 1 == len(words) or words[place + 1] in KEYS:
-            raise UserError(f"command line: {name} has no value. Expected pairs KEY VALUE, such as TRAIN.BATCH_SIZE 6.")
-        word = words[place + 1]
-        if (name in KEYS and KEYS[name].is_text) or isinstance(FIXED.get(name, [0])[0], str):
-            yield name, word
-            continue
-        try:
-            yield name, read_yaml(f"value: {word}", DEEPEST)["value"]
-        except UserError as error:
-            raise UserError(f"command line: {name}: found {shortened(word)}, {error}") from None
-
-
-def known_key(place: str, name: str) -> str:
-    """The key, or the section that is not used as a whole. Raises UserError for a key that is not known."""
-    if name in KEYS or name in FIXED or name in UNUSED:
-        return name
-    if (section := name.split(".")[0]) in UNUSED_SECTIONS and "." in name:
-        return section
-    near = difflib.get_close_matches(name.upper(), [*KEYS, *FIXED, *UNUSED], 1)
-    meant = f" Did you mean {near[0]}?" if near else ""
-    raise UserError(f"{place}: {shortened(name)} is no key of a configuration.{meant} (The keys that count: "
-                    "tools/run_net.py --help)")
-
-
-def check_fixed(place: str, name: str, raw) -> None:
-    """Raise UserError where a key asks for what is not there."""
-    wanted, remedy = FIXED[name]
-    try:
-        is_number = isinstance(wanted, int) and not isinstance(wanted, bool)
-        found = list(as_list(raw, number(float))) if isinstance(wanted, list) else as_number(raw) if is_number else raw
-    except (ValueError, ArgumentTypeError):
-        found = raw
-    if found != wanted and not (raw is None and wanted == ""):
-        raise UserError(f"{place}: {name}: found {shortened(raw)}, expected {wanted!r}: {remedy}.")
-
-
-# ---------------------------------------------------------------- messages
-
-
 # What messages of the engine call by its flag, and no single key sets.
 SAID = {"--resume auto": "TRAIN.AUTO_RESUME True", "--overwrite, without --resume": "empty the folder",
         "--overwrite": "empty the folder", "--resume": "TRAIN.AUTO_RESUME",
         "--accumulation_step": "GLOBAL_BATCH_SIZE / TRAIN.BATCH_SIZE", "--gpus": "NUM_GPUS",
         "the section `network` of the preset": "the sections DATA, MODEL and NETWORK",
         "a training cannot go on from it": "a training cannot go on from it; TRAIN.FINETUNE True begins with them"}
-
-
-def in_keys(message: str, phase: str = "train") -> str:
-    """A message that names flags, with the keys that set the same in this phase; other flags stay."""
-    for said, instead in SAID.items():
-        message = re.sub(rf"{re.escape(said)}(?![a-z_])", instead, message)
-    keys = {key.to.split(".")[1]: name for name, key in reversed(KEYS.items())
-            if key.to and key.phase in ("", phase)}
-    message = re.sub(r"--sizes (\w+)=(\w+)", lambda found: f"{keys.get(found[1], found[1])} {found[2]}", message)
-    return re.sub(r"--([a-z][a-z_]+)", lambda found: keys.get(found[1], found[0]), message)
+FORM = Form(KEYS, FIXED, UNUSED, "tools/run_net.py", "TRAIN.BATCH_SIZE 6", "configs/Kinetics and configs/SSv2",
+            UNUSED_SECTIONS, SAID)
+described, read_configuration, in_keys = FORM.described, FORM.read, FORM.in_keys

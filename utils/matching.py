@@ -8,6 +8,7 @@ Beside what utils/recognition.py asks of a recogniser, its network has
     set_classes(names, templates)   -> the names that were cut; what forward(video) chooses between
     templates                       the texts with a place for a name
     forward(video, label, template) -> what the loss takes, for the samples' own classes
+    video_features(video)           what its answers are made of
     visual, fusion                  the submodules with learning rates of their own
     text_parameters()               the text tower's weights
 """
@@ -28,8 +29,10 @@ from datatools.errors import UserError
 from datatools.lists import read_csv
 from datatools.numbers import shortened
 from datatools.paths import has_control, read_text
+from datatools.video_dataset import Sampling
 from utils.checkpoint import start_from
-from utils.recognition import Lists, optimizer_of, recognition_task
+from utils.networks import build_network
+from utils.recognition import Lists, optimizer_of, recognition_task, sampling_of, usual_sampling
 from utils.settings import MatchingSettings, RecognitionSettings
 from utils.task import Batch, Outputs, Task
 
@@ -44,10 +47,11 @@ def matching_task(
     """The task that trains such a recogniser on the classes of these lists. Raises UserError."""
     task = recognition_task(network, settings, sizes, lists)
     check_named(lists)
-    names = tuple(task.facts["classes"])
+    names, sampling = tuple(task.facts["classes"]), sampling_of(settings, usual_sampling(network))
     templates = read_templates(matching.templates) or network.usual_templates
 
     def build(sizes: dict) -> nn.Module:
+        check_clips(network, sizes, sampling)
         net = task.build(sizes)
         name_classes(net, names, templates)
         for weight in net.text_parameters() if matching.fix_text else ():
@@ -72,6 +76,17 @@ def check_named(lists: Lists) -> None:
         raise UserError(f"{file}: its labels are numbers, and the classes have no names. Put classes.txt beside it, "
                         "one name a line, or give --labels.")
     check_texts(file, lists.classes)
+
+
+def check_clips(network: type, sizes: dict, sampling: Sampling) -> None:
+    """Raise UserError where a network of these sizes cannot take such clips; on torch's meta device, at no cost."""
+    video = torch.empty((1, sampling.num_frames, sampling.size, sampling.size, 3), dtype=torch.uint8, device="meta")
+    with torch.random.fork_rng(devices=[]), torch.device("meta"), torch.no_grad():
+        net = build_network(network, sizes).eval()
+        try:
+            net.video_features(video)
+        except ValueError as error:
+            raise UserError(f"{error}. See --num_frames and --image_size.") from None
 
 
 def with_templates(batch: Batch, seed: int, epoch: int, count: int) -> Batch:

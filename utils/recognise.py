@@ -20,7 +20,7 @@ from datatools.video_dataset import Sampling, SlidingVideo, VideoDataset
 from datatools.video_lists import CLASSES_FILE, VideoList, videos_at
 from utils.batches import Batches
 from utils.cli import RecognitionCommand
-from utils.matching import check_named, cut_line, is_text, name_classes, read_labels, read_templates
+from utils.matching import check_clips, check_named, cut_line, is_text, name_classes, read_labels, read_templates
 from utils.networks import sizes_with_defaults
 from utils.predict import Predictor
 from utils.recognition import (
@@ -116,6 +116,8 @@ def recognise(network: type, command: RecognitionCommand) -> int:
             **sampling_told(predictor.content)}
     sampling = sampling_of(settings, told, asked)
     check_pictures(predictor.net, sampling)
+    if command.matching is not None:
+        check_clips(network, predictor.sizes, sampling)
     for remark in predictor.content.get("remarks", ()):
         print(f"{asked.weights}: {remark}", file=sys.stderr)
     if not asked.video:

@@ -181,8 +181,10 @@ def start(net: nn.Module, choice: str) -> list[str]:
         return [f"begins with the weights of {path}", *start_from(path, net)]
     name, _, tag = choice.partition("/")
     if (name, tag) not in list_pretrained():
-        raise UserError(f"--pretrained {choice}: no such file, and no weights of open_clip. Expected a file (OpenAI's "
-                        "state dict, a checkpoint), a name such as ViT-B-32/openai, which is downloaded, or none.")
+        found = "is missing: CLIP's weights, or those of an ActionCLIP" if choice == "auto" else \
+            f"{shortened(choice)}: no such file, and no weights of open_clip"
+        raise UserError(f"--pretrained {found}. Expected a file (OpenAI's state dict, a checkpoint), a name such as "
+                        "ViT-B-32/openai, which is downloaded, or none.")
     path = downloaded(name, tag)
     weights = load_file(path) if path.suffix == ".safetensors" else None
     return [f"begins with the weights {choice}, {path}", *start_from(path, net, weights)]

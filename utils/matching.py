@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from open_clip.pretrained import download_pretrained, get_pretrained_cfg, list_pretrained
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -178,7 +179,7 @@ def start(net: nn.Module, choice: str) -> list[str]:
         return ["begins with random weights"]
     path = Path(choice)
     if path.is_file():
-        return [f"begins with the weights of {path}", *start_from(path, net)]
+        return [f"begins with the weights of {path}", *start_from(path, net, tensors_of(path))]
     name, _, tag = choice.partition("/")
     if (name, tag) not in list_pretrained():
         found = "is missing: CLIP's weights, or those of an ActionCLIP" if choice == "auto" else \
@@ -186,8 +187,21 @@ def start(net: nn.Module, choice: str) -> list[str]:
         raise UserError(f"--pretrained {found}. Expected a file (OpenAI's state dict, a checkpoint), a name such as "
                         "ViT-B-32/openai, which is downloaded, or none.")
     path = downloaded(name, tag)
-    weights = load_file(path) if path.suffix == ".safetensors" else None
-    return [f"begins with the weights {choice}, {path}", *start_from(path, net, weights)]
+    notes = [f"begins with the weights {choice}, {path}", *start_from(path, net, tensors_of(path))]
+    wanted = bool(get_pretrained_cfg(name, tag).get("quick_gelu"))
+    if wanted != any(type(part).__name__ == "QuickGELU" for part in net.visual.modules()):
+        notes.append(f"these weights were trained with quick_gelu={str(wanted).lower()}: give it with --sizes")
+    return notes
+
+
+def tensors_of(path: Path) -> dict[str, Tensor] | None:
+    """What a .safetensors file holds, None of any other file. Raises UserError."""
+    if path.suffix != ".safetensors":
+        return None
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise UserError(f"{path}: no readable safetensors file ({error}). Copy it again.") from None
 
 
 def downloaded(name: str, tag: str) -> Path:

@@ -24,6 +24,7 @@ NOISE = ("--sizes", *SIZES, "dropout=0.2", "drop_path=0.3")
 STEADY = ("--sizes", *SIZES, "drop_path=0")
 # ActionCLIP's narrowest towers; of its vocabulary every word has its weights, so a step takes some 50 ms.
 TOWERS = ("patch_size=8", "width=64", "depth=1", "embed=32", "text_width=64", "text_depth=1", "fusion=Transf")
+MATCHING_NOISE = ("--sizes", *TOWERS, "drop_out=0.2", "emb_dropout=0.1")
 MATCHING = ("--pretrained none --gpus cpu --max_epoch 2 --batch_size 4 --num_workers 0 --lr 0.001 --f_ratio 1 "
             "--weight_decay 0 --schedule one_cycle --num_frames 4 --image_size 16").split()
 

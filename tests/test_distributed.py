@@ -54,8 +54,8 @@ STEADY = {
 VIDEOS = {
     "videos": [*NO_NOISE, "--batch_size", 3, "--accumulation_step", 2, "--max_epoch", 4, "--clip_grad", 0.3],
     "broken videos": [*NO_NOISE, "--max_epoch", 2, "--skip_broken"],
-    # 3 x (8 and 4 clips), whose loss compares all clips of a step. SGD, for AdamW makes steps of rounding errors.
-    "matching": ["--max_epoch", 3, "--batch_size", 4, "--accumulation_step", 2, "--optimizer", "sgd", "--lr", 0.03],
+    # 2 x (8 and 4 clips), whose loss compares all clips of a step. SGD, for AdamW makes steps of rounding errors.
+    "matching": ["--max_epoch", 2, "--batch_size", 4, "--accumulation_step", 2, "--optimizer", "sgd", "--lr", 0.03],
     "noisy videos": [*NOISE, "--batch_size", 3, "--use_amp", "--ema", 0.9],
 }
 STEADY_VIDEOS = ("videos", "broken videos", "matching")
@@ -220,7 +220,7 @@ def test_two_processes_train_as_one_does_with_the_same_global_batch(together, al
     assert losses[0] == pytest.approx(losses[1], abs=1e-4)
     ours, theirs = (load_checkpoint(folder[name] / "avnet_last.pth")["model"] for folder in (together, alone))
     for key, value in ours.items():
-        torch.testing.assert_close(value, theirs[key], rtol=0, atol=1e-4)
+        torch.testing.assert_close(value, theirs[key], rtol=0, atol=1e-5 if name == "matching" else 1e-4)
     torch.manual_seed(10)
     content = load_checkpoint(together[name] / "avnet_last.pth")
     network = {"matching": ActionCLIP, **dict.fromkeys(set(VIDEOS) - {"matching"}, TimeSformer)}.get(name)

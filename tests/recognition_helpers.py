@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from media_files import write_media
 
+import actionclip_main
 import timesformer_main
 
 COUNTS = {"train": 12, "val": 5, "test": 7}     # videos of each list: with batches of two, six steps an epoch
@@ -21,6 +22,11 @@ SETTINGS = ("--pretrained none --gpus cpu --max_epoch 3 --batch_size 2 --accumul
 SIZES = ("patch_size=8", "width=24", "depth=2", "heads=2", "mlp_ratio=2")
 NOISE = ("--sizes", *SIZES, "dropout=0.2", "drop_path=0.3")
 STEADY = ("--sizes", *SIZES, "drop_path=0")
+# ActionCLIP's narrowest towers; of its vocabulary every word has its weights, so a step takes some 50 ms.
+TOWERS = ("patch_size=8", "width=64", "depth=1", "embed=32", "text_width=64", "text_depth=1", "fusion=Transf")
+MATCHING_NOISE = ("--sizes", *TOWERS, "drop_out=0.2", "emb_dropout=0.1")
+MATCHING = ("--pretrained none --gpus cpu --max_epoch 2 --batch_size 4 --num_workers 0 --lr 0.001 --f_ratio 1 "
+            "--weight_decay 0 --schedule one_cycle --num_frames 4 --image_size 16").split()
 
 
 def moving(label: int, seed: int, count: int = 12) -> list[np.ndarray]:
@@ -57,3 +63,14 @@ def train_recogniser(argv: list[str]) -> int:
     """timesformer_main.py, without its lines on stderr."""
     with contextlib.redirect_stderr(io.StringIO()):
         return timesformer_main.main(argv)
+
+
+def matching_flags(data: Path, folder: Path, *more) -> list[str]:
+    """The same for ActionCLIP."""
+    return [*MATCHING, "--sizes", *TOWERS, "--data_root", str(data), "--save_prefix", str(folder), *map(str, more)]
+
+
+def train_matching(argv: list[str]) -> int:
+    """actionclip_main.py, without its lines on stderr."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        return actionclip_main.main(argv)

@@ -3,6 +3,7 @@
     python tests/small_main.py FLAGS                    # FLAGS as for avt_main.py
     python tests/small_main.py FLAGS --then FLAGS       # one training after the other, in the same processes
     python tests/small_main.py recognition FLAGS        # trains a video recogniser; FLAGS as for timesformer_main.py
+    python tests/small_main.py matching FLAGS           # or ActionCLIP; FLAGS as for actionclip_main.py
     python tests/small_main.py recognition stopped FLAGS     # and is stopped by a SIGTERM within its second epoch
 """
 
@@ -18,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import Tensor, nn
 
+import actionclip_main
 import timesformer_main
 from datatools.errors import run_command
 from models.losses import regression_loss
@@ -57,8 +59,8 @@ class SmallNet(nn.Module):
         return outputs["out"].float().squeeze(1) * 200
 
 
-def train_recogniser(words: list[str]) -> int:
-    """timesformer_main.py; with `stopped` the first process gets a SIGTERM, and 0 says that this ended the training."""
+def train_recogniser(script, words: list[str]) -> int:
+    """An entry script's training; with `stopped` a SIGTERM ends that of the first process, and 0 says that it did."""
     stopped, seed_of = words[0] == "stopped", step.step_seed
 
     def seed_then_stop(seed: int, epoch: int, number: int, rank: int) -> int:
@@ -68,7 +70,7 @@ def train_recogniser(words: list[str]) -> int:
 
     # Pictures cost more than these trainings.
     with patch.object(recognition, "draw"), patch.object(step, "step_seed", seed_then_stop):
-        code = timesformer_main.main(words[stopped:])
+        code = script.main(words[stopped:])
     return code - (128 + signal.SIGTERM) * stopped
 
 
@@ -77,8 +79,9 @@ def main(argv: list[str] | None = None) -> int:
     while argv:
         end = argv.index("--then") if "--then" in argv else len(argv)
         words, argv = argv[:end], argv[end + 1:]
-        if words[0] == "recognition":
-            code = train_recogniser(words[1:])
+        if words[0] in ("recognition", "matching"):
+            script = timesformer_main if words[0] == "recognition" else actionclip_main
+            code = train_recogniser(script, words[1:])
         else:
             code = run(SmallNet, regression_loss, boundary_command(__doc__, words, batch_size=5, if_normal=False))
         if code:

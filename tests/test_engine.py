@@ -33,7 +33,15 @@ from engine_helpers import (
     train_small,
 )
 from media_files import write_clip as write_video
-from recognition_helpers import NOISE, make_videos, recognition_flags, train_recogniser
+from recognition_helpers import (
+    MATCHING_NOISE,
+    NOISE,
+    make_videos,
+    matching_flags,
+    recognition_flags,
+    train_matching,
+    train_recogniser,
+)
 from torch import nn
 
 import avt_main
@@ -49,8 +57,8 @@ from utils.stop import Stop
 
 STOPPED = 128 + signal.SIGTERM
 # A small training of each task: from data set, folder and more flags to a command line, and from that to an exit code.
-FLAGS = {"boundary": small_flags, "recognition": recognition_flags}
-TRAIN = {"boundary": train_small, "recognition": train_recogniser}
+FLAGS = {"boundary": small_flags, "recognition": recognition_flags, "matching": matching_flags}
+TRAIN = {"boundary": train_small, "recognition": train_recogniser, "matching": train_matching}
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +73,9 @@ def draw(monkeypatch):
 @pytest.fixture(scope="module")
 def data(shared_processed, tmp_path_factory) -> dict[str, Path]:
     """{task: the data set of its small trainings}, all of six steps an epoch."""
-    return {"boundary": shared_processed, "recognition": make_videos(tmp_path_factory.mktemp("videos") / "data")}
+    videos = tmp_path_factory.mktemp("videos")
+    return {"boundary": shared_processed, "recognition": make_videos(videos / "data"),
+            "matching": make_videos(videos / "named", named=True)}
 
 
 @pytest.fixture(scope="module")
@@ -107,17 +117,18 @@ ALL_TOGETHER = (*AVERAGED, "--use_amp", "--shift", 30, "--vary", 0.5)
 
 
 DRAWN = (*NOISE, "--batch_size", 1, "--accumulation_step", 2, "--use_amp", "--ema", 0.9, "--clip_grad", 1)
+MATCHED = (*MATCHING_NOISE, "--batch_size", 2, "--max_epoch", 3, "--use_amp", "--ema", 0.9, "--clip_grad", 1)
 
 
-@pytest.mark.parametrize("seed, task, more", [
-    (0, "boundary", FLOAT32), (1, "boundary", BFLOAT16), (2, "boundary", AVERAGED), (3, "boundary", ALL_TOGETHER),
-    (4, "recognition", DRAWN),
+@pytest.mark.parametrize("seed, task, more, stops", [
+    (0, "boundary", FLOAT32, 5), (1, "boundary", BFLOAT16, 5), (2, "boundary", AVERAGED, 5),
+    (3, "boundary", ALL_TOGETHER, 5), (4, "recognition", DRAWN, 5), (5, "matching", MATCHED, 1),
 ])
 def test_a_training_stopped_at_a_random_step_ends_as_if_it_had_not_been(
-    data, undisturbed, tmp_path, monkeypatch, seed, task, more
+    data, undisturbed, tmp_path, monkeypatch, seed, task, more, stops
 ):
     whole = last(undisturbed(*more, task=task))
-    for number, step in enumerate(random.Random(seed).sample(range(17), 5)):      # of 3 epochs of 6 steps
+    for number, step in enumerate(random.Random(seed).sample(range(17), stops)):      # of 3 epochs of 6 steps
         argv = FLAGS[task](data[task], tmp_path / str(number), *more)
         with monkeypatch.context() as patch:
             stop_within(patch, divmod(step, 6))

@@ -15,6 +15,7 @@ ALLOWED = {"models": set(), "datatools": set(), "synth": {"datatools"}, "fuse": 
 FREE = ("benchmarks", "tools")      # may import anything
 COMMANDS = [
     "avt_main.py", "avt_normal_main.py", "avt_yolt_main.py", "avt_dist_main.py", "timesformer_main.py",
+    "actionclip_main.py",
     "fuse/fuse.py", "synth/make.py", "synth/make_actions.py",
     "datatools/text_extract.py", "datatools/preprocess.py", "utils/extract_audio.py", "utils/extract_video.py",
     "utils/extract_textROI.py", "utils/demo.py", "utils/evaluate.py", "tools/make_lists.py", "tools/extract_frames.py",

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = ("avt_main.py", "avt_normal_main.py", "avt_yolt_main.py", "avt_dist_main.py", "timesformer_main.py", "models",
-         "datatools", "utils", "fuse", "synth", "tools", "configs")
+FILES = ("avt_main.py", "avt_normal_main.py", "avt_yolt_main.py", "avt_dist_main.py", "timesformer_main.py",
+         "actionclip_main.py", "models", "datatools", "utils", "fuse", "synth", "tools", "configs")
 # What is appended so that a command runs on few and short clips, for one epoch, and without a GPU. A network of the
 # reference gets small sizes, too; nothing else that the text leaves out.
 SMALL = {

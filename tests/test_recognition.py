@@ -143,7 +143,7 @@ def test_a_training_leaves_answers_accuracies_and_pictures(trained, draw, named)
     assert [(row["class"], row["videos"]) for row in table(trained / "classes.csv")] == [
         (name, "1") for name in sorted(CLASSES[:5])]
     assert best["sampling"] == {"num_frames": 4, "sampling_rate": 4, "segments": False, "image_size": 16,
-                                "short_side": [18, 23], "flip": True}
+                                "short_side": [18, 23], "bicubic": False, "flip": True}
     lists = read_video_lists({"val": named / "val.csv"}, tuple(best["classes"]))
     draw(trained, VideoDataset(lists["val"], "val"))
     for name in ("curves.png", "confusion.png"):

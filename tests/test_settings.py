@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from datatools.errors import UserError
-from utils.cli import PARTS, RECOGNITION_PARTS, boundary_command, flag_parser
+from utils.cli import MATCHING_PARTS, PARTS, RECOGNITION_PARTS, boundary_command, flag_parser, recognition_command
 from utils.settings import (
     BoundarySettings,
     FitSettings,
     InferSettings,
     LaunchSettings,
+    MatchingSettings,
     RecogniseSettings,
     RecognitionSettings,
     must_agree,
@@ -33,15 +34,17 @@ HOMES = {
 RECOGNITION_HOMES = {
     FitSettings: HOMES[FitSettings],
     RecognitionSettings: "data_root videos_root skip_broken num_frames sampling_rate segments image_size short_side "
-                         "flip optimizer momentum betas eps weight_decay pretrained",
+                         "bicubic flip multi_scale jitter grey optimizer momentum betas eps weight_decay pretrained",
     LaunchSettings: HOMES[LaunchSettings],
     RecogniseSettings: "weights split video views crops features per_second attention output",
 }
+MATCHING_HOMES = {**RECOGNITION_HOMES, MatchingSettings: "labels templates ratio f_ratio fix_text random_shift"}
 BESIDE = {"--help", "-h", "--preset", "--test", "--testB"}      # --test and --testB are values of --folder
 
 
 @pytest.mark.parametrize("homes, parts, beside", [
-    (HOMES, PARTS, BESIDE), (RECOGNITION_HOMES, RECOGNITION_PARTS, BESIDE - {"--test", "--testB"})])
+    (HOMES, PARTS, BESIDE), (RECOGNITION_HOMES, RECOGNITION_PARTS, BESIDE - {"--test", "--testB"}),
+    (MATCHING_HOMES, MATCHING_PARTS, BESIDE - {"--test", "--testB"})])
 def test_every_flag_has_one_home(homes, parts, beside):
     for kind, names in homes.items():
         assert [field.name for field in dataclasses.fields(kind)] == names.split()
@@ -67,6 +70,22 @@ def test_settings_that_a_resumed_training_must_share():
                            "accumulation_step", "use_amp", "clip_grad",
                            "ema", "seed", "data_seed", "without", "shift", "vary", "damage", "borrow", "step_loss"}
     assert agreed["without"] == ["mfcc"]      # plain types, as in a checkpoint
+
+
+def test_a_resumed_recogniser_must_share_what_becomes_a_clip_and_the_learning_rates_of_its_towers():
+    agreed = must_agree(RecognitionSettings(), MatchingSettings())
+    assert set(agreed) == {"num_frames", "sampling_rate", "segments", "image_size", "short_side", "bicubic", "flip",
+                           "multi_scale", "jitter", "grey", "optimizer", "momentum", "betas", "eps", "weight_decay",
+                           "ratio", "f_ratio", "fix_text", "random_shift"}
+
+
+def test_names_and_towers_have_flags_only_where_a_recogniser_knows_its_classes_by_their_names():
+    command = recognition_command("", ["--f_ratio", "2", "--labels", "a.txt"], MATCHING_PARTS, jitter=0.8)
+    assert command.matching == MatchingSettings(labels=Path("a.txt"), f_ratio=2.0)
+    assert command.recognition == RecognitionSettings(jitter=0.8)
+    assert recognition_command("", []).matching is None
+    with pytest.raises(UserError, match="--labels"):
+        recognition_command("", ["--labels", "a.txt"])
 
 
 def test_if_normal_is_a_flag_only_where_a_network_standardises_by_choice():

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 from media_files import numbered_picture, read_number, tone, write_media
+from PIL import Image
 
 from datatools.errors import UserError
+from datatools.media import read_frames
 from datatools.stages import Pool
-from datatools.video_dataset import Sampling, VideoDataset
+from datatools.video_dataset import JITTER, SCALES, Sampling, VideoDataset
 from datatools.video_extraction import extract_lists
 from datatools.video_frames import extract_frames, frame_times
 from datatools.video_lists import VideoList, read_video_lists
@@ -141,6 +143,99 @@ def test_pictures_are_scaled_bilinearly_without_antialiasing(tmp_path):
     scaled = torch.nn.functional.interpolate(torch.from_numpy(picture).permute(2, 0, 1)[None].float(), (48, 72),
                                              mode="bilinear", align_corners=False)[0, :, :, 12:60].permute(1, 2, 0)
     assert (found[0, 0].float() - scaled).abs().mean() < 6      # antialiasing changes it by more than 30
+
+
+@pytest.mark.parametrize("shape", [(128, 192), (20, 30), (150, 100)])
+def test_bicubic_pictures_are_pillows_within_a_grey_level(tmp_path, shape):
+    picture = np.random.default_rng(1).integers(0, 256, (*shape, 1), np.uint8).repeat(3, 2)
+    path = write_media(tmp_path / "a.mkv", [picture] * 2, codec="ffv1", fps=10)
+    sampling = Sampling(num_frames=1, size=48, short_side=(48, 48), bicubic=True)
+    found = VideoDataset(listed(path), "val", sampling).batch([0])["video"][0, 0]
+    height, width = (round(48 * side / min(shape)) for side in shape)
+    (shown,) = read_frames(path, np.array([0.0]))
+    scaled = np.asarray(Image.fromarray(shown).resize((width, height), Image.Resampling.BICUBIC))
+    top, left = (height - 48) // 2, (width - 48) // 2
+    assert np.abs(found.numpy().astype(int) - scaled[top:top + 48, left:left + 48]).max() <= 1
+
+
+VARIED = {"multi_scale": True, "jitter": 0.5, "grey": 0.25}
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory) -> Path:
+    """A video of one picture, without loss: each pixel's red and green tell where it is, and blue is even. Only read.
+    """
+    rows, columns = np.mgrid[:64, :96]
+    picture = np.stack([40 + 2 * columns, 40 + 3 * rows, np.full((64, 96), 120)], 2).clip(0, 255).astype(np.uint8)
+    return write_media(tmp_path_factory.mktemp("still") / "still.mkv", [picture] * 12, codec="ffv1", fps=10)
+
+
+def drawn(dataset: VideoDataset, count: int) -> list:
+    """What is drawn for so many clips."""
+    found = []
+    for epoch in range(count):
+        dataset.start_epoch(epoch)
+        found.append(dataset._draw(0, 0))
+    return found
+
+
+def test_scales_colours_and_grey_are_drawn_in_their_ranges_and_shares(still):
+    found = drawn(VideoDataset(listed(still), "train", Sampling(**VARIED)), 600)
+    places = [tuple(map(SCALES.index, one.part)) for one in found]
+    assert set(places) == {(a, b) for a in range(4) for b in range(4) if abs(a - b) <= 1}
+    colours = np.array([one.colours for one in found if one.colours])
+    assert 0.42 < len(colours) / 600 < 0.58 and 0.18 < np.mean([one.grey for one in found]) < 0.32
+    assert 0.4 < np.mean([one.mirrored for one in found]) < 0.6
+    for values, (low, high) in zip(colours.T, JITTER, strict=True):
+        assert low <= values.min() < low + 0.05 * (high - low) and high - 0.05 * (high - low) < values.max() <= high
+    plain = drawn(VideoDataset(listed(still), "train", Sampling()), 50)
+    assert not any(one.part or one.colours or one.grey for one in plain)
+    # What was drawn before these were there is drawn as it was.
+    assert [(one.place, one.short_side, one.corners, one.mirrored) for one in plain] == [
+        (one.place, one.short_side, one.corners, one.mirrored) for one in found[:50]]
+
+
+def test_a_varied_clip_is_varied_alike_in_all_its_frames_and_by_seed_epoch_and_clip_alone(still):
+    def clips(epoch, seed=0, **more):
+        dataset = VideoDataset(listed(still, still), "train", whole(num_frames=4, flip=True, **VARIED, **more), seed)
+        dataset.start_epoch(epoch)
+        return dataset.batch([0, 1])["video"].int()
+
+    first = clips(0)
+    assert torch.equal(clips(0), first) and not torch.equal(first[0], first[1])
+    for other in (clips(1), clips(0, seed=1)):
+        assert (other - first).abs().float().mean() > 3
+    for epoch in range(8):
+        found = clips(epoch, segments=True)      # each frame has a time of its own
+        assert torch.equal(found, found[:, :1].expand_as(found))
+
+
+def test_the_drawn_part_is_cropped_where_it_was_drawn_and_scaled_to_the_clips_size(still):
+    dataset = VideoDataset(listed(still), "train", whole(num_frames=1, multi_scale=True))
+    for epoch, one in enumerate(drawn(dataset, 12)):
+        dataset.start_epoch(epoch)
+        picture = dataset.batch([0])["video"][0, 0].float()
+        (top, left), (height, width) = one.corners[0], (round(64 * share) for share in one.part)
+        x, y = round(left * (96 - width)) + width / 2 - 0.5, round(top * (64 - height)) + height / 2 - 0.5
+        assert float(picture[..., 0].mean() - 40) / 2 == pytest.approx(x, abs=1.5)
+        assert float(picture[..., 1].mean() - 40) / 3 == pytest.approx(y, abs=1.5)
+        spread = float(picture[0, -1, 0] - picture[0, 0, 0]) / 2
+        assert spread == pytest.approx(width * 31 / 32, abs=3)
+
+
+def test_grey_clips_are_grey_and_jittered_ones_have_other_colours(still):
+    grey = VideoDataset(listed(still), "train", whole(num_frames=2, grey=1.0)).batch([0])["video"].int()
+    assert (grey - grey[..., :1]).abs().max() == 0 and grey.float().std() > 10
+    plain, jittered = (VideoDataset(listed(still), "train", whole(num_frames=2, jitter=share)).batch([0])["video"].int()
+                       for share in (0.0, 1.0))
+    assert (plain - jittered).abs().float().mean() > 3 and (jittered - jittered[..., :1]).abs().max() > 20
+
+
+@pytest.mark.parametrize("mode", ["val", "test"])
+def test_validation_and_test_are_not_varied(still, mode):
+    both = [VideoDataset(listed(still), mode, Sampling(num_frames=2, **SMALL, **more)).batch([0])["video"]
+            for more in ({}, {**VARIED, "jitter": 1.0, "grey": 1.0})]
+    assert torch.equal(*both)
 
 
 def test_in_training_another_clip_takes_a_broken_ones_place_and_it_is_told_once(video, broken, tmp_path):

@@ -96,7 +96,7 @@ def recognition_command(
     words = tuple(sys.argv[1:] if argv is None else map(str, argv))
     parser = flag_parser(description, parts.values(), defaults, NOT_FOR_RECOGNITION)
     parser.add_argument("--sizes", nargs="+", default=[], metavar="NAME=VALUE",
-                        help="sizes of the network, such as attention=space_only depth=4; they win over a preset's")
+                        help="sizes of the network, such as depth=4 width=384; they win over a preset's")
     args, sizes = parse_with_preset(parser, words)
     told = {name: settings_of(kind, args) for name, kind in parts.items()}
     return RecognitionCommand(**told, sizes={**sizes, **dict(map(size_from, args.sizes))}, words=words)

@@ -20,7 +20,7 @@ from datatools.video_dataset import Sampling, SlidingVideo, VideoDataset
 from datatools.video_lists import CLASSES_FILE, VideoList, videos_at
 from utils.batches import Batches
 from utils.cli import RecognitionCommand
-from utils.matching import check_named, name_classes, read_labels, read_templates
+from utils.matching import check_clips, check_named, cut_line, is_text, name_classes, read_labels, read_templates
 from utils.networks import sizes_with_defaults
 from utils.predict import Predictor
 from utils.recognition import (
@@ -41,8 +41,6 @@ from utils.recognition_plots import attention_picture, confusion_picture
 from utils.settings import FitSettings
 from utils.task import Dataset
 from utils.threads import fix_threads
-
-LARGEST_NAME = 500     # characters of a class's name in a checkpoint
 
 
 @dataclass(frozen=True)
@@ -118,6 +116,8 @@ def recognise(network: type, command: RecognitionCommand) -> int:
             **sampling_told(predictor.content)}
     sampling = sampling_of(settings, told, asked)
     check_pictures(predictor.net, sampling)
+    if command.matching is not None:
+        check_clips(network, predictor.sizes, sampling)
     for remark in predictor.content.get("remarks", ()):
         print(f"{asked.weights}: {remark}", file=sys.stderr)
     if not asked.video:
@@ -160,8 +160,8 @@ def choose_between(predictor: Predictor, command: RecognitionCommand, classes: t
         raise UserError(f"{predictor.checkpoint}: holds no names of classes. Give --labels, a file of names.")
     templates = read_templates(matching.templates) or names_told(predictor.content, "templates")
     cut = name_classes(predictor.net, names, templates or predictor.network.usual_templates)
-    if cut:
-        print(f"too long for the text tower, and cut: {', '.join(cut[:5])}", file=sys.stderr)
+    for line in cut_line(cut):
+        print(line, file=sys.stderr)
     return names
 
 
@@ -180,10 +180,8 @@ def classes_told(content: dict) -> tuple[str, ...]:
 def names_told(content: dict, key: str) -> tuple[str, ...]:
     """The texts under a key of a checkpoint; () where it holds none."""
     names = content.get(key)
-    if not isinstance(names, list) or not all(
-            isinstance(name, str) and len(name) <= LARGEST_NAME and name.isprintable() for name in names):
-        return ()
-    return tuple(names)
+    right = isinstance(names, list) and all(isinstance(name, str) and is_text(name) for name in names)
+    return tuple(names) if right else ()
 
 
 def scores_of(recogniser: Recogniser, dataset: VideoDataset) -> Scores:

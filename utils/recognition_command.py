@@ -26,6 +26,9 @@ def run(network: type, command: RecognitionCommand, loss: Loss | None = None) ->
         raise UserError(f"{' '.join(inference)}: needs --weights, a trained network.")
     if command.fit.save_prefix is None:
         raise UserError("--save_prefix is missing: the folder for checkpoints and logs.")
+    if loss is not None and command.fit.batch_size * command.fit.accumulation_step == 1:
+        raise UserError("--batch_size 1: a step compares its clips with each other, so one clip teaches nothing. Give "
+                        "a larger one, or more --accumulation_step.")
 
     def train(world: World) -> int:
         settings, matching = command.recognition, command.matching

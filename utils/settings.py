@@ -196,14 +196,16 @@ class RecognitionSettings:
         None, "data", "a clip spans num_frames times so many frames at 30 frames a second (32)",
         type=whole(low=1, high=MOST_FRAMES), metavar="FRAMES", agree=True)
     segments: bool | None = setting(
-        None, "data", "spread the frames over the whole video instead, one from each of equal segments", agree=True)
+        None, "data", "spread the frames over the whole video instead, one from each of equal segments (default: only "
+        "ActionCLIP)", agree=True)
     image_size: int | None = setting(
         None, "data", "side of the square pictures, pixels (224)", type=whole(low=1, high=MOST_PIXELS), agree=True)
     short_side: tuple[int, int] | None = setting(
         None, "data", "least and most of the pictures' short side before they are cropped (8/7 and 10/7 of image_size)",
         nargs=2, type=whole(low=1, high=MOST_PIXELS), metavar=("LEAST", "MOST"), agree=True)
     bicubic: bool | None = setting(
-        None, "data", "scale pictures as CLIP does, bicubic with antialiasing, not bilinear without", agree=True)
+        None, "data", "scale pictures as CLIP does, bicubic with antialiasing, not bilinear without (default: only "
+        "ActionCLIP)", agree=True)
     flip: bool | None = setting(
         None, "training", "mirror one clip in two; not where left and right make the class (default: mirror)",
         agree=True)
@@ -227,8 +229,9 @@ class RecognitionSettings:
     weight_decay: float = setting(1e-4, "training", "of all weights (%(default)s)", type=share, agree=True)
     pretrained: str = setting(
         "auto", "training", "start: imagenet is a ViT-B/16, downloaded once; a file of a ViT or of this network "
-        "fine-tunes it; or none. auto: imagenet for a network of that size, else none (%(default)s)", type=path_text,
-        metavar="auto|imagenet|none|FILE")
+        "fine-tunes it; or none. auto: imagenet for a network of that size, else none (%(default)s). ActionCLIP takes "
+        "a file of CLIP or ActionCLIP, a name of open_clip such as ViT-B-32/openai, or none, and has no auto",
+        type=path_text, metavar="auto|imagenet|none|FILE")
 
 
 @dataclass(frozen=True)
@@ -236,8 +239,9 @@ class MatchingSettings:
     """How a recogniser that knows its classes by their names is trained and asked."""
 
     labels: Path | None = setting(
-        None, "data", "names of the classes, one a line or a CSV `id,name` (default: those of the lists, in an "
-        "inference the checkpoint's); other names than those of the training: zero-shot", type=path, metavar="FILE")
+        None, "data", "names of the classes, one a line or a CSV `id,name` (default: those of classes.txt, else of the "
+        "lists, with --video the checkpoint's); other names than those of the training: zero-shot", type=path,
+        metavar="FILE")
     templates: Path | None = setting(
         None, "data", "texts with one {} where the name belongs, one a line (default: the public code's 16)", type=path,
         metavar="FILE")

@@ -30,6 +30,7 @@ COMMANDS = {
     "avt_yolt_main": ("--data_root", "DATA", "--save_prefix", "NEW"),
     "avt_dist_main": ("--data_root", "DATA", "--save_prefix", "NEW"),
     "timesformer_main": ("--data_root", "DATA", "--save_prefix", "NEW"),
+    "actionclip_main": ("--data_root", "DATA", "--save_prefix", "NEW", "--pretrained", "none"),
     "fuse.fuse": ("--inputs", "ONE", "TWO", "--output", "NEW", "--report", *LISTS),
     "utils.evaluate": ("--submission", "ONE", *LISTS),
     "utils.demo": ("--work_dir", "NEW", "--train", "1", "--duration", "0.5"),     # too short: refused by the first step

@@ -37,6 +37,7 @@ SCALE = 100.0              # of the cosines when classes are compared
 SHIFTED = 8                # one in so many channels of a patch comes from the next frame, and one from the last
 FUSION_LAYERS = 6
 INITIAL_STD = 0.02         # of the fusion's weights and embeddings
+SCRATCH_PATCHES, SCRATCH_PLACES, SCRATCH_FUSION, SCRATCH_SCALE = 3.0, 0.3, 0.08, 20.0      # see start_from_scratch
 TEXTS_AT_ONCE = 256
 
 
@@ -149,11 +150,11 @@ class ClassTokenFusion(nn.Module):
         return self.transformer.transformer_enc(torch.cat([token.expand(len(x), -1, -1), x], 1) + places)[:, 0]
 
 
-def start(module: nn.Module) -> None:
-    """The public code's initial weights of a fusion."""
+def start(module: nn.Module, std: float = INITIAL_STD) -> None:
+    """Initial weights of a fusion, by default the public code's."""
     for part in module.modules():
         if isinstance(part, nn.Linear | nn.Embedding):
-            nn.init.normal_(part.weight, std=INITIAL_STD)
+            nn.init.normal_(part.weight, std=std)
         if isinstance(part, nn.Linear):
             nn.init.zeros_(part.bias)
 
@@ -246,6 +247,20 @@ class ActionCLIP(nn.Module):
         self.templates: tuple[str, ...] = TEMPLATES
         self.tokens: Tensor | None = None
         self.cached: tuple = ()      # (the text tower's tensors, their state, the features of all classes)
+
+    def start_from_scratch(self) -> None:
+        """Initial weights for a training that has no CLIP to begin from.
+
+        The public code's values suit towers that know pictures already. Without them, the features of a clip's frames
+        hardly differ from each other, and what is left of their order beside them is too small to be learnt soon. So
+        the fusion's embeddings of places and its blocks begin larger. So do the patches beside their own places.
+        """
+        with torch.no_grad():
+            self.visual.conv1.weight *= SCRATCH_PATCHES
+            self.logit_scale.fill_(math.log(SCRATCH_SCALE))
+        if isinstance(self.fusion, TransformerFusion):
+            start(self.fusion, SCRATCH_FUSION)
+            nn.init.normal_(self.fusion.frame_position_embeddings.weight, std=SCRATCH_PLACES)
 
     def set_classes(self, names: Sequence[str], templates: Sequence[str] = TEMPLATES) -> list[str]:
         """Choose between these classes from now on. Returns the names of which a prompt is too long and was cut."""

@@ -18,6 +18,7 @@ from models.actionclip import FUSIONS, TEMPLATES, ActionCLIP, prompts
 from models.actionclip_reference import file_of, to_reference
 from models.losses import matching_loss
 from utils.checkpoint import export, load_checkpoint, save_checkpoint, start_from
+from utils.matching import start
 from utils.networks import build_network
 from utils.predict import Predictor
 from utils.step import Recipe, train_step
@@ -516,3 +517,29 @@ def test_damaged_weights_are_named(tmp_path, damage, words):
     weights = {name: value for name, value in {**network("meanP").state_dict(), **damage}.items() if value is not None}
     with pytest.raises(UserError, match=words):
         Predictor(saved(tmp_path / "clip.pt", weights), gpus="cpu")
+
+
+# ---------------------------------------------------------------- from random weights
+
+
+def test_a_training_from_scratch_begins_with_places_as_large_as_the_difference_between_frames():
+    torch.manual_seed(0)
+    net, video = ActionCLIP(**SIZES), random_video()
+
+    def sizes() -> tuple[float, float]:
+        """(places, what tells the frames of a clip apart)"""
+        frames = net.frame_features(net.pixels(video)).detach()
+        return net.fusion.frame_position_embeddings.weight.std().item(), (frames - frames.mean(1, True)).std().item()
+
+    places, frames = sizes()
+    assert places < frames / 3
+    start(net, "none")
+    places, frames = sizes()
+    assert frames / 3 < places < 3 * frames
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_a_network_of_any_fusion_starts_from_scratch(fusion):
+    net = ActionCLIP(**SIZES, fusion=fusion)
+    assert start(net, "none") == ["begins with random weights"]
+    assert net.video_features(random_video()).isfinite().all()

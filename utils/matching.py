@@ -176,6 +176,8 @@ def start(net: nn.Module, choice: str) -> list[str]:
     Returns lines for the log. Raises UserError where that cannot be done.
     """
     if choice == "none":
+        if hasattr(net, "start_from_scratch"):
+            net.start_from_scratch()
         return ["begins with random weights"]
     path = Path(choice)
     if path.is_file():

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import math
 from pathlib import Path
 
@@ -444,6 +445,7 @@ def test_a_name_of_open_clip_is_downloaded_and_its_activation_told(tmp_path, mon
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_weights_that_cannot_be_had_are_one_message_with_a_way_on(data, tmp_path, monkeypatch, capsys):
     def unreachable(_):
+        assert not logging.getLogger("huggingface_hub.utils").isEnabledFor(logging.WARNING)      # one line a retry
         raise OSError("Network is unreachable")
 
     monkeypatch.setattr(matching, "download_pretrained", unreachable)

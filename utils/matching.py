@@ -13,6 +13,7 @@ Beside what utils/recognition.py asks of a recogniser, its network has
     text_parameters()               the text tower's weights
 """
 
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -208,6 +209,7 @@ def tensors_of(path: Path) -> dict[str, Tensor] | None:
 
 def downloaded(name: str, tag: str) -> Path:
     """The file of open_clip's weights, from its cache or downloaded. Raises UserError."""
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)      # a dozen lines about its retries, for some 50 s
     try:
         with download_timeout():
             return Path(download_pretrained(get_pretrained_cfg(name, tag)))

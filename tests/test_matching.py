@@ -152,8 +152,9 @@ def expected_answers(logits: torch.Tensor, names: tuple, count: int) -> list[lis
 
 
 def test_a_training_learns_four_videos_by_heart(named, tmp_path):
-    root = lists_of(tmp_path / "four", (named / "train.csv").read_text().splitlines()[:4], "train", "val")
-    assert train_matching(matching_flags(root, tmp_path / "run", "--lr", 0.003, "--max_epoch", 12, *PLAIN)) == 0
+    lines = (named / "train.csv").read_text().splitlines()
+    root = lists_of(tmp_path / "four", [lines[place] for place in (1, 2, 4, 6)], "train", "val")      # four colours
+    assert train_matching(matching_flags(root, tmp_path / "run", "--lr", 0.001, "--max_epoch", 12, *PLAIN)) == 0
     records = read_records(tmp_path / "run")
     assert records[-1]["val_top1"] == 100 and records[-1]["val_loss"] < records[0]["val_loss"] / 3
 

@@ -193,6 +193,7 @@ def test_a_fixed_text_tower_and_one_with_the_learning_rate_0_stay_to_the_bit_als
     assert content["epoch"] == 1
     torch.manual_seed(10)
     begun = ActionCLIP(**content["sizes"])
+    begun.start_from_scratch()
     text = {id(weight) for weight in begun.text_parameters()}
     for name, weight in begun.named_parameters():
         stays = id(weight) in text or name.startswith("visual.")
@@ -209,7 +210,9 @@ def test_accumulated_batches_make_the_step_of_one_large_one(data, tmp_path):
         assert train_matching(argv) == 0
         models.append(load_checkpoint(tmp_path / str(size) / "avnet_last.pth")["model"])
     torch.manual_seed(10)
-    begun = ActionCLIP(**SIZES).state_dict()
+    begun = ActionCLIP(**SIZES)
+    begun.start_from_scratch()
+    begun = begun.state_dict()
     assert max(float((models[0][name] - begun[name]).abs().max()) for name in begun) > 0.01
     for name, value in models[0].items():
         torch.testing.assert_close(models[1][name], value, rtol=0, atol=1e-5)
@@ -377,7 +380,7 @@ def test_each_second_is_scored_by_the_names_that_are_given(data, weights, tmp_pa
 
 @pytest.mark.parametrize("more, told", [
     (("--num_frames", 80), "80 frames, the fusion Transf takes at most 77. See --num_frames"),
-    (("--image_size", 32), "frames of 32x32, expected 16x16. See --num_frames and --image_size"),
+    (("--image_size", 32), "--image_size 32: the network takes pictures of 16x16 alone"),
     (("--sizes", "depth=2"), "its network has other sizes than those given: depth 1, not 2"),
     (("--labels", "none.txt"), "none.txt: no such list of names"),
     (("--ratio", -1), "--ratio: found '-1', expected a number from 0"),

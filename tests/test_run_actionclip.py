@@ -442,7 +442,7 @@ def test_a_training_goes_on_by_the_known_name_of_its_last_checkpoint(here, capsy
 
 
 def test_a_training_that_cannot_begin_leaves_no_folder(here):
-    with pytest.raises(UserError, match="pretrain or network.init none.pt: no such file"):
+    with pytest.raises(UserError, match="pretrain or network.init 'none.pt': no such file"):
         train("pretrain", "none.pt")
     assert not Path("exp/clip_ucf/ViT-B/32/ucf101/now").exists()
     shutil.rmtree("exp")

@@ -19,13 +19,10 @@ def main(argv: list[str] | None = None) -> int:
         __doc__, argv, MATCHING_PARTS, lr=5e-6, batch_size=64, max_epoch=50, schedule="cosine", warmup_epochs=5,
         optimizer="adamw", betas=(0.9, 0.98), weight_decay=0.2, multi_scale=True, jitter=0.8, grey=0.2, crops=1)
     from models.actionclip import ActionCLIP
-    from models.losses import matching_loss
+    from models.losses import actionclip_loss
     from utils.recognition_command import run
 
-    def loss(outputs, label):
-        return matching_loss(outputs["video"], outputs["text"], label, outputs["scale"].mean())
-
-    return run(ActionCLIP, command, loss)
+    return run(ActionCLIP, command, actionclip_loss)
 
 
 if __name__ == "__main__":

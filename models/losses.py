@@ -34,6 +34,11 @@ def yolt_loss(outputs: dict[str, Tensor], seconds: Tensor) -> Tensor:
     return loss
 
 
+def actionclip_loss(outputs: dict[str, Tensor], label: Tensor) -> Tensor:
+    """`matching_loss` of ActionCLIP's outputs. outputs["video"], outputs["text"] (B, D), outputs["scale"] (B,)."""
+    return matching_loss(outputs["video"], outputs["text"], label, outputs["scale"].mean())
+
+
 def matching_loss(video: Tensor, text: Tensor, label: Tensor, scale: Tensor) -> Tensor:
     """ActionCLIP's loss: how far the similarities of videos and texts are from those of their labels.
 

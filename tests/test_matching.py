@@ -434,7 +434,7 @@ def test_a_training_begins_with_the_towers_of_a_file_and_tells_what_it_lacks(tmp
 def test_a_name_of_open_clip_is_downloaded_and_its_activation_told(tmp_path, monkeypatch):
     path, begun = tmp_path / "open_clip_model.safetensors", network("meanP")
     save_file(begun.state_dict(), path)
-    monkeypatch.setattr(matching, "download_pretrained", lambda cfg: str(path))
+    monkeypatch.setattr("open_clip.pretrained.download_pretrained", lambda cfg: str(path))
     for choice, told in (("ViT-B-32/openai", []), ("ViT-B-32/laion2b_s34b_b79k", [
             "these weights were trained with quick_gelu=false: give it with --sizes"])):
         net = ActionCLIP(**SIZES)
@@ -452,7 +452,7 @@ def test_weights_that_cannot_be_had_are_one_message_with_a_way_on(data, tmp_path
         assert not logging.getLogger("huggingface_hub.utils").isEnabledFor(logging.WARNING)      # one line a retry
         raise OSError("Network is unreachable")
 
-    monkeypatch.setattr(matching, "download_pretrained", unreachable)
+    monkeypatch.setattr("open_clip.pretrained.download_pretrained", unreachable)
     torch.jit.save(torch.jit.script(nn.Linear(1, 1)), script := tmp_path / "ViT-B-32.pt")
     for choice, told in (
             ("ViT-B-32/openai", "cannot be downloaded (Network is unreachable). Give a file"),

@@ -43,14 +43,11 @@ def main(argv: list[str] | None = None) -> int:
     asked = FORM.read(arguments.config, arguments.pairs, words)
 
     from models.actionclip import ActionCLIP
-    from models.losses import matching_loss
+    from models.losses import actionclip_loss
     from utils.matching_form import run_asked
     from utils.recognition_command import run
 
-    def loss(outputs, label):
-        return matching_loss(outputs["video"], outputs["text"], label, outputs["scale"].mean())
-
-    return run_asked(asked, arguments.test, arguments.log_time, partial(run, ActionCLIP, loss=loss))
+    return run_asked(asked, arguments.test, arguments.log_time, partial(run, ActionCLIP, loss=actionclip_loss))
 
 
 if __name__ == "__main__":

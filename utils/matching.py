@@ -21,7 +21,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from open_clip.pretrained import download_pretrained, get_pretrained_cfg, list_pretrained
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -183,15 +182,17 @@ def start(net: nn.Module, choice: str) -> list[str]:
     path = Path(choice)
     if path.is_file():
         return [f"begins with the weights of {path}", *start_from(path, net, tensors_of(path))]
+    from open_clip import pretrained  # takes a second or more, and is needed here alone
+
     name, _, tag = choice.partition("/")
-    if (name, tag) not in list_pretrained():
+    if (name, tag) not in pretrained.list_pretrained():
         found = "is missing: CLIP's weights, or those of an ActionCLIP" if choice == "auto" else \
             f"{shortened(choice)}: no such file, and no weights of open_clip"
         raise UserError(f"--pretrained {found}. Expected a file (OpenAI's state dict, a checkpoint), a name such as "
                         "ViT-B-32/openai, which is downloaded, or none.")
     path = downloaded(name, tag)
     notes = [f"begins with the weights {choice}, {path}", *start_from(path, net, tensors_of(path))]
-    wanted = bool(get_pretrained_cfg(name, tag).get("quick_gelu"))
+    wanted = bool(pretrained.get_pretrained_cfg(name, tag).get("quick_gelu"))
     if wanted != any(type(part).__name__ == "QuickGELU" for part in net.visual.modules()):
         notes.append(f"these weights were trained with quick_gelu={str(wanted).lower()}: give it with --sizes")
     return notes
@@ -209,10 +210,12 @@ def tensors_of(path: Path) -> dict[str, Tensor] | None:
 
 def downloaded(name: str, tag: str) -> Path:
     """The file of open_clip's weights, from its cache or downloaded. Raises UserError."""
+    from open_clip import pretrained
+
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)      # a dozen lines about its retries, for some 50 s
     try:
         with download_timeout():
-            return Path(download_pretrained(get_pretrained_cfg(name, tag)))
+            return Path(pretrained.download_pretrained(pretrained.get_pretrained_cfg(name, tag)))
     except Exception as error:      # network and HTTP errors of two libraries, a wrong hash, a full disk
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"--pretrained {name}/{tag}: the weights cannot be downloaded ({reason}). Give a file that you "

@@ -38,7 +38,7 @@ from utils.recognition import (
     write_classes,
 )
 from utils.recognition_plots import attention_picture, confusion_picture
-from utils.settings import FitSettings
+from utils.settings import FitSettings, RecogniseSettings, RecognitionSettings
 from utils.task import Dataset
 from utils.threads import fix_threads
 
@@ -112,10 +112,7 @@ def recognise(network: type, command: RecognitionCommand) -> int:
                  if sizes.get(name) != size]:
         raise UserError(f"{asked.weights}: its network has other sizes than those given: {'; '.join(other)}. Leave "
                         "--sizes and the preset's section `network` out.")
-    told = {"num_frames": sizes["frames"], "image_size": sizes["image_size"], **usual_sampling(network),
-            **sampling_told(predictor.content)}
-    sampling = sampling_of(settings, told, asked)
-    check_pictures(predictor.net, sampling)
+    sampling = trained_sampling(predictor, settings, asked)
     if command.matching is not None:
         check_clips(network, predictor.sizes, sampling)
     for remark in predictor.content.get("remarks", ()):
@@ -134,6 +131,18 @@ def recognise(network: type, command: RecognitionCommand) -> int:
     if asked.per_second:
         return each_second(recogniser, videos)
     return answer_videos(recogniser, videos, asked.features, asked.attention)
+
+
+def trained_sampling(
+    predictor: Predictor, settings: RecognitionSettings, asked: RecogniseSettings | None = None
+) -> Sampling:
+    """What becomes a clip: the settings, else as in the checkpoint's training. Raises UserError as `sampling_of`."""
+    sizes = sizes_with_defaults(predictor.network, predictor.sizes)
+    told = {"num_frames": sizes["frames"], "image_size": sizes["image_size"], **usual_sampling(predictor.network),
+            **sampling_told(predictor.content)}
+    sampling = sampling_of(settings, told, asked)
+    check_pictures(predictor.net, sampling)
+    return sampling
 
 
 def lists_asked_for(predictor: Predictor, command: RecognitionCommand) -> Lists:

@@ -42,8 +42,8 @@ from utils.networks import sizes_with_defaults
 from utils.plots import LOOKS
 from utils.predict import Predictor
 from utils.presets import read_preset
-from utils.recognise import Recogniser, choose_between, classes_told, own_names, second_scores
-from utils.recognition import check_pictures, name_of, sampling_of, sampling_told, usual_sampling
+from utils.recognise import Recogniser, choose_between, classes_told, own_names, second_scores, trained_sampling
+from utils.recognition import name_of
 from utils.settings import MOST_FRAMES, FitSettings, MatchingSettings, RecognitionSettings
 from utils.task import Batch
 
@@ -187,10 +187,7 @@ def levels(video: Path, start: int, whole: float, damage: list[str]) -> np.ndarr
 def recogniser_of(predictor: Predictor, asked: Asked, batch_size: int) -> Recogniser:
     """A recogniser of what becomes a clip as its checkpoint says. Raises UserError."""
     sizes = sizes_with_defaults(predictor.network, predictor.sizes)
-    told = {"num_frames": sizes["frames"], "image_size": sizes["image_size"], **usual_sampling(predictor.network),
-            **sampling_told(predictor.content)}
-    sampling = sampling_of(RecognitionSettings(num_frames=asked.num_frames), told)
-    check_pictures(predictor.net, sampling)
+    sampling = trained_sampling(predictor, RecognitionSettings(num_frames=asked.num_frames))
     classes = classes_told(predictor.content)
     if hasattr(predictor.net, "set_classes"):
         matching = MatchingSettings(labels=asked.labels, templates=asked.templates)

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = ("avt_main.py", "avt_normal_main.py", "avt_yolt_main.py", "avt_dist_main.py", "timesformer_main.py",
-         "actionclip_main.py", "models", "datatools", "utils", "fuse", "synth", "tools", "configs")
+         "actionclip_main.py", "visualize.py", "models", "datatools", "utils", "fuse", "synth", "tools", "configs")
 # What is appended so that a command runs on few and short clips, for one epoch, and without a GPU. A network of the
 # reference gets small sizes, too; nothing else that the text leaves out.
 SMALL = {
@@ -23,8 +23,9 @@ SMALL = {
 }
 SIZES = ("network:\n  hidden: 8\n  frame_channels: [4, 8]\n  text_channels: [4, 8]\n"
          "  audio_channels: [16, 16, 16, 16]\n  recurrent: false\n")
-# Of TimeSformer's own chapter. The made videos stand for the user's; the network is that of the small preset.
-ACTIONS = ("timesformer_main.py", "make_actions.py", "make_lists.py")
+# Of the recognisers' chapter. The made videos stand for the user's; the network is that of the small preset.
+WORDS = ("data/words", "work_dir/words")
+ACTIONS = ("timesformer_main.py", "make_actions.py", "make_lists.py", *WORDS)
 SMALL_ACTIONS = {"data/mine": "--preset configs/timesformer_small.yaml --batch_size 2"}
 REFERENCE = ("avt_main.py", "avt_normal_main.py", "avt_yolt_main.py")
 
@@ -132,9 +133,13 @@ def is_of_actions(command: str) -> bool:
     return any(name in command for name in ACTIONS)
 
 
+def is_of_words(command: str) -> bool:
+    return any(name in command for name in WORDS)
+
+
 @pytest.mark.chain
 def test_every_command_of_the_readme_about_actions_runs(house):
-    commands = list(filter(is_of_actions, commands_of(readme())))
+    commands = [command for command in commands_of(readme()) if is_of_actions(command) and not is_of_words(command)]
     lists = next(i for i, command in enumerate(commands) if "make_lists.py" in command)
     run_in(house, commands[:lists])
     assert (house / "work_dir/actions/answers/00000_growing_attention.png").exists()
@@ -147,6 +152,14 @@ def test_every_command_of_the_readme_about_actions_runs(house):
     shutil.copy(house / "work_dir/actions/avnet_bestmodel.pth", house / "TimeSformer_divST_8x32_224_K400.pyth")
     run_in(house, [shares, *commands[lists + 1:]])
     assert "head.weight" not in (house / "work_dir/mine/log.txt").read_text()      # as many classes
+
+
+@pytest.mark.chain
+def test_every_command_of_the_readme_about_words_runs(house):
+    run_in(house, list(filter(is_of_words, commands_of(readme()))))
+    drawn = house / "work_dir/words/drawn"
+    assert len(list(drawn.glob("*_visualized.mp4"))) == 8 and (drawn / "contact.png").exists()
+    assert (house / "work_dir/words/answers/answers.csv").exists()
 
 
 @pytest.mark.chain

@@ -25,6 +25,7 @@ from datatools.errors import UserError
 from datatools.layout import END
 from datatools.media import Drawing, MediaError, probe, read_audio, read_every_frame, redraw, transcode
 from datatools.media.structure import is_fragmented
+from datatools.text_roi import paint_boxes
 from datatools.video_dataset import Sampling, SlidingVideo
 from datatools.video_lists import videos_at
 from datatools.windows import window
@@ -627,6 +628,32 @@ def test_a_timeline_is_drawn_on_a_video(tmp_path):
         assert np.abs(picture.astype(int) - expected).mean() < 6
 
 
+@pytest.mark.parametrize("size", [(320, 240), (200, 360)])
+def test_text_is_outlined_where_the_network_sees_it_and_only_in_its_seconds(tmp_path, size):
+    width, height = size
+    box = 0.25 * width, 0.5 * height, 0.75 * width, 0.75 * height
+    quad = [[box[0], box[1]], [box[2], box[1]], [box[2], box[3]], [box[0], box[3]]]
+    masks = paint_boxes({"31": [[quad, [height, width], "", 1.0]]}, 33)[30:]
+    line = drawing.Timeline(33.0, "end", masks=masks, masks_from=30)
+    boxes = line.prepare(width, height).boxes
+    assert not boxes(0.0) and not boxes(30.99) and not boxes(32.0) and not boxes(200.0)
+    place, = boxes(31.5)
+    cell = max(height / 27, width / 36)      # a mask is as coarse as this
+    assert place == pytest.approx(box, abs=1.01 * cell)
+
+    at_once = drawing.Timeline(2.0, "end", masks=masks[1:2])
+    path = write_media(tmp_path / "a.mp4", [np.full((height, width, 3), GREY, np.uint8)] * 20)
+    frames = list(read_every_frame(drawn(path, tmp_path / "b.mp4", at_once.prepare)))
+    (left, top, right, bottom), plain = place, frames[15][2].astype(int)
+    first = frames[5][2].astype(int)
+    changed = np.abs(first[:height] - plain[:height]).max(2) > 25
+    assert changed[top, left:right].mean() > 0.9 and changed[bottom - 1, left:right].mean() > 0.9
+    assert changed[top:bottom, left].mean() > 0.9 and changed[top:bottom, right - 1].mean() > 0.9
+    assert not changed[top + 8:bottom - 8, left + 8:right - 8].any() and not changed[:max(0, top - 8)].any()
+    expected = drawing.drawn_on(np.full((height, width, 3), GREY, np.uint8), at_once.prepare, 0.5)
+    assert np.abs(first - expected).mean() < 6
+
+
 # ---------------------------------------------------------------- what a model sees
 
 SAME = Path(__file__).with_name("same")
@@ -698,6 +725,7 @@ def test_a_clips_timeline_holds_what_the_network_answers(tmp_path, finder, corne
     assert line.evidence == pytest.approx(shares / shares.max(), abs=1e-4) and line.evidence_step == 0.25
     assert line.boxes[:12] == pytest.approx(batch["text_roi"][0, :12].float().mean((1, 2)).numpy())
     assert line.boxes[:12].any() and not line.boxes[12:].any()
+    assert np.array_equal(line.masks, batch["text_roi"][0]) and line.masks_from == 0
     step = line.duration / len(line.loudness)
     assert line.loudness[:int(11 / step)].min() > 0.5 and line.loudness[int(13 / step):].max(initial=0) == 0
     asked = visualize.look_of(finder, visualize.Asked(kind=END))(clip, damage).prepare.__self__
@@ -713,6 +741,7 @@ def test_an_episodes_ending_is_looked_for_in_its_last_200_seconds(tmp_path, find
     assert line.duration == pytest.approx(230, abs=0.6)
     assert line.found == pytest.approx(30 + float(finder(batch)["seconds"]), abs=1e-3)
     assert not line.evidence[:120].any() and line.evidence[120:920].min() > 0
+    assert line.masks_from == 30
     assert line.boxes[30:230] == pytest.approx(batch["text_roi"][0].float().mean((1, 2)).numpy())
     step = line.duration / len(line.loudness)
     assert not line.loudness[:int(29 / step)].any() and line.loudness[int(31 / step):int(229 / step)].min() > 0.5

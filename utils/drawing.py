@@ -16,7 +16,9 @@ from functools import cache
 import cv2
 import numpy as np
 
+from datatools.features import fit
 from datatools.media import Drawing
+from datatools.media.transcode import outline
 
 BACK, INK, FAINT = (24, 24, 28), (235, 235, 235), (150, 150, 160)
 GREEN, RED = (70, 205, 120), (245, 85, 75)             # right, wrong; true, found
@@ -215,6 +217,7 @@ class Timeline:
     evidence  (N,) 0 to 1, the probability of each `evidence_step` seconds
     loudness  (N,) 0 to 1, the sound's level in each of N equal parts of the duration, as `loudness` measures it
     boxes     (N,) 0 to 1, the share of the picture that text covers, each second; drawn where it is above 0
+    masks     (N, rows, columns), 1 inside a text box, each second from `masks_from` on, as `paint_boxes` makes them
     What is None or empty is not drawn.
     """
 
@@ -227,6 +230,8 @@ class Timeline:
     evidence_step: float = 1.0
     loudness: np.ndarray = field(default_factory=lambda: np.zeros(0))
     boxes: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    masks: np.ndarray = field(default_factory=lambda: np.zeros((0, 1, 1), np.uint8))
+    masks_from: int = 0
 
     def prepare(self, width: int, height: int) -> Drawing:
         """The drawing below a picture of this size, for `redraw`."""
@@ -244,7 +249,13 @@ class Timeline:
                 put_text(strip, told, (width - size // 2 - text_width(told, size), size // 4), size)
                 shown = cursor, told
 
-        return Drawing(draw, (height, height + len(still)), len(still))
+        by_second = [boxes_of(mask, width, height) for mask in self.masks]
+
+        def boxes(second: float) -> list[tuple[int, int, int, int]]:
+            place = int(second + 1e-6) - self.masks_from
+            return by_second[place] if 0 <= place < len(by_second) else []
+
+        return Drawing(draw, (height, height + len(still)), len(still), boxes if by_second else None, BOXES)
 
     def _column(self, second: float, plot: tuple[int, int, int, int]) -> int:
         """The column of a time, between the plot's left and right edge."""
@@ -328,6 +339,22 @@ def loudness(samples: np.ndarray, sample_rate: int, step: float = 0.25) -> np.nd
     return np.clip(1 + np.log10(np.maximum(power, 1e-12)) / (QUIETEST / 10), 0, 1)
 
 
+def boxes_of(mask: np.ndarray, width: int, height: int) -> list[tuple[int, int, int, int]]:
+    """The places of a mask's text on a picture: (left, top, right, bottom) in pixels, half open.
+
+    mask  (rows, columns), not 0 inside a text box, of the picture letterboxed. Cells that touch are one place.
+    """
+    scale, top, left, _, _ = fit((height, width), mask.shape)
+    found = cv2.connectedComponentsWithStats((mask > 0).astype(np.uint8), connectivity=8)[2][1:]
+    places = []
+    for x, y, across, down, _ in found.tolist():
+        corners = [round((cell - away) / scale) for cell, away in
+                   ((x, left), (y, top), (x + across, left), (y + down, top))]
+        places.append(tuple(min(max(0, value), most) for value, most in
+                            zip(corners, (width, height) * 2, strict=True)))
+    return places
+
+
 def ticks(duration: float, most: int) -> list[float]:
     """Round times from 0 to `duration` seconds, at most about `most` of them."""
     rough = duration / max(1, most)
@@ -357,5 +384,7 @@ def drawn_on(picture: np.ndarray, prepare: Callable[[int, int], Drawing], second
     drawing = prepare(width, height)
     image = np.pad(picture, ((0, drawing.below), (0, 0), (0, 0)))
     first, end = drawing.rows or (0, len(image))
+    for box in drawing.boxes(seconds) if drawing.boxes else ():
+        outline(image, box, drawing.colour)
     drawing.draw(image[first:end], seconds)
     return image

@@ -137,10 +137,11 @@ def see_boundary(
     found, true = start + answer["seconds"], truth.get(video.stem)
     interval = (start + answer["low"], start + answer["high"]) if {"low", "high"} <= answer.keys() else None
     whole = max(lasts, found, true or 0.0)      # a short clip is padded, and the answer may lie there
-    boxes = batch["text_roi"][0].float().mean((1, 2)).numpy() if detector else np.zeros(0)
+    masks = batch["text_roi"][0].numpy() if detector else np.zeros((0, 1, 1))
     evidence, step = evidence_of(predictor, batch)
     timeline = Timeline(whole, LOOKS[kind][1], found, interval, true, on_whole(evidence, step, start, whole), step,
-                        levels(video, start, whole, damage), on_whole(boxes, 1.0, start, whole))
+                        levels(video, start, whole, damage), on_whole(masks.mean((1, 2)), 1.0, start, whole), masks,
+                        start)
     told = f"{timeline.name} {found:.1f} s" + (f" ({interval[0]:.1f} to {interval[1]:.1f} s)" if interval else "")
     return Seen(timeline.prepare, told + ("" if true is None else f", true {true:.1f} s"), found)
 

@@ -9,7 +9,7 @@ A picture is converted to RGB and back only in the rows that are drawn on; the o
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,7 @@ MP4_OPTIONS = {"movie_timescale": "90000"}      # parts of a second in which a s
 LONG = 1800.0           # s
 LONG_OPTIONS = {**MP4_OPTIONS, "movflags": "frag_keyframe+delay_moov+default_base_moof"}
 DRAW_OPTIONS = {"crf": "20", "preset": "veryfast"}      # libx264's
+OUTLINE = 320                                           # parts of a picture's width that an outline is thick
 SOUND_RATES = (44_100, 48_000)                          # Hz; others become the last one where sound is encoded
 SOUND_LAYOUTS = ("mono", "stereo", "5.1", "7.1")        # others become stereo
 PLANAR = ("yuv420p", "yuvj420p")                        # formats whose planes are those of H.264
@@ -60,11 +61,15 @@ class Drawing:
             below the video's own are still there as it left them the time before
     rows    (first, end) of the rows that `draw` gets, of the picture with `below`; None: all
     below   number of black rows that the picture gets at its bottom; they make its height even
+    boxes   (seconds from time zero) -> rectangles (left, top, right, bottom), in pixels, half open, within the video's
+            own picture, that are outlined in `colour` (R, G, B)
     """
 
     draw: Callable[[np.ndarray, float], None]
     rows: tuple[int, int] | None = None
     below: int = 0
+    boxes: Callable[[float], Sequence[tuple[int, int, int, int]]] | None = None
+    colour: tuple[int, int, int] = (255, 255, 255)
 
 
 Prepare = Callable[[int, int], Drawing]      # (width, height) of the upright picture, even
@@ -160,6 +165,9 @@ class _Pictures:
             place[:height, width:] = place[:height, width - 1:width]
             place[height:] = place[height - 1]
             place[self.height * len(place) // self.full_height:] = black
+        for box in self.boxes(start) if self.boxes else ():
+            for place, value in zip(_planes(canvas), self.colour, strict=True):
+                outline(place, np.array(box) * place.shape[1] // self.width, value)
         self._draw_on(canvas, start)
         canvas.pts, canvas.time_base, canvas.duration = stamp, self.base, round(lasts / self.base)
         return self.stream.encode(canvas)
@@ -192,6 +200,7 @@ class _Pictures:
         if frame.format.is_rgb:
             coded.colorspace, coded.color_range = Colorspace.SMPTE170M, ColorRange.MPEG
         self.matrix = yuv_matrix(coded.colorspace, coded.color_range == ColorRange.JPEG)
+        self.boxes, self.colour = drawing.boxes, np.round(self.matrix @ (*drawing.colour, 1)).astype(np.uint8)
         self.inverse = np.linalg.inv(np.vstack([self.matrix, [0, 0, 0, 1]]))[:3]
         ratio = decoded.sample_aspect_ratio
         if ratio:
@@ -230,6 +239,17 @@ def yuv_matrix(space: int, full_range: bool) -> np.ndarray:
         matrix *= np.array([[219], [224], [224]]) / 255
     matrix[:, 3] = 0 if full_range else 16, 128, 128
     return matrix
+
+
+def outline(image: np.ndarray, box: Sequence[int], value) -> None:
+    """Draw a rectangle (left, top, right, bottom), half open, on an image (H, W) or (H, W, C), in its own memory."""
+    left, top, right, bottom = box
+    thick = max(1, image.shape[1] // OUTLINE)
+    for rows, columns in ((slice(top, top + thick), slice(left, right)),
+                          (slice(max(top, bottom - thick), bottom), slice(left, right)),
+                          (slice(top, bottom), slice(left, left + thick)),
+                          (slice(top, bottom), slice(max(left, right - thick), right))):
+        image[rows, columns] = value
 
 
 def _planes(frame: av.VideoFrame) -> list[np.ndarray]:

@@ -823,6 +823,18 @@ def test_a_recognisers_answers_slide_over_the_whole_video(tmp_path, matcher):
     assert unknown.prepare.__self__.true == "flying" and ", true: flying" in unknown.told
 
 
+def test_a_recogniser_answers_the_seconds_of_a_damaged_video_that_can_be_decoded(tmp_path, matcher):
+    video = write_media(tmp_path / "hurt.mp4", moving(0, 0) * 3)
+    damage(video, slice(20, None))
+    look = visualize.look_of(Predictor(matcher, gpus="cpu"), visualize.Asked())
+    told: list[str] = []
+    five = look(video, told).prepare.__self__
+    assert 1 <= len(five.seconds) == len(five.shares) < 4 and five.seconds[0] == 0
+    assert len(told) == 1 and f"{4 - len(five.seconds)} of its 4 seconds have no answer" in told[0]
+    assert visualize.draw_videos([video], look, tmp_path / "out", pages=False) == 1
+    assert (tmp_path / "out/hurt_visualized.mp4").exists()
+
+
 def test_questions_that_do_not_suit_a_model_are_refused(tmp_path, finder, matcher):
     video = small_video(tmp_path / "a.mp4")
     (tmp_path / "names.txt").write_text("one\ntwo\n")

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from synth.actions import make_actions
 from utils import fit, recognition
 from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.predict import Predictor
+from utils.recognise import write_seconds
 from utils.run_folder import read_records
 from utils.step import train_step
 
@@ -551,6 +553,17 @@ def test_each_second_is_answered_from_the_clip_around_its_middle(weights, long_v
         expected = logits_of(weights, clip).softmax(1)[0]
         assert shares[second] == pytest.approx(expected.numpy(), abs=2e-3), second
     assert np.abs(shares[0] - shares[4]).max() > 4e-3      # the rows are not one and the same
+
+
+def test_the_table_of_many_seconds_and_classes_is_not_held_as_text(tmp_path):
+    seconds, shares = np.arange(300), np.full((300, 200), 1 / 200, np.float32)
+    tracemalloc.start()
+    write_seconds(tmp_path / "a.csv", seconds, shares, ("first, one",))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    rows = table(tmp_path / "a.csv")
+    assert len(rows) == 300 and list(rows[7].values()) == ["7", *["0.0050"] * 200] and "first, one" in rows[0]
+    assert peak < 2**20      # as text, 4 MiB
 
 
 def cut_short(path: Path) -> None:

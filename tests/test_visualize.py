@@ -813,7 +813,7 @@ def test_a_recognisers_answers_slide_over_the_whole_video(tmp_path, matcher):
     asked = visualize.Asked(labels=tmp_path / "labels.csv", true_label=lambda video: "taichi")
     five = visualize.look_of(predictor, asked)(video, []).prepare.__self__
     assert five.classes == ("running", "a, b", "Tai Chi") and five.true == "Tai Chi"
-    assert five.seconds.tolist() == [0, 1, 2, 3]
+    assert five.seconds.tolist() == [0, 1, 2, 3] and five.shares.dtype == np.float32
     np.testing.assert_allclose(five.shares.sum(1), 1, atol=1e-5)
     dataset = SlidingVideo(video, Sampling(num_frames=4, size=32, short_side=(32, 32), bicubic=True))
     logits = predictor.net(video=dataset.batch([0, 1, 2, 3])["video"])["logits"]

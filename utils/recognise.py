@@ -343,13 +343,16 @@ def each_second(recogniser: Recogniser, videos: list[Path]) -> int:
 
 
 def second_scores(recogniser: Recogniser, dataset: SlidingVideo) -> tuple[np.ndarray, np.ndarray]:
-    """(the seconds (S,), the softmax of their logits (S, classes)). Raises UserError where none has a picture."""
+    """(the seconds (S,), the softmax of their logits, float32 (S, classes)).
+
+    Raises UserError where no second has a picture.
+    """
     seconds, shares = [], []
     for batch in recogniser.batches(dataset):
         if len(batch["index"]):
             seconds.append(batch["index"].cpu().numpy())
             logits = recogniser.columns(batch, str(dataset.path))["logits"]
-            shares.append(torch.from_numpy(logits).softmax(1).numpy())
+            shares.append(torch.from_numpy(logits).softmax(1).float().numpy())
     if not seconds:
         told = dataset.damage.get(min(dataset.damage, default=0))
         raise UserError(told or "no picture is shown in any of its seconds. Encode it again, or leave it out.")
@@ -366,5 +369,5 @@ def damage_told(dataset: SlidingVideo, answered: int) -> list[str]:
 
 def write_seconds(path: Path, seconds: np.ndarray, shares: np.ndarray, classes: tuple[str, ...]) -> None:
     heads = ["second", *(name_of(classes, number) for number in range(shares.shape[1]))]
-    save_table(path, heads, [[int(second), *(f"{share:.4f}" for share in row)]
-                             for second, row in zip(seconds, shares, strict=True)])
+    save_table(path, heads, ([int(second), *(f"{share:.4f}" for share in row)]
+                             for second, row in zip(seconds, shares, strict=True)))

@@ -288,14 +288,17 @@ class SlidingVideo:
     """A clip for each second of one video: `index`, the second, and `video` uint8 (B, T, size, size, 3), RGB.
 
     A clip lies around the middle of its second, within the video; it spans num_frames x sampling_rate frames at 30 a
-    second, and of each picture the middle is taken. Seconds at which nothing is shown are left out of a batch.
-    Raises MediaError and UserError where the video cannot be read.
+    second, and of each picture the middle is taken. Seconds at which nothing is shown are left out of a batch, and
+    those that damage hides; a clip that runs into damage ends there as at the video's end. `damage`: {second: message}
+    of what hides it, and of damage that decoding passes over. Raises MediaError and UserError where the video cannot be
+    opened.
     """
 
     def __init__(self, path: Path, sampling: Sampling):
         self.path, self.sampling = path, replace(sampling, segments=False)
         self.span = span_of(path)
         self.cut = partial(_cut, _Draw(0.5, sampling.short_side[0], ((0.5, 0.5),)), sampling)
+        self.damage: dict[int, str] = {}
 
     def __len__(self) -> int:
         return max(1, math.ceil(self.span[1] - TIME_TOLERANCE))      # one picture alone has no duration
@@ -309,25 +312,54 @@ class SlidingVideo:
         places = [min(1.0, max(0.0, 0.5 + (index + 0.5 - self.span[1] / 2) / room)) if room > 0 else 0.0
                   for index in indices]
         wanted = np.stack([self.sampling.times(self.span, place) for place in places])
-        times, rows = np.unique(wanted, return_inverse=True)
-        shown = _shown(self.path, times, self.cut)
-        clips, found = [], []
-        for index, row in zip(indices, rows.reshape(wanted.shape), strict=True):
-            there = [shown[place][0] for place in row if shown[place] is not None]
-            if there:
-                clips.append(torch.stack(there + there[-1:] * (len(row) - len(there))))
-                found.append(index)
+        try:
+            clips = self._clips(wanted)
+        except UserError:      # each second for itself, so that what is left out does not depend on the batches
+            clips = [self._salvaged(index, times) for index, times in zip(indices, wanted, strict=True)]
+        found = [index for index, clip in zip(indices, clips, strict=True) if clip is not None]
         size = self.sampling.size
-        video = torch.stack(clips) if clips else torch.empty((0, self.sampling.num_frames, size, size, 3),
-                                                             dtype=torch.uint8)
+        video = torch.stack([clip for clip in clips if clip is not None]) if found else torch.empty(
+            (0, self.sampling.num_frames, size, size, 3), dtype=torch.uint8)
         return {"index": torch.tensor(found, dtype=torch.int64), "video": video.pin_memory() if pinned else video}
 
+    def _clips(
+        self, wanted: np.ndarray, salvage: list[str] | None = None, needed: int = 0
+    ) -> list[Tensor | None]:
+        """The clip (T, size, size, 3) at each row of times (s); None where nothing is shown. Raises as `read_frames`.
 
-def _shown(path: Path, times: np.ndarray, cut: Callable[[np.ndarray], Tensor]) -> list[Tensor | None]:
+        With a list `salvage`, which gets messages of damage, also None where that hides a clip's frame `needed`.
+        """
+        times, rows = np.unique(wanted, return_inverse=True)
+        shown = _shown(self.path, times, self.cut, salvage)
+        clips = []
+        for row in rows.reshape(wanted.shape):
+            there = [shown[place][0] for place in row if shown[place] is not None]
+            is_lost = len(there) <= (needed if salvage else 0)      # what is not shown comes last
+            clips.append(None if is_lost else torch.stack(there + there[-1:] * (len(row) - len(there))))
+        return clips
+
+    def _salvaged(self, index: int, times: np.ndarray) -> Tensor | None:
+        """The clip of one second of a damaged video, if its frame nearest to the second's middle can be decoded."""
+        try:
+            return self._clips(times[None])[0]      # begins later than with `salvage`, so perhaps after the damage
+        except UserError as error:
+            self.damage[index] = str(error)
+        nearest = int(np.abs(times - (self.span[0] + index + 0.5)).argmin())
+        try:
+            return self._clips(times[None], [], nearest)[0]
+        except UserError:
+            return None
+
+
+def _shown(
+    path: Path, times: np.ndarray, cut: Callable[[np.ndarray], Tensor], salvage: list[str] | None = None
+) -> list[Tensor | None]:
     """What `cut` makes of the pictures at ascending times (s) of a video or of a folder of frames; None after its end.
+
+    `salvage` as for read_frames.
     """
     if not path.is_dir():
-        return list(read_frames(path, times, cut))
+        return list(read_frames(path, times, cut, salvage=salvage))
     numbers = np.searchsorted(frame_times(path), times + TIME_TOLERANCE, side="right").clip(1)
     return [cut(load_frame(frame_file(path, number))) for number in numbers]
 

@@ -180,12 +180,13 @@ class Labelled:
 
 def save_video_lists(
     root: Path, lists: dict[str, list[Labelled]], classes: Iterable[str], skip_missing: bool = False,
-    force: bool = False,
+    force: bool = False, shots: int | None = None, seed: int = 0,
 ) -> list[str]:
     """Write <split>.csv of each list and classes.txt into `root`; returns a line for each file that was written.
 
-    Missing videos are left out with `skip_missing`, and told. Raises UserError that lists them otherwise, and where a
-    file with other content exists, unless `force` is set.
+    `shots`: of each class, the list train keeps so many, drawn by `seed`; a class that has fewer is told. Missing
+    videos are left out with `skip_missing` before that, and told. Raises UserError that lists them otherwise, and where
+    a file with other content exists, unless `force` is set.
     """
     classes = list(classes)
     places = {name: place for place, name in enumerate(classes)}
@@ -198,6 +199,9 @@ def save_video_lists(
         there = [video for video in videos if os.path.exists(video.path)]
         if not there:
             raise UserError(f"{split}: none of its {len(videos)} videos is there. Name the folder that holds them.")
+        if shots and split == "train":
+            there, short = few_shots(there, classes, shots, seed)
+            told += short
         bad = [f"{video.path!r}: no list can hold this name, rename it" for video in there if has_control(video.path)]
         raise_bad_lines(f"{split}: paths that are no text", bad)
         contents[f"{split}.csv"] = "".join(f"{_quoted(video.path)} {places[video.name]}\n" for video in there)
@@ -210,6 +214,23 @@ def save_video_lists(
     for name, content in contents.items():
         save_text(root / name, content)
     return told + [f"{root / CLASSES_FILE}: {len(classes)} classes"]
+
+
+def few_shots(
+    videos: list[Labelled], classes: list[str], shots: int, seed: int
+) -> tuple[list[Labelled], list[str]]:
+    """(`shots` videos of each class in the list's order, a line for each class that has fewer).
+
+    Those of fewer shots with the same seed are among those of more.
+    """
+    kept, short = [], []
+    for place, name in enumerate(classes):
+        own = [index for index, video in enumerate(videos) if video.name == name]
+        # Apart from the stream that divides a folder's videos.
+        kept += np.random.default_rng((seed, place, 1)).permutation(own).tolist()[:shots]
+        if len(own) < shots:
+            short.append(f"{name}: {len(own)} training videos, fewer than {shots} shots")
+    return [videos[index] for index in sorted(kept)], short
 
 
 # ---------------------------------------------------------------- from what data sets ship
@@ -363,11 +384,12 @@ def text_lists(
 
 
 def make_lists(
-    kind: str, videos: Path | None, save_root: Path, skip_missing: bool = False, force: bool = False, **more
+    kind: str, videos: Path | None, save_root: Path, skip_missing: bool = False, force: bool = False,
+    shots: int | None = None, seed: int = 0, **more,
 ) -> list[str]:
     """Write the lists of a data set, as tools/make_lists.py is told; returns what was written. Raises UserError."""
     if kind == "folders":
-        lists, classes = videos_of_folders(videos, **more)
+        lists, classes = videos_of_folders(videos, seed=seed, **more)
     elif kind == "kinetics":
         lists, classes = kinetics_lists(more["lists"], videos)
     elif kind == "text":
@@ -377,4 +399,6 @@ def make_lists(
         lists, classes = text_lists(files, more["names"], videos)
     else:
         lists, classes = (ucf101_lists if kind == "ucf101" else hmdb51_lists)(more["lists"], videos, more["split"])
-    return save_video_lists(save_root, lists, classes, skip_missing, force)
+    if shots and "train" not in lists:
+        raise UserError("--shots draws from a list for training, and there is none. Name one, or leave --shots out.")
+    return save_video_lists(save_root, lists, classes, skip_missing, force, shots, seed)

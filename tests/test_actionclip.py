@@ -464,6 +464,31 @@ def test_clips_own_weights_start_any_network_and_what_begins_anew_is_told(tmp_pa
     assert start_from(path, ActionCLIP(**SIZES, fusion="Transf", tsm=True)) == []
 
 
+@pytest.mark.parametrize("other, flags", [
+    ({"patch_size": 8}, "--sizes patch_size=8"),
+    ({"patch_size": 8, "image_size": 48, "fusion": "meanP"}, "--image_size 48 --sizes patch_size=8"),
+    ({"width": 128, "depth": 3, "text_width": 128, "embed": 48}, "--sizes width=128 depth=3 embed=48 text_width=128"),
+])
+def test_weights_of_a_network_of_other_sizes_name_the_flags_that_fit(tmp_path, other, flags):
+    given = ActionCLIP(**{**SIZES, "fusion": "Transf", **other})
+    path = saved(tmp_path / "clip.pt", halved(given.state_dict()))
+    net = ActionCLIP(**SIZES, fusion="Transf")
+    with pytest.raises(UserError, match=rf"visual.conv1.weight: shape (?s:.*)other sizes\. Give {flags}\.$"):
+        start_from(path, net)
+    sizes = {name: int(size) for name, _, size in (word.partition("=") for word in flags.split() if "=" in word)}
+    sizes["image_size"] = other.get("image_size", SIZES["image_size"])
+    notes = start_from(path, ActionCLIP(**{**SIZES, "fusion": "Transf", **sizes}))
+    assert len(notes) == ("fusion" in other)      # another fusion begins anew
+
+
+def test_flags_are_named_only_where_they_would_help(tmp_path):
+    weights = ActionCLIP(**{**SIZES, "fusion": "Transf", "patch_size": 8}).state_dict()
+    weights["ln_final.weight"] = torch.zeros(5)
+    with pytest.raises(UserError, match="ln_final.weight: shape") as refused:
+        start_from(saved(tmp_path / "clip.pt", weights), ActionCLIP(**SIZES, fusion="Transf"))
+    assert "Give" not in str(refused.value)
+
+
 @pytest.mark.parametrize("fusion", ["Conv_1D", "Transf_cls"])
 def test_an_exported_checkpoint_has_the_references_form_and_answers_as_before(tmp_path, fusion):
     net = network(fusion)

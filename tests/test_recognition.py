@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from recognition_helpers import (
     recognition_flags,
     train_recogniser,
 )
+from test_media import damage
 
 import avt_main
 import timesformer_main
@@ -33,6 +35,7 @@ from synth.actions import make_actions
 from utils import fit, recognition
 from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.predict import Predictor
+from utils.recognise import write_seconds
 from utils.run_folder import read_records
 from utils.step import train_step
 
@@ -550,6 +553,52 @@ def test_each_second_is_answered_from_the_clip_around_its_middle(weights, long_v
         expected = logits_of(weights, clip).softmax(1)[0]
         assert shares[second] == pytest.approx(expected.numpy(), abs=2e-3), second
     assert np.abs(shares[0] - shares[4]).max() > 4e-3      # the rows are not one and the same
+
+
+def test_the_table_of_many_seconds_and_classes_is_not_held_as_text(tmp_path):
+    seconds, shares = np.arange(300), np.full((300, 200), 1 / 200, np.float32)
+    tracemalloc.start()
+    write_seconds(tmp_path / "a.csv", seconds, shares, ("first, one",))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    rows = table(tmp_path / "a.csv")
+    assert len(rows) == 300 and list(rows[7].values()) == ["7", *["0.0050"] * 200] and "first, one" in rows[0]
+    assert peak < 2**20      # as text, 4 MiB
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:path.stat().st_size * 6 // 10])
+
+
+@pytest.mark.parametrize("suffix, hurt, told, left", [
+    ("mp4", lambda path: damage(path, slice(40, 50)), "decoding its picture fails after 4.0 s", [0, 1, 2, 3, 6, 7, 8]),
+    ("mkv", cut_short, "its picture ends after 5.", [0, 1, 2, 3, 4]),
+])
+def test_seconds_that_can_be_decoded_are_answered_as_in_the_whole_video(
+    weights, tmp_path, capsys, suffix, hurt, told, left
+):
+    noise = np.random.default_rng(0).integers(0, 255, (24, 32, 3), np.uint8)
+    whole = write_media(tmp_path / f"whole.{suffix}", [np.roll(noise, number, 1) for number in range(90)])
+    damaged = Path(shutil.copy(whole, tmp_path / f"hurt.{suffix}"))
+    hurt(damaged)
+    for size in (2, 9):      # which seconds come together makes no difference
+        out = tmp_path / f"out{size}"
+        assert infer(weights, "--video", damaged, whole, "--per_second", "--batch_size", size, "--output", out) == 1
+        said = capsys.readouterr().err
+        assert said.count(f"hurt.{suffix}") == 1 and told in said
+        assert f"{9 - len(left)} of its 9 seconds have no answer" in said
+        rows, kept = (np.array([list(map(float, row.values())) for row in table(out / f"{name}_per_second.csv")])
+                      for name in ("hurt", "whole"))
+        assert rows[:, 0].tolist() == left
+        np.testing.assert_allclose(rows, kept[left], atol=2e-4)
+
+
+def test_a_video_without_a_second_that_can_be_decoded_has_no_table(weights, tmp_path, capsys):
+    path = write_media(tmp_path / "lost.mkv", [np.full((24, 32, 3), 5 * number, np.uint8) for number in range(30)])
+    damage(path, slice(0, None))
+    assert infer(weights, "--video", path, "--per_second", "--output", tmp_path / "out") == 1
+    said = capsys.readouterr().err
+    assert said.count("lost.mkv: no picture could be decoded") == 1 and not list((tmp_path / "out").iterdir())
 
 
 # ---------------------------------------------------------------- other checkpoints

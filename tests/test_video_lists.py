@@ -105,6 +105,39 @@ def test_a_folder_of_class_folders_is_divided_by_its_seed(tmp_path):
                for part in lists.values() for path, label in zip(part.paths, part.labels, strict=True))
 
 
+def test_shots_are_drawn_by_class_and_seed_from_the_training_list_alone(tmp_path):
+    videos = tmp_path / "v"
+    train = [f"{name} {i}.mp4 {name}\n" for i in range(8) for name in ("jump", "run")] + ["one.mp4 walk\n"]
+    touch(*(videos / line.rsplit(" ", 1)[0] for line in train), videos / "val.mp4")
+    lists = {"train": written(tmp_path / "t.txt", "".join(train)), "val": None, "test": None, "names": None}
+
+    def drawn(shots, seed):
+        told = make_lists("text", videos, tmp_path / f"{shots}-{seed}", shots=shots, seed=seed, **lists)
+        found = read_video_lists({"train": tmp_path / f"{shots}-{seed}/train.csv"})["train"]
+        return found, [line for line in told if "fewer" in line]
+
+    (two, short), (same, _), (other, _), (four, _) = drawn(2, 0), drawn(2, 0), drawn(2, 1), drawn(4, 0)
+    assert [two.labels.tolist().count(label) for label in range(3)] == [2, 2, 1]
+    assert short == ["walk: 1 training videos, fewer than 2 shots"]
+    assert two.paths == same.paths != other.paths and set(two.paths) < set(four.paths)
+    assert [path for path in (str(videos / line.rsplit(" ", 1)[0]) for line in train) if path in two.paths] == two.paths
+    lists["val"] = written(tmp_path / "val.txt", "val.mp4 run\njump 1.mp4 jump\nrun 1.mp4 run\n")
+    drawn(1, 0)
+    assert len((tmp_path / "1-0/val.csv").read_text().splitlines()) == 3
+    lists["train"] = None
+    with pytest.raises(UserError, match="--shots draws from a list for training"):
+        drawn(3, 0)
+
+
+def test_shots_are_drawn_among_the_videos_that_are_there(tmp_path):
+    touch(*(tmp_path / f"{i}.mp4" for i in (1, 4)))
+    train = written(tmp_path / "t.txt", "".join(f"{i}.mp4 run\n" for i in range(6)))
+    told = make_lists("text", tmp_path, tmp_path / "out", skip_missing=True, shots=2, train=train, val=None, test=None,
+                      names=None)
+    assert (tmp_path / "out/train.csv").read_text() == f"{tmp_path}/1.mp4 0\n{tmp_path}/4.mp4 0\n"
+    assert any("4 missing" in line for line in told) and not any("fewer" in line for line in told)
+
+
 def test_the_lists_of_kinetics(tmp_path):
     head = "label,youtube_id,time_start,time_end,split\n"
     train = written(tmp_path / "train.csv", head + '"playing ""air"" guitar",-a_1,3,13,train\nclay,bb,0,10,train\n')

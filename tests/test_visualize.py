@@ -842,7 +842,7 @@ def test_a_recognisers_answers_slide_over_the_whole_video(tmp_path, matcher):
     asked = visualize.Asked(labels=tmp_path / "labels.csv", true_label=lambda video: "taichi")
     five = visualize.look_of(predictor, asked)(video, []).prepare.__self__
     assert five.classes == ("running", "a, b", "Tai Chi") and five.true == "Tai Chi"
-    assert five.seconds.tolist() == [0, 1, 2, 3]
+    assert five.seconds.tolist() == [0, 1, 2, 3] and five.shares.dtype == np.float32
     np.testing.assert_allclose(five.shares.sum(1), 1, atol=1e-5)
     dataset = SlidingVideo(video, Sampling(num_frames=4, size=32, short_side=(32, 32), bicubic=True))
     logits = predictor.net(video=dataset.batch([0, 1, 2, 3])["video"])["logits"]
@@ -850,6 +850,18 @@ def test_a_recognisers_answers_slide_over_the_whole_video(tmp_path, matcher):
     assert visualize.named_class(("Tai Chi", "taichi"), "taichi") == "taichi"
     unknown = visualize.look_of(predictor, visualize.Asked(true_label=lambda video: "flying"))(video, [])
     assert unknown.prepare.__self__.true == "flying" and ", true: flying" in unknown.told
+
+
+def test_a_recogniser_answers_the_seconds_of_a_damaged_video_that_can_be_decoded(tmp_path, matcher):
+    video = write_media(tmp_path / "hurt.mp4", moving(0, 0) * 3)
+    damage(video, slice(20, None))
+    look = visualize.look_of(Predictor(matcher, gpus="cpu"), visualize.Asked())
+    told: list[str] = []
+    five = look(video, told).prepare.__self__
+    assert 1 <= len(five.seconds) == len(five.shares) < 4 and five.seconds[0] == 0
+    assert len(told) == 1 and f"{4 - len(five.seconds)} of its 4 seconds have no answer" in told[0]
+    assert visualize.draw_videos([video], look, tmp_path / "out", pages=False) == 1
+    assert (tmp_path / "out/hurt_visualized.mp4").exists()
 
 
 def test_questions_that_do_not_suit_a_model_are_refused(tmp_path, finder, matcher):

@@ -9,7 +9,8 @@
 folders: a folder of videos for each class, divided at random. kinetics, ucf101, hmdb51: the lists as these data sets
 ship them; the latter two have no validation list, so val.csv is the test list. text: ready-made lists `path label`.
 Instead of a video, the folder of its frames (img_00001.jpg, ...) may be there. Relative paths start at the working
-directory. An existing list with other content is left as it is, unless --force is given.
+directory. --shots 4 keeps four training videos of each class, drawn by --seed, for few-shot protocols; the other lists
+stay whole. An existing list with other content is left as it is, unless --force is given.
 """
 
 import sys
@@ -21,7 +22,7 @@ if __package__ in (None, ""):
 
 from datatools.commands import CommandParser
 from datatools.errors import run_command
-from datatools.numbers import MOST_SEED, number
+from datatools.numbers import MOST_COUNT, MOST_SEED, number
 from datatools.paths import path
 
 
@@ -34,13 +35,15 @@ def build_parser() -> ArgumentParser:
         one = kinds.add_parser(kind, description=f"See {Path(__file__).name} --help.")
         one.add_argument("--videos", type=path, required=kind != "text", help="folder of the videos")
         one.add_argument("--save_root", type=path, required=True, help="folder of the lists to write")
+        one.add_argument("--shots", type=number(int, low=1, high=MOST_COUNT), metavar="K",
+                         help="training videos of each class to keep (default: all)")
+        one.add_argument("--seed", type=number(int, low=0, high=MOST_SEED), default=0,
+                         help="the same seed divides folders and draws shots in the same way (default: %(default)s)")
         one.add_argument("--skip_missing", action="store_true", help="leave out videos that are not there, and tell")
         one.add_argument("--force", action="store_true", help="replace lists with other content")
         if kind == "folders":
             one.add_argument("--val", type=share, default=0.1, help="share for validation (default: %(default)s)")
             one.add_argument("--test", type=share, default=0.1, help="share for the test (default: %(default)s)")
-            one.add_argument("--seed", type=number(int, low=0, high=MOST_SEED), default=0,
-                             help="the same seed divides in the same way (default: %(default)s)")
         elif kind == "kinetics":
             one.add_argument("--lists", type=path, nargs="+", required=True, metavar="CSV", help="its CSV files")
         elif kind == "text":

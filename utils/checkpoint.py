@@ -38,6 +38,7 @@ from utils.networks import (
     find_network,
     from_foreign,
     remarks_on,
+    sizes_told,
     to_foreign,
 )
 from utils.presets import read_yaml
@@ -49,6 +50,7 @@ HASH_BLOCK = 1 << 22               # bytes
 WEIGHTS = ("model", "model_state", "state_dict", "model_state_dict")      # names of the weights in others' files
 FUSION = "fusion_model_state_dict"      # ActionCLIP's second network, whose names begin with `fusion.` here
 PREFIXES = ("module.", "model.")   # of all tensors' names: DataParallel's, and that of a module around the network
+OWN_FLAGS = {"image_size": "--image_size", "frames": "--num_frames"}      # sizes with a flag beside --sizes
 MOST_TOLD = 20_000                 # characters of a message about tensors that do not fit
 MOST_SETTINGS = 1 << 16            # characters of the settings in another system's file
 DEEPEST_SETTINGS = 6               # mappings and lists within each other there
@@ -291,8 +293,32 @@ def start_from(path: Path, net: nn.Module, weights: dict[str, Tensor] | None = N
         raise UserError(f"{path}: its weights expect the channels as blue, green, red, this network has them as red, "
                         "green, blue. Give --sizes bgr=true.")
     weights, notes = adapted(content["network"], content["model"], net.state_dict())
-    load_weights(path, net, weights)
+    try:
+        load_weights(path, net, weights)
+    except UserError as error:
+        if not (flags := flags_for(path, net, weights)):
+            raise
+        raise UserError(f"{error}\nThe file's network has other sizes. Give {flags}.") from None
     return notes
+
+
+def flags_for(path: Path, net: nn.Module, weights: dict[str, Tensor]) -> str:
+    """The flags for a network of the file's sizes instead of `net`; "" where its tensors tell none, or others differ.
+
+    Without the number of classes, which is the lists'.
+    """
+    network = type(net)
+    try:
+        sizes, own = (sizes_told(network.__name__, tensors) for tensors in (weights, net.state_dict()))
+        check_fits(path, lambda: build_network(network, sizes), weights)
+    except ValueError:
+        return ""
+    other = {name: str(size).lower() if isinstance(size, bool) else size for name, size in sizes.items()
+             if name != "classes" and own.get(name) != size}
+    flags = [f"{flag} {other.pop(name)}" for name, flag in OWN_FLAGS.items() if name in other]
+    if other:
+        flags.append("--sizes " + " ".join(f"{name}={size}" for name, size in other.items()))
+    return " ".join(flags)
 
 
 def check_weights(path: Path, own: dict[str, Tensor], weights: dict[str, Tensor]) -> None:

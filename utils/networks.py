@@ -62,6 +62,14 @@ def from_foreign(weights: dict[str, Tensor], settings: dict) -> tuple[str, dict 
     return None
 
 
+def sizes_told(network: str, weights: dict[str, Tensor]) -> dict:
+    """The sizes that tensors under our names tell; {} where they do not. Raises ValueError where no network fits."""
+    for module in foreign_modules():
+        if network in module.NETWORKS:
+            return module.sizes_of(network, weights, {}) or {}
+    return {}
+
+
 def to_foreign(network: str, weights: dict[str, Tensor]) -> dict | None:
     """What the foreign system that a network comes from saves of these weights; None for a network of our own."""
     for module in foreign_modules():

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from datatools.files import write_atomic
 from datatools.layout import END, KINDS, START, clips_of_kind
+from utils.lettering import is_plain, write
 
 TRUE_COLOUR, FOUND_COLOUR = "#1a9850", "#d73027"
 LOOKS = {START: ("#4575b4", "end of the opening"), END: ("#f46d43", "start of the ending")}   # colour and label
@@ -112,5 +113,8 @@ def _strip(axis, title: str | None, pictures, true: float, found: float, shown: 
             axis.axvline(seconds, color=colour, linestyle=style, linewidth=3)
     axis.set(xlim=(first, end), yticks=[])
     axis.tick_params(labelsize=8)
-    if title:
-        axis.set_title(title, loc="left", fontsize=10)
+    if title and is_plain(title):
+        axis.set_title(title, loc="left", fontsize=10, parse_math=False)
+    elif title:
+        axis.set_title(" ", fontsize=10)      # keeps the room
+        write(axis, title, (0, 1.02), "axes fraction", (0, 0), 10)

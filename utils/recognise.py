@@ -320,7 +320,10 @@ def own_names(paths: list[str]) -> list[str]:
 
 
 def each_second(recogniser: Recogniser, videos: list[Path]) -> int:
-    """Write <name>_per_second.csv, a line a second and a column a class, for each video; returns the exit code."""
+    """Write <name>_per_second.csv, a line a second and a column a class, for each video; returns the exit code.
+
+    Of a damaged video, the seconds that can be decoded are written, and the exit code is 1.
+    """
     failed = 0
     for video, name in zip(videos, own_names(list(map(str, videos))), strict=True):
         try:
@@ -329,6 +332,9 @@ def each_second(recogniser: Recogniser, videos: list[Path]) -> int:
             path = recogniser.output / f"{name}_per_second.csv"
             write_seconds(path, seconds, shares, recogniser.classes)
             print(f"{video}: {len(seconds)} of {len(dataset)} seconds: {path}")
+            for message in damage_told(dataset, len(seconds)):
+                failed += 1
+                print(message, file=sys.stderr)
         except Exception as error:      # whatever a file leads to is this file's failure
             failed += 1
             reason = describe_error(error)
@@ -337,19 +343,31 @@ def each_second(recogniser: Recogniser, videos: list[Path]) -> int:
 
 
 def second_scores(recogniser: Recogniser, dataset: SlidingVideo) -> tuple[np.ndarray, np.ndarray]:
-    """(the seconds (S,), the softmax of their logits (S, classes)). Raises UserError where none has a picture."""
+    """(the seconds (S,), the softmax of their logits, float32 (S, classes)).
+
+    Raises UserError where no second has a picture.
+    """
     seconds, shares = [], []
     for batch in recogniser.batches(dataset):
         if len(batch["index"]):
             seconds.append(batch["index"].cpu().numpy())
             logits = recogniser.columns(batch, str(dataset.path))["logits"]
-            shares.append(torch.from_numpy(logits).softmax(1).numpy())
+            shares.append(torch.from_numpy(logits).softmax(1).float().numpy())
     if not seconds:
-        raise UserError("no picture is shown in any of its seconds. Encode it again, or leave it out.")
+        told = dataset.damage.get(min(dataset.damage, default=0))
+        raise UserError(told or "no picture is shown in any of its seconds. Encode it again, or leave it out.")
     return np.concatenate(seconds), np.concatenate(shares)
+
+
+def damage_told(dataset: SlidingVideo, answered: int) -> list[str]:
+    """A line about a video's damage once its seconds are read, so many of them with an answer; [] if it has none."""
+    if not dataset.damage:
+        return []
+    lost = len(dataset) - answered
+    return [f"{dataset.damage[min(dataset.damage)]} {lost} of its {len(dataset)} seconds have no answer."]
 
 
 def write_seconds(path: Path, seconds: np.ndarray, shares: np.ndarray, classes: tuple[str, ...]) -> None:
     heads = ["second", *(name_of(classes, number) for number in range(shares.shape[1]))]
-    save_table(path, heads, [[int(second), *(f"{share:.4f}" for share in row)]
-                             for second, row in zip(seconds, shares, strict=True)])
+    save_table(path, heads, ([int(second), *(f"{share:.4f}" for share in row)]
+                             for second, row in zip(seconds, shares, strict=True)))

@@ -17,11 +17,11 @@ A recogniser is a torch module with
 
 import csv
 import hashlib
-import io
+import itertools
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from torch.nn.functional import cross_entropy
 
 from datatools.downloads import download_timeout
 from datatools.errors import UserError
-from datatools.files import save_text
+from datatools.files import write_atomic
 from datatools.lists import read_csv
 from datatools.numbers import shortened
 from datatools.video_dataset import Sampling, VideoDataset
@@ -341,11 +341,10 @@ def describe(numbers: dict[str, float]) -> str:
 # ---------------------------------------------------------------- files and pictures
 
 
-def save_table(path: Path, heads: list[str], rows: list[list]) -> None:
-    """Write a CSV with a header."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([heads, *rows])
-    save_text(path, text.getvalue())
+def save_table(path: Path, heads: list[str], rows: Iterable[list]) -> None:
+    """Write a CSV with a header, row by row: hours of many classes are too much text to hold."""
+    with write_atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(itertools.chain([heads], rows))
 
 
 def write_validation(folder: Path, videos: VideoList, found: Answers) -> None:

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import ticker
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import offset_copy
 from sklearn.metrics import confusion_matrix
 
 from datatools.files import write_atomic
+from utils.lettering import is_plain, shortened_to, write
 
 MOST_NAMES = 60       # classes whose names fit beside a confusion matrix
 MOST_FIGURES = 15     # classes whose numbers of videos fit into its cells
@@ -60,14 +63,31 @@ def confusion_picture(
     figure.colorbar(image, shrink=0.7, format=ticker.PercentFormatter(1), label="of the true class's videos")
     axis.set(xlabel="found", ylabel="true", title=title)
     if len(names) <= MOST_NAMES:
-        shown = [name if len(name) <= 28 else f"{name[:26]}..." for name in names]
-        axis.set_xticks(range(len(names)), shown, rotation=90, fontsize=8, parse_math=False)
-        axis.set_yticks(range(len(names)), shown, fontsize=8, parse_math=False)
+        _name_ticks(axis, names)
     if len(names) <= MOST_FIGURES:
         for row, column in np.argwhere(counts):
             axis.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=8,
                       color="white" if shares[row, column] > 0.6 else "black")
     save(figure, path)
+
+
+def _name_ticks(axis: Axes, names: list[str]) -> None:
+    """Write the names of the classes, the end of long ones left out, below the columns and beside the rows."""
+    if all(map(is_plain, names)):
+        shown = [name if len(name) <= 28 else f"{name[:26]}..." for name in names]
+        axis.set_xticks(range(len(names)), shown, rotation=90, fontsize=8, parse_math=False)
+        axis.set_yticks(range(len(names)), shown, fontsize=8, parse_math=False)
+        return
+    axis.set_xticks(range(len(names)), [""] * len(names))
+    axis.set_yticks(range(len(names)), [""] * len(names))
+    below, beside = (offset_copy(transform, axis.figure, *shift, units="points") for transform, shift in
+                     ((axis.get_xaxis_transform(), (0, -5)), (axis.get_yaxis_transform(), (-5, 0))))
+    lengths = []
+    for place, name in enumerate(names):
+        short = shortened_to(name, 112, 8)
+        lengths.append(write(axis, short, (place, 0), below, (0.5, 1), 8, turned=True))
+        write(axis, short, (0, place), beside, (1, 0.5), 8)
+    axis.xaxis.labelpad = axis.yaxis.labelpad = max(lengths) + 6
 
 
 def attention_picture(path: Path, frames: np.ndarray, shares: np.ndarray, title: str) -> None:
@@ -92,5 +112,9 @@ def attention_picture(path: Path, frames: np.ndarray, shares: np.ndarray, title:
         bottom.set_title(f"{share[number]:.0%}", fontsize=8)
         for axis in (top, bottom):
             axis.set(xticks=[], yticks=[])
-    figure.suptitle(title, fontsize=9, parse_math=False)
+    if is_plain(title):
+        figure.suptitle(title, fontsize=9, parse_math=False)
+    else:
+        figure.suptitle(" ", fontsize=9)      # keeps the room
+        write(figure, title, (0.5, 0.995), "figure fraction", (0.5, 1), 9)
     save(figure, path)

@@ -42,7 +42,15 @@ from utils.networks import sizes_with_defaults
 from utils.plots import LOOKS
 from utils.predict import Predictor
 from utils.presets import read_preset
-from utils.recognise import Recogniser, choose_between, classes_told, own_names, second_scores, trained_sampling
+from utils.recognise import (
+    Recogniser,
+    choose_between,
+    classes_told,
+    damage_told,
+    own_names,
+    second_scores,
+    trained_sampling,
+)
 from utils.recognition import name_of
 from utils.settings import MOST_FRAMES, FitSettings, MatchingSettings, RecognitionSettings
 from utils.task import Batch
@@ -206,8 +214,10 @@ def recogniser_of(predictor: Predictor, asked: Asked, batch_size: int) -> Recogn
 def see_classes(
     recogniser: Recogniser, true_label: Callable[[Path], str | None] | None, video: Path, damage: list[str]
 ) -> Seen:
-    """What a recogniser answers to each second of a video. Raises UserError and MediaError."""
-    seconds, shares = second_scores(recogniser, SlidingVideo(video, recogniser.sampling))
+    """What a recogniser answers to each second of a video that can be decoded. Raises UserError and MediaError."""
+    dataset = SlidingVideo(video, recogniser.sampling)
+    seconds, shares = second_scores(recogniser, dataset)
+    damage += damage_told(dataset, len(seconds))
     classes = tuple(name_of(recogniser.classes, number) for number in range(shares.shape[1]))
     true = true_label and true_label(video)
     true = named_class(classes, true) if true else None

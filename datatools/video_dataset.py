@@ -11,9 +11,10 @@ What is drawn at random depends on the seed, the epoch and the clip alone.
 import math
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from datatools.video_lists import VideoList
 
 RATE = 30                   # frames a second that `sampling_rate` counts in
 MOST_REPLACED = 10          # broken videos in a row, drawn in the place of one
+CUT_AT_ONCE = 4 << 20       # bytes of pictures that are scaled in one call, for many small ones cost most by the call
 MOST_ASPECT = 20            # a picture's long side over its short one; scaled up, longer ones would fill the memory
 SCALES = (1.0, 0.875, 0.75, 0.66)      # of the short side, ActionCLIP's multi-scale crop
 JITTER = ((0.6, 1.4), (0.6, 1.4), (0.8, 1.2), (-0.1, 0.1))     # ranges of brightness, contrast, saturation, hue
@@ -105,12 +107,12 @@ class _Draw:
     grey: bool = False
 
 
-def _cut(draw: _Draw, sampling: Sampling, picture: np.ndarray) -> Tensor:
-    """A picture uint8 (H, W, 3) scaled, cropped, mirrored and coloured: uint8 (crops, size, size, 3)."""
-    (height, width), size = picture.shape[:2], sampling.size
+def _cut(draw: _Draw, sampling: Sampling, pictures: Sequence[np.ndarray]) -> Tensor:
+    """Pictures uint8 (H, W, 3) scaled, cropped, mirrored and coloured: uint8 (pictures, crops, size, size, 3)."""
+    (height, width), size = pictures[0].shape[:2], sampling.size
     if max(height, width) > MOST_ASPECT * min(height, width):
         raise UserError(f"pictures of {width}x{height}, expected sides no further apart than {MOST_ASPECT} to 1")
-    image = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)
+    image = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
     if draw.part:
         image, shape = _part_of(image, draw), [size, size]
     else:
@@ -125,21 +127,21 @@ def _cut(draw: _Draw, sampling: Sampling, picture: np.ndarray) -> Tensor:
         place = [math.ceil(share * (side - size)) for share, side in zip((top, left), shape, strict=True)]
         piece = functional.crop(image, *place, size, size)
         cut.append(functional.horizontal_flip(piece) if draw.mirrored else piece)
-    return torch.stack(cut).permute(0, 2, 3, 1)
+    return torch.stack(cut, 1).permute(0, 1, 3, 4, 2)
 
 
 def _part_of(image: Tensor, draw: _Draw) -> Tensor:
-    """The drawn part of a picture (3, H, W)."""
-    short = min(image.shape[1:])
+    """The drawn part of pictures (N, 3, H, W)."""
+    short = min(image.shape[2:])
     sides = [max(1, round(share * short)) for share in draw.part]
     (top, left), = draw.corners
     place = [round(share * (whole - side)) for share, whole, side in
-             zip((top, left), image.shape[1:], sides, strict=True)]
+             zip((top, left), image.shape[2:], sides, strict=True)]
     return functional.crop(image, *place, *sides)
 
 
 def _coloured(image: Tensor, draw: _Draw) -> Tensor:
-    """The picture (3, H, W) with the drawn colours."""
+    """Pictures (N, 3, H, W) with the drawn colours."""
     if draw.colours:
         brightness, contrast, saturation, hue = draw.colours
         image = functional.adjust_brightness(image, brightness)
@@ -352,16 +354,27 @@ class SlidingVideo:
 
 
 def _shown(
-    path: Path, times: np.ndarray, cut: Callable[[np.ndarray], Tensor], salvage: list[str] | None = None
+    path: Path, times: np.ndarray, cut: Callable[[Sequence[np.ndarray]], Tensor], salvage: list[str] | None = None
 ) -> list[Tensor | None]:
     """What `cut` makes of the pictures at ascending times (s) of a video or of a folder of frames; None after its end.
 
-    `salvage` as for read_frames.
+    `salvage` as for read_frames. Pictures of the same size are cut together, as many as CUT_AT_ONCE.
     """
-    if not path.is_dir():
-        return list(read_frames(path, times, cut, salvage=salvage))
-    numbers = np.searchsorted(frame_times(path), times + TIME_TOLERANCE, side="right").clip(1)
-    return [cut(load_frame(frame_file(path, number))) for number in numbers]
+    if path.is_dir():
+        numbers = np.searchsorted(frame_times(path), times + TIME_TOLERANCE, side="right").clip(1)
+        pictures = (load_frame(frame_file(path, number)) for number in numbers)
+    else:
+        pictures = read_frames(path, times, salvage=salvage)
+    shown: list[Tensor | None] = []
+    for shape, same in groupby(pictures, lambda picture: None if picture is None else picture.shape):
+        if shape is None:
+            shown += same
+            continue
+        while part := list(islice(same, max(1, CUT_AT_ONCE // math.prod(shape)))):
+            changed = [number == 0 or picture is not part[number - 1] for number, picture in enumerate(part)]
+            done = cut([picture for picture, is_new in zip(part, changed, strict=True) if is_new])
+            shown += [done[number - 1] for number in np.cumsum(changed)]
+    return shown
 
 
 # ---------------------------------------------------------------- where a video begins and ends

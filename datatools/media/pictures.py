@@ -17,6 +17,22 @@ from datatools.media.packets import SEEK_FROM, TIME_TOLERANCE, decode, skips_pic
 from datatools.media.probe import MediaError, open_media, time_zero, video_stream
 
 REFRESHED_WITHIN = 15.0      # s; encoders refresh every place of a picture at least this often
+
+
+def _one_thread() -> dict[str, int]:
+    """The argument by which `reformat` converts a picture in the calling thread alone; older PyAV always does so.
+
+    By default newer PyAV wakes a thread a core up for each picture. That costs more than it saves, and many times as
+    much where the cores are busy.
+    """
+    try:
+        VideoReformatter().reformat(av.VideoFrame(2, 2, "yuv420p"), format="rgb24", threads=1)
+    except TypeError:
+        return {}
+    return {"threads": 1}
+
+
+ONE_THREAD = _one_thread()
 BEGIN_BEFORE = (0.0, 1.0, REFRESHED_WITHIN, math.inf)   # s before a wanted time; decoding begins there, tried in turn
 
 
@@ -113,7 +129,7 @@ class _Frame:
     def picture(self, transform: Callable[[np.ndarray], np.ndarray] | None) -> np.ndarray:
         """The frame as RGB, rotated and transformed; computed on demand, since most frames are never shown."""
         if self.image is None:
-            image = self.converter.reformat(self.decoded, format="rgb24").to_ndarray()
+            image = self.converter.reformat(self.decoded, format="rgb24", **ONE_THREAD).to_ndarray()
             if self.decoded.rotation % 360:
                 # NumPy and the file both count turns counter-clockwise.
                 image = np.ascontiguousarray(np.rot90(image, round(self.decoded.rotation / 90)))

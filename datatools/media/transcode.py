@@ -21,7 +21,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from datatools.errors import UserError
 from datatools.media.packets import decode
-from datatools.media.pictures import until_damage
+from datatools.media.pictures import ONE_THREAD, until_damage
 from datatools.media.probe import (
     MediaError,
     audio_stream,
@@ -177,7 +177,7 @@ class _Pictures:
         if frame.format.name in PLANAR and (frame.width, frame.height) == self.size:
             return frame
         told = {"dst_colorspace": Colorspace.ITU601, "dst_color_range": ColorRange.MPEG} if frame.format.is_rgb else {}
-        return self.converter.reformat(frame, *self.size, format="yuv420p", **told)
+        return self.converter.reformat(frame, *self.size, format="yuv420p", **ONE_THREAD, **told)
 
     def _begin(self, frame: av.VideoFrame, height: int, width: int) -> None:
         """Ask what is drawn on pictures of this size, and set the encoder up."""

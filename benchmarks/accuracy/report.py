@@ -8,12 +8,13 @@ from benchmarks.accuracy import clips
 from benchmarks.accuracy.clips import CLIP_CASES, SEASON_CASES
 from benchmarks.accuracy.seed import ABLATIONS, NETWORKS, NEW, WITHOUT, Seed
 from benchmarks.machine import machine
-from datatools.scores import competition_score
+from datatools.scores import competition_score, frame_f1
 from datatools.submission import read_answers, read_predictions
 from datatools.tables import markdown_table
 from utils.evaluation import compare, evaluate
 from utils.run_folder import read_records
 
+SCORE_HEADS = ["score, s", "mean error", "median", "in 0.5 s", "in 1 s", "in 5 s", "F1 of seconds"]
 SHARES = (0.5, 0.7, 0.8, 0.9, 1.0)     # shares of the clips that are answered, the most confident first
 
 
@@ -29,19 +30,24 @@ def interval_text(value: float, interval: tuple[float, float] | None) -> str:
     return f"{value:.2f}" if interval is None else f"{value:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
 
 
+def score_cells(found: np.ndarray, truth: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> list[str]:
+    """The cells below SCORE_HEADS, from arrays (N,) as `frame_f1` of scores.py takes them."""
+    table = evaluate(found, truth)
+    return [interval_text(table["score"], table["score_interval"]), f"{table['mean_error']:.2f}",
+            f"{table['median_error']:.2f}", *(f"{table[f'within_{limit}s']:.0%}" for limit in ("0.5", "1", "5")),
+            f"{frame_f1(found, truth, starts, lengths):.1%}"]
+
+
 def score_table(seeds: list[Seed], titles: list[str], groups: dict[str, list[str]]) -> str:
     """Accuracy of each title by group of families: score over all seeds and of each seed, and shares of clips."""
     rows = []
     for name, families in groups.items():
+        marks = [np.concatenate(parts) for parts in zip(*(seed.marks(families) for seed in seeds), strict=True)]
         for title in titles:
-            table = evaluate(*joined(seeds, title, families))
-            each = [evaluate(*seed.arrays(title, families))["score"] for seed in seeds]
-            rows.append([title, name, interval_text(table["score"], table["score_interval"]),
-                         ", ".join(f"{score:.2f}" for score in each), f"{table['mean_error']:.2f}",
-                         f"{table['median_error']:.2f}",
-                         *(f"{table[f'within_{limit}s']:.0%}" for limit in ("0.5", "1", "5"))])
-    heads = ["", "families", "score, s", "by seed", "mean error", "median", "in 0.5 s", "in 1 s", "in 5 s"]
-    return markdown_table(heads, rows)
+            each = [competition_score(*seed.arrays(title, families)) for seed in seeds]
+            score, *others = score_cells(*joined(seeds, title, families), *marks)
+            rows.append([title, name, score, ", ".join(f"{score:.2f}" for score in each), *others])
+    return markdown_table(["", "families", SCORE_HEADS[0], "by seed", *SCORE_HEADS[1:]], rows)
 
 
 def comparison_table(seeds: list[Seed], others: list[str], groups: dict[str, list[str]]) -> str:
@@ -126,16 +132,20 @@ def predictions_path(seed: Seed, folder: str) -> Path:
     return path.with_name(f"{path.stem}_predictions.csv")
 
 
-def sureness_tables(seeds: list[Seed], groups: dict[str, list[str]]) -> str:
-    """How often the 90% intervals hold the truth, and the score of the most confident answers."""
+def certain_rows(seeds: list[Seed], families: list[str]) -> list[tuple[dict[str, float], float]]:
+    """(what AVTDist told, truth) of each test clip of the families over all seeds."""
+    return [(row, seed.truth[folder][name]) for seed in seeds for folder in map(clips.folder_of, families)
+            for name, row in read_predictions(predictions_path(seed, folder)).items()]
+
+
+def sureness_tables(groups: dict[str, list[tuple[dict[str, float], float]]]) -> str:
+    """How often the 90% intervals hold the truth, and the score of the most confident answers, by `certain_rows`."""
     coverage, curve = [], []
-    for title, families in groups.items():
-        rows = [(row, seed.truth[folder][name]) for seed in seeds for folder in map(clips.folder_of, families)
-                for name, row in read_predictions(predictions_path(seed, folder)).items()]
+    for title, rows in groups.items():
         inside = np.mean([row["low"] <= truth <= row["high"] for row, truth in rows])
         width = np.median([row["high"] - row["low"] for row, _ in rows])
         coverage.append([title, str(len(rows)), f"{inside:.1%}", f"{width:.2f}"])
-        rows.sort(key=lambda item: -item[0]["confidence"])
+        rows = sorted(rows, key=lambda item: -item[0]["confidence"])
         cells = []
         for share in SHARES:
             kept = rows[:max(1, round(share * len(rows)))]
@@ -158,7 +168,8 @@ def report(seeds: list[Seed], ablations: list[str]) -> str:
              f"{len(seeds)} seeds of clips and trainings. Intervals: 95%, bootstrap over clips.",
              score_table(seeds, titles, groups), case_table(seeds, ["reference, fused", NEW], groups),
              comparison_table(seeds, titles[:-1], groups),
-             missing_table(seeds, groups), damage_table(seeds), sureness_tables(seeds, groups)]
+             missing_table(seeds, groups), damage_table(seeds),
+             sureness_tables({title: certain_rows(seeds, families) for title, families in groups.items()})]
     if ablations:
         shown = [title for name in (NEW, "AVTNet") for title in (name, *ablations)
                  if title == name or ABLATIONS.get(title, [""])[0] == name]

@@ -3,9 +3,13 @@
     python benchmarks/accuracy/run.py                         # three seeds
     python benchmarks/accuracy/run.py --short                 # one seed, few clips: do the parts work?
     python benchmarks/accuracy/run.py --ablation              # and, on the first seed, what each part adds
+    python benchmarks/accuracy/run.py --test_folder data/mine --weights work_dir/avt_dist/avnet_last.pth
 
-Trains on some families (--train_families) and tests on all; prints Markdown tables and writes report.md, answers and
-scores below --work_dir. What is there already (clips, features, trainings, answers) is not made again.
+With --test_folder it measures checkpoints on the labelled clips of a folder, and trains nothing. The clips are videos,
+or features as the preprocessing makes them, with labels.csv (`name,seconds`) beside them; report.md and the answers are
+written below --work_dir. Otherwise it trains on some families (--train_families) and tests on all; it prints Markdown
+tables and writes report.md, answers and scores below --work_dir. What is there already (clips, features, trainings,
+answers) is not made again.
 """
 
 import sys
@@ -16,6 +20,7 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from benchmarks.accuracy.clips import Sizes
+from benchmarks.accuracy.folder import measure
 from benchmarks.accuracy.report import report
 from benchmarks.accuracy.seed import ABLATIONS, EQUAL_TIME, NETWORKS, NEW, ROOT, Seed
 from datatools.commands import CommandParser
@@ -41,7 +46,14 @@ def main(argv: list[str] | None = None) -> int:
                         "on the first seed; with words only those whose title holds one, e.g. rhythm GRU")
     parser.add_argument("--train", type=count, default=Sizes.train, help="training clips a family (%(default)s)")
     parser.add_argument("--seasons", type=count, default=Sizes.seasons, help="test seasons a family (%(default)s)")
+    parser.add_argument("--test_folder", type=path, metavar="FOLDER", help="measure --weights on its labelled clips")
+    parser.add_argument("--weights", type=path, nargs="+", metavar="CHECKPOINT", help="of boundary networks")
     args = parser.parse_args(argv)
+    if (args.test_folder is None) != (args.weights is None):
+        raise UserError("--test_folder and --weights go together: which clips, and which checkpoints answer them.")
+    if args.test_folder:
+        print(measure(args.test_folder, args.weights, args.work_dir / "folders" / args.test_folder.resolve().name))
+        return 0
     sizes = SHORT if args.short else Sizes(train=args.train, seasons=args.seasons)
     epochs = 2 if args.short else None
     ablations = {}

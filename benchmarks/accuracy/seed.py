@@ -18,10 +18,11 @@ import yaml
 
 from benchmarks.accuracy import clips, rivals
 from benchmarks.accuracy.clips import Sizes
+from datatools.clips import clip_length
 from datatools.errors import UserError
 from datatools.files import save_text
 from datatools.labels import read_truth
-from datatools.layout import KINDS, Clip
+from datatools.layout import KINDS, START, Clip
 from datatools.submission import read_answers, write_submission
 from fuse.choices import MIN_CLIPS
 from synth.plan import FAMILIES
@@ -264,3 +265,9 @@ class Seed:
             found += [answers[name] for name in self.truth[folder]]
             truth += self.truth[folder].values()
         return np.array(found), np.array(truth)
+
+    def marks(self, families: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """(whether it is a start clip, its length in s) of the families' test clips, (N,) each."""
+        chosen = [Clip(folder, name) for folder in map(clips.folder_of, families) for name in self.truth[folder]]
+        return (np.array([clip.kind == START.letter for clip in chosen]),
+                np.array([clip_length(self.processed, clip) for clip in chosen]))

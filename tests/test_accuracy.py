@@ -152,7 +152,7 @@ def test_soak_the_short_form_of_the_benchmark_fills_every_table(tmp_path):
     done = subprocess.run([sys.executable, *words], cwd=root,
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    report = (tmp_path / "report.md").read_text()
+    report = (tmp_path / "report_drawn_paper.md").read_text()
     for title in ("black and silence", "fingerprint", "reference, fused", "AVTDist", "without sound", "4% faster",
                   "90% intervals", "score of the surest"):
         assert title in report, title

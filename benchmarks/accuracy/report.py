@@ -1,17 +1,19 @@
 """The accuracy benchmark's results as Markdown: scores by family and case, rivals, missing modalities, damage."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.accuracy import clips
 from benchmarks.accuracy.clips import CLIP_CASES, SEASON_CASES
-from benchmarks.accuracy.seed import ABLATIONS, NETWORKS, NEW, WITHOUT, Seed
+from benchmarks.accuracy.seed import ABLATIONS, NEW, WITHOUT, Seed
 from benchmarks.machine import machine
 from datatools.scores import competition_score, frame_f1
 from datatools.submission import read_answers, read_predictions
 from datatools.tables import markdown_table
-from utils.evaluation import compare, evaluate
+from utils.calibration import conformal_scale, half_width, scale_by_confidence
+from utils.evaluation import bootstrap_interval, compare, evaluate
 from utils.run_folder import read_records
 
 SCORE_HEADS = ["score, s", "mean error", "median", "in 0.5 s", "in 1 s", "in 5 s", "F1 of seconds"]
@@ -104,9 +106,9 @@ def damage_table(seeds: list[Seed]) -> str:
     rows = []
     clean: list[list[float]] = [[], []]
     for damage in clips.DAMAGES:
-        folder = clips.damage_folder(damage)
         found, truth, clean_found, clean_truth = [], [], [], []
         for seed in seeds:
+            folder = clips.damage_folder(seed.damaged_family, damage)
             answers = read_answers(seed.path(NEW, folder))
             source = clips.folder_of(seed.damaged_family)
             originals = read_answers(seed.path(NEW, source))
@@ -156,26 +158,82 @@ def sureness_tables(groups: dict[str, list[tuple[dict[str, float], float]]]) -> 
             + markdown_table(["score of the surest (least confidence)", *(f"{share:.0%}" for share in SHARES)], curve))
 
 
+def calibration_table(seeds: list[Seed], groups: dict[str, list[str]]) -> str:
+    """How often 90% intervals hold the truth when they are made from other clips than the checkpoint's own.
+
+    Their widths are learnt, for each seed, from the test seasons of the families seen, which no training saw: from all
+    of them for the unseen family, and for each seen season from the others.
+    """
+    rows = []
+    for title, families in groups.items():
+        asked = [Certain.of(seed, families) for seed in seeds]
+        found = [scales_of(one, Certain.of(seed, list(seed.families))) for one, seed in zip(asked, seeds, strict=True)]
+        for way in found[0]:
+            inside = np.concatenate([one.score <= scales[way] for one, scales in zip(asked, found, strict=True)])
+            width = np.concatenate([2 * one.half * scales[way] for one, scales in zip(asked, found, strict=True)])
+            rows.append([title, way, str(len(inside)), share_text(inside), f"{np.median(width):.2f}"])
+    return markdown_table(["90% intervals, widths learnt from", "", "clips", "hold the truth", "median width, s"], rows)
+
+
+def scales_of(asked: "Certain", known: "Certain") -> dict[str, np.ndarray]:
+    """{way: by what each of the `asked` intervals is widened, (N,)}; no clip's own season is among the `known` ones."""
+    ways = {"its validation clips": np.ones(len(asked.score))}
+    others = [known.season != season for season in asked.season]
+    if not all(other.any() for other in others):
+        return ways
+    return ways | {
+        "seasons of the families seen": np.array([conformal_scale(known.score[other]) for other in others]),
+        "the same, by confidence": np.array([
+            scale_by_confidence(known.score[other], known.confidence[other], asked.confidence[i:i + 1])[0]
+            for i, other in enumerate(others)])}
+
+
+def share_text(inside: np.ndarray) -> str:
+    low, high = bootstrap_interval(inside.astype(float)) or (inside.mean(), inside.mean())
+    return f"{inside.mean():.1%} [{low:.1%}, {high:.1%}]"
+
+
+@dataclass(frozen=True)
+class Certain:
+    """AVTDist's test answers of one seed, (N,) each: errors in half widths, half widths in s, confidence, season."""
+
+    score: np.ndarray
+    half: np.ndarray
+    confidence: np.ndarray
+    season: np.ndarray
+
+    @classmethod
+    def of(cls, seed: Seed, families: list[str]) -> "Certain":
+        rows = [(row, seed.truth[folder][name], f"{folder} {seed.facts[name]['season']}")
+                for folder in map(clips.folder_of, families)
+                for name, row in read_predictions(predictions_path(seed, folder)).items()]
+        half = np.array([half_width(row["seconds"], row["low"], row["high"]) for row, _, _ in rows])
+        error = np.array([abs(row["seconds"] - truth) for row, truth, _ in rows])
+        return cls(error / half, half, np.array([row["confidence"] for row, _, _ in rows]),
+                   np.array([season for *_, season in rows]))
+
+
 def report(seeds: list[Seed], ablations: list[str]) -> str:
     trained = list(seeds[0].families)
     groups = {f"seen ({', '.join(trained)})": trained}
     if seeds[0].unseen:
         groups[f"unseen ({', '.join(seeds[0].unseen)})"] = seeds[0].unseen
-    titles = ["constant", "black and silence", "change of MFCC", "fingerprint", *(n for n in NETWORKS if n != NEW),
-              *seeds[0].fusions, NEW]
+    titles = ["constant", "black and silence", "change of MFCC", "fingerprint",
+              *(name for name in seeds[0].networks if name != NEW), *seeds[0].fusions, NEW]
     texts = [f"Machine: {machine()}. {seeds[0].sizes.train} training clips of each family seen, "
              f"{seeds[0].sizes.seasons * clips.EPISODES * 2} test clips of each family; "
              f"{len(seeds)} seeds of clips and trainings. Intervals: 95%, bootstrap over clips.",
-             score_table(seeds, titles, groups), case_table(seeds, ["reference, fused", NEW], groups),
+             score_table(seeds, titles, groups), case_table(seeds, [*seeds[0].fusions[:1], NEW], groups),
              comparison_table(seeds, titles[:-1], groups),
              missing_table(seeds, groups), damage_table(seeds),
-             sureness_tables({title: certain_rows(seeds, families) for title, families in groups.items()})]
+             sureness_tables({title: certain_rows(seeds, families) for title, families in groups.items()}),
+             calibration_table(seeds, groups)]
     if ablations:
         shown = [title for name in (NEW, "AVTNet") for title in (name, *ablations)
                  if title == name or ABLATIONS.get(title, [""])[0] == name]
         texts.append(f"Seed {seeds[0].seed}, each trained anew:\n\n" + score_table(seeds[:1], shown, groups))
     for seed in seeds:
-        took = {name: read_seconds(seed.prefix(name)) for name in NETWORKS}
+        took = {name: read_seconds(seed.prefix(name)) for name in seed.networks}
         texts.append(f"Seed {seed.seed}, minutes: " + ", ".join(f"{t} {s / 60:.1f}" for t, s in seed.seconds.items())
                      + "; each training by itself: " + ", ".join(f"{n} {s / 60:.1f}" for n, s in took.items()) + ".")
     return "\n\n".join(texts) + "\n"

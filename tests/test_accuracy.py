@@ -146,7 +146,9 @@ def test_fingerprints_of_a_seasons_clips_find_the_end_of_their_opening(tmp_path)
     assert set(rivals.fingerprint_answers(apart, lambda kind: 77.0).values()) == {77.0}
 
 
-def test_attention_over_seconds_learns_where_the_vectors_change_and_answers_with_the_best_split():
+def test_attention_over_seconds_learns_where_the_vectors_change_and_answers_with_the_best_split(monkeypatch):
+    for name, small in {"WIDTH": 16, "HEADS": 2, "LAYERS": 1, "BATCH": 4, "RATE": 1e-2}.items():
+        monkeypatch.setattr(attention, name, small)
     rng = np.random.default_rng(0)
 
     def examples(count: int) -> tuple[np.ndarray, list[str], np.ndarray, np.ndarray]:
@@ -158,7 +160,7 @@ def test_attention_over_seconds_learns_where_the_vectors_change_and_answers_with
             features[i, part, "se".index(kind)] += 4
         return features, kinds, seconds, np.full(count, 200.0)
 
-    net = attention.train(*examples(24), seed=0, epochs=10)
+    net = attention.train(*examples(24), seed=0, epochs=12)
     features, kinds, seconds, lengths = examples(12)
     found = attention.boundaries(net, features, kinds, lengths)
     assert np.abs(found - seconds).max() < 4

@@ -30,6 +30,7 @@ from datatools.scores import best_constant
 from datatools.submission import write_predictions, write_submission
 from datatools.tables import markdown_table
 from utils.batches import Batches
+from utils.default_weights import or_default
 from utils.evaluation import evaluate
 from utils.predict import Predictor
 
@@ -133,7 +134,7 @@ def answer(predictor: Predictor, data: LabelledFolder, without: tuple[str, ...])
 
 def load(weights: Path) -> Predictor:
     """A boundary network. Raises UserError for another one."""
-    predictor = Predictor(weights)
+    predictor = Predictor(or_default(weights))
     if not hasattr(predictor.net, "seconds"):
         raise UserError(f"{weights}: holds {predictor.network.__name__}, which finds no boundaries. Expected weights "
                         "of a boundary network.")

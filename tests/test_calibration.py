@@ -9,7 +9,7 @@ from evaluation_helpers import TRUTH, found_with, run, write_files
 
 from datatools.errors import UserError
 from datatools.submission import read_predictions, write_predictions
-from utils.calibration import Certainty, calibrate
+from utils.calibration import Certainty, calibrate, conformal_scale, half_width, scale_by_confidence
 from utils.evaluation_plots import reliability_figure
 
 
@@ -57,6 +57,31 @@ def test_one_confidence_for_all_and_one_clip_alone_have_figures_and_a_picture(to
     assert bin_["clips"] == len(told) and bin_["within_1s"] == bin_["fitted"] == float(seconds[0] == 50)
     top, _ = reliability_figure(json.loads(json.dumps(result))).axes
     assert len(top.lines) == 3
+
+
+# ---------------------------------------------------------------- widths from other clips
+
+
+def test_the_scale_holds_nine_of_ten_further_clips_and_is_the_largest_score_of_few():
+    rng = np.random.default_rng(0)
+    held = [np.mean(rng.exponential(size=50) <= conformal_scale(rng.exponential(size=27))) for _ in range(400)]
+    assert 0.9 <= np.mean(held) < 0.94
+    assert conformal_scale(np.array([3.0, 1.0, 2.0])) == 3.0
+    assert conformal_scale(np.arange(1.0, 20.0)) == 18.0                    # the ceil(20 x 0.9)-th of 19
+    with pytest.raises(ValueError, match="no scores"):
+        conformal_scale(np.array([]))
+
+
+def test_unsure_answers_get_a_scale_of_their_own_where_there_are_enough_clips():
+    confidence = np.repeat([0.2, 0.9], 30)
+    scores = np.repeat([5.0, 1.0], 30)
+    assert scale_by_confidence(scores, confidence, np.array([0.1, 1.0]), most_groups=2).tolist() == [5.0, 1.0]
+    assert scale_by_confidence(scores[20:40], confidence[20:40], np.array([0.1, 1.0])).tolist() == [5.0, 5.0]
+
+
+def test_half_a_width_is_that_of_the_side_that_the_clips_end_does_not_cut():
+    assert half_width(3.0, 0.0, 8.0) == 5.0 and half_width(198.0, 193.0, 200.0) == 5.0
+    assert half_width(3.0, 3.0, 3.0) > 0
 
 
 # ---------------------------------------------------------------- the command

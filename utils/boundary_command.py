@@ -31,6 +31,7 @@ from datatools.submission import write_predictions, write_submission
 from utils.batches import Batches
 from utils.boundary import Loss, boundary_data, boundary_task, inputs_read, read_validation
 from utils.cli import BoundaryCommand
+from utils.default_weights import or_default
 from utils.distributed import World
 from utils.fit import fit
 from utils.launch import launched
@@ -52,7 +53,8 @@ def run(network: type, loss: Loss, command: BoundaryCommand) -> int:
     if fit_settings.save_prefix is None and not (command.infer.weights and command.infer.output):
         raise UserError("--save_prefix is missing: the folder for checkpoints, logs and the submission.")
     if command.infer.weights:
-        return infer(network, command)
+        return infer(network, replace(command, infer=replace(command.infer,
+                                                             weights=or_default(command.infer.weights))))
 
     def trained(world: World) -> int:
         if not command.boundary.folds:

@@ -162,7 +162,8 @@ class InferSettings:
     """Which clips a trained boundary network answers, and where to."""
 
     weights: Path | None = setting(
-        None, "inference", "infer with these instead of training", type=path, metavar="CHECKPOINT")
+        None, "inference", "infer with these instead of training; default: AVTDist's shipped ones", type=path,
+        metavar="CHECKPOINT")
     # --testB, --test, --folder and --split exclude each other. The first two stand for the competition's two boards.
     folder: str | None = setting(
         None, "inference", "clips of any folder below data_root", type=folder_below, one_of="clips", constants={

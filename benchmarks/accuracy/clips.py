@@ -20,8 +20,6 @@ from datatools.stages import Pool, run_stage
 from synth.plan import CASES, FAMILIES, ClipPlan, plan_clip
 from synth.render import render_clip
 
-TRAIN = "train"
-TRAIN_LABELS = "train/labels.csv"
 SEASON_CASES = ("short", "long")                  # cases of a theme, and so of all episodes of its season
 CLIP_CASES = ("cold_open", "no_credits", "song", "sponsor")
 EPISODES = 4                                      # of a season
@@ -51,8 +49,16 @@ def folder_of(family: str) -> str:
     return f"test_{family}"
 
 
-def damage_folder(damage: str) -> str:
-    return "damaged_" + damage.replace("%", "").replace(" ", "_")
+def train_folder(family: str) -> str:
+    return f"train_{family}"
+
+
+def train_labels(family: str) -> str:
+    return f"{train_folder(family)}/labels.csv"
+
+
+def damage_folder(family: str, damage: str) -> str:
+    return f"damaged_{family}_{damage.replace('%', '').replace(' ', '_')}"
 
 
 def train_plans(families: tuple[str, ...], sizes: Sizes, seed: int) -> list[ClipPlan]:
@@ -82,15 +88,21 @@ def test_plans(family: str, sizes: Sizes, seed: int) -> list[ClipPlan]:
 
 
 def make_clips(root: Path, families: tuple[str, ...], sizes: Sizes, seed: int, workers: int = 0) -> dict[str, list]:
-    """Make the missing clips below `root`; returns {folder: plans}. Raises UserError where a clip fails."""
+    """Make the missing training clips of `families` and test clips of all below `root`; returns {folder: plans}.
+
+    A family's clips do not depend on `families`, so trainings that leave each one out in turn share them. Raises
+    UserError where a clip fails.
+    """
     unknown = [family for family in families if family not in FAMILIES]
     if unknown:
         raise UserError(f"family {unknown[0]!r}: expected {', '.join(FAMILIES)}.")
-    plans = {TRAIN: train_plans(families, sizes, seed)}
+    plans = {train_folder(family): train_plans((family,), sizes, seed) for family in FAMILIES}
     plans |= {folder_of(family): test_plans(family, sizes, seed) for family in FAMILIES}
     facts = {p.name: {"family": p.family, "season": p.season, "theme": p.theme, "case": p.case, "kind": p.kind,
                       "seconds": p.boundary} for clips in plans.values() for p in clips}
     check_same_clips(root, facts)
+    plans = {folder: clips for folder, clips in plans.items()
+             if folder not in map(train_folder, FAMILIES) or clips[0].family in families}
     jobs = []
     for folder, clips in plans.items():
         check_writable(root / folder)
@@ -100,7 +112,7 @@ def make_clips(root: Path, families: tuple[str, ...], sizes: Sizes, seed: int, w
     if report.failed:
         raise UserError(f"{root}: {len(report.failed)} clips could not be made, see above.")
     for folder, clips in plans.items():
-        labels = "labels.csv" if folder == TRAIN else "truth.csv"
+        labels = "labels.csv" if folder in map(train_folder, FAMILIES) else "truth.csv"
         save_text(root / folder / labels, "name,seconds\n" + "".join(f"{p.name},{p.boundary!r}\n" for p in clips))
     return plans
 
@@ -112,7 +124,7 @@ def check_same_clips(root: Path, facts: dict[str, dict]) -> None:
         before = json.loads(path.read_text(encoding="utf-8"))
         other = [name for name in {**before, **facts} if before.get(name) != facts.get(name)]
         if other:
-            raise UserError(f"{path}: {len(other)} clips ({other[0]}, ...) were planned otherwise, by other families, "
+            raise UserError(f"{path}: {len(other)} clips ({other[0]}, ...) were planned otherwise, by other "
                             "numbers of clips or another version; what was learnt from them would not fit. Choose "
                             "another --work_dir, or remove this one.")
     check_writable(root)
@@ -124,7 +136,7 @@ def make_damaged(root: Path, family: str, plans: list[ClipPlan], count: int) -> 
     chosen = clips_to_damage(plans, count)
     jobs = []
     for damage, (_, factor) in DAMAGES.items():
-        folder = damage_folder(damage)
+        folder = damage_folder(family, damage)
         check_writable(root / folder)
         truth = {p: f"{damage_name(p.name, damage)}" for p in chosen}
         jobs += [(name, (root / folder_of(family) / f"{p.name}.mp4", path, damage)) for p, name in truth.items()
@@ -134,7 +146,7 @@ def make_damaged(root: Path, family: str, plans: list[ClipPlan], count: int) -> 
     report = run_stage("damaged copies", damage_clip, jobs)
     if report.failed:
         raise UserError(f"{root}: {len(report.failed)} clips could not be damaged, see above.")
-    return [damage_folder(damage) for damage in DAMAGES]
+    return [damage_folder(family, damage) for damage in DAMAGES]
 
 
 def clips_to_damage(plans: list[ClipPlan], count: int) -> list[ClipPlan]:

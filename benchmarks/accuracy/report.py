@@ -1,19 +1,23 @@
 """The accuracy benchmark's results as Markdown: scores by family and case, rivals, missing modalities, damage."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.accuracy import clips
 from benchmarks.accuracy.clips import CLIP_CASES, SEASON_CASES
-from benchmarks.accuracy.seed import ABLATIONS, NETWORKS, NEW, WITHOUT, Seed
+from benchmarks.accuracy.seed import ABLATIONS, NEW, WITHOUT, Seed
 from benchmarks.machine import machine
-from datatools.scores import competition_score
+from datatools.scores import competition_score, frame_f1
 from datatools.submission import read_answers, read_predictions
 from datatools.tables import markdown_table
-from utils.evaluation import compare, evaluate
+from utils.calibration import conformal_scale, half_width, scale_by_confidence
+from utils.evaluation import bootstrap_interval, compare, evaluate
 from utils.run_folder import read_records
 
+SCORE_HEADS = ["score, s", "mean error", "median", "in 0.5 s", "in 1 s", "in 5 s", "F1 of seconds"]
+SUREST = 0.8                           # share of the clips of the short table's last line
 SHARES = (0.5, 0.7, 0.8, 0.9, 1.0)     # shares of the clips that are answered, the most confident first
 
 
@@ -29,19 +33,24 @@ def interval_text(value: float, interval: tuple[float, float] | None) -> str:
     return f"{value:.2f}" if interval is None else f"{value:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
 
 
+def score_cells(found: np.ndarray, truth: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> list[str]:
+    """The cells below SCORE_HEADS, from arrays (N,) as `frame_f1` of scores.py takes them."""
+    table = evaluate(found, truth)
+    return [interval_text(table["score"], table["score_interval"]), f"{table['mean_error']:.2f}",
+            f"{table['median_error']:.2f}", *(f"{table[f'within_{limit}s']:.0%}" for limit in ("0.5", "1", "5")),
+            f"{frame_f1(found, truth, starts, lengths):.1%}"]
+
+
 def score_table(seeds: list[Seed], titles: list[str], groups: dict[str, list[str]]) -> str:
     """Accuracy of each title by group of families: score over all seeds and of each seed, and shares of clips."""
     rows = []
     for name, families in groups.items():
+        marks = [np.concatenate(parts) for parts in zip(*(seed.marks(families) for seed in seeds), strict=True)]
         for title in titles:
-            table = evaluate(*joined(seeds, title, families))
-            each = [evaluate(*seed.arrays(title, families))["score"] for seed in seeds]
-            rows.append([title, name, interval_text(table["score"], table["score_interval"]),
-                         ", ".join(f"{score:.2f}" for score in each), f"{table['mean_error']:.2f}",
-                         f"{table['median_error']:.2f}",
-                         *(f"{table[f'within_{limit}s']:.0%}" for limit in ("0.5", "1", "5"))])
-    heads = ["", "families", "score, s", "by seed", "mean error", "median", "in 0.5 s", "in 1 s", "in 5 s"]
-    return markdown_table(heads, rows)
+            each = [competition_score(*seed.arrays(title, families)) for seed in seeds]
+            score, *others = score_cells(*joined(seeds, title, families), *marks)
+            rows.append([title, name, score, ", ".join(f"{score:.2f}" for score in each), *others])
+    return markdown_table(["", "families", SCORE_HEADS[0], "by seed", *SCORE_HEADS[1:]], rows)
 
 
 def comparison_table(seeds: list[Seed], others: list[str], groups: dict[str, list[str]]) -> str:
@@ -94,27 +103,26 @@ def missing_table(seeds: list[Seed], groups: dict[str, list[str]]) -> str:
     return markdown_table(heads, rows)
 
 
+def damaged_answers(seeds: list[Seed], damage: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(answers, truth) of the copies with one kind of damage, and of the same clips undamaged; (N,) each, in s."""
+    rows = []
+    for seed in seeds:
+        folder, source = clips.damage_folder(seed.damaged_family, damage), clips.folder_of(seed.damaged_family)
+        answers, originals = read_answers(seed.path(NEW, folder)), read_answers(seed.path(NEW, source))
+        by_copy = {clips.damage_name(name, damage): name for name in seed.truth[source]}
+        rows += [(answers[copy], seconds, originals[by_copy[copy]], seed.truth[source][by_copy[copy]])
+                 for copy, seconds in seed.truth[folder].items()]
+    return tuple(np.array(rows).T)
+
+
 def damage_table(seeds: list[Seed]) -> str:
     rows = []
-    clean: list[list[float]] = [[], []]
     for damage in clips.DAMAGES:
-        folder = clips.damage_folder(damage)
-        found, truth, clean_found, clean_truth = [], [], [], []
-        for seed in seeds:
-            answers = read_answers(seed.path(NEW, folder))
-            source = clips.folder_of(seed.damaged_family)
-            originals = read_answers(seed.path(NEW, source))
-            by_copy = {clips.damage_name(name, damage): name for name in seed.truth[source]}
-            for copy, seconds in seed.truth[folder].items():
-                found.append(answers[copy])
-                truth.append(seconds)
-                clean_found.append(originals[by_copy[copy]])
-                clean_truth.append(seed.truth[source][by_copy[copy]])
-        table = evaluate(np.array(found), np.array(truth))
-        clean = [clean_found, clean_truth]
+        found, truth, *clean = damaged_answers(seeds, damage)
+        table = evaluate(found, truth)
         rows.append([damage, str(len(found)), interval_text(table["score"], table["score_interval"]),
                      f"{table['mean_error']:.2f}", f"{table['within_1s']:.0%}"])
-    table = evaluate(np.array(clean[0]), np.array(clean[1]))
+    table = evaluate(*clean)
     rows.insert(0, ["the same clips, clean", str(len(clean[0])), interval_text(table["score"], table["score_interval"]),
                     f"{table['mean_error']:.2f}", f"{table['within_1s']:.0%}"])
     return markdown_table([f"{NEW}, damaged clips of {seeds[0].damaged_family}", "clips", "score, s", "mean error",
@@ -126,16 +134,20 @@ def predictions_path(seed: Seed, folder: str) -> Path:
     return path.with_name(f"{path.stem}_predictions.csv")
 
 
-def sureness_tables(seeds: list[Seed], groups: dict[str, list[str]]) -> str:
-    """How often the 90% intervals hold the truth, and the score of the most confident answers."""
+def certain_rows(seeds: list[Seed], families: list[str]) -> list[tuple[dict[str, float], float]]:
+    """(what AVTDist told, truth) of each test clip of the families over all seeds."""
+    return [(row, seed.truth[folder][name]) for seed in seeds for folder in map(clips.folder_of, families)
+            for name, row in read_predictions(predictions_path(seed, folder)).items()]
+
+
+def sureness_tables(groups: dict[str, list[tuple[dict[str, float], float]]]) -> str:
+    """How often the 90% intervals hold the truth, and the score of the most confident answers, by `certain_rows`."""
     coverage, curve = [], []
-    for title, families in groups.items():
-        rows = [(row, seed.truth[folder][name]) for seed in seeds for folder in map(clips.folder_of, families)
-                for name, row in read_predictions(predictions_path(seed, folder)).items()]
+    for title, rows in groups.items():
         inside = np.mean([row["low"] <= truth <= row["high"] for row, truth in rows])
         width = np.median([row["high"] - row["low"] for row, _ in rows])
         coverage.append([title, str(len(rows)), f"{inside:.1%}", f"{width:.2f}"])
-        rows.sort(key=lambda item: -item[0]["confidence"])
+        rows = sorted(rows, key=lambda item: -item[0]["confidence"])
         cells = []
         for share in SHARES:
             kept = rows[:max(1, round(share * len(rows)))]
@@ -146,25 +158,101 @@ def sureness_tables(seeds: list[Seed], groups: dict[str, list[str]]) -> str:
             + markdown_table(["score of the surest (least confidence)", *(f"{share:.0%}" for share in SHARES)], curve))
 
 
+def calibration_table(seeds: list[Seed], groups: dict[str, list[str]]) -> str:
+    """How often 90% intervals hold the truth when they are made from other clips than the checkpoint's own.
+
+    Their widths are learnt, for each seed, from the test seasons of the families seen, which no training saw: from all
+    of them for the unseen family, and for each seen season from the others.
+    """
+    rows = []
+    for title, families in groups.items():
+        asked = [Certain.of(seed, families) for seed in seeds]
+        found = [scales_of(one, Certain.of(seed, list(seed.families))) for one, seed in zip(asked, seeds, strict=True)]
+        for way in found[0]:
+            inside = np.concatenate([one.score <= scales[way] for one, scales in zip(asked, found, strict=True)])
+            width = np.concatenate([2 * one.half * scales[way] for one, scales in zip(asked, found, strict=True)])
+            rows.append([title, way, str(len(inside)), share_text(inside), f"{np.median(width):.2f}"])
+    return markdown_table(["90% intervals, widths learnt from", "", "clips", "hold the truth", "median width, s"], rows)
+
+
+def scales_of(asked: "Certain", known: "Certain") -> dict[str, np.ndarray]:
+    """{way: by what each of the `asked` intervals is widened, (N,)}; no clip's own season is among the `known` ones."""
+    ways = {"its validation clips": np.ones(len(asked.score))}
+    others = [known.season != season for season in asked.season]
+    if not all(other.any() for other in others):
+        return ways
+    return ways | {
+        "seasons of the families seen": np.array([conformal_scale(known.score[other]) for other in others]),
+        "the same, by confidence": np.array([
+            scale_by_confidence(known.score[other], known.confidence[other], asked.confidence[i:i + 1])[0]
+            for i, other in enumerate(others)])}
+
+
+def share_text(inside: np.ndarray) -> str:
+    low, high = bootstrap_interval(inside.astype(float)) or (inside.mean(), inside.mean())
+    return f"{inside.mean():.1%} [{low:.1%}, {high:.1%}]"
+
+
+@dataclass(frozen=True)
+class Certain:
+    """AVTDist's test answers of one seed, (N,) each: errors in half widths, half widths in s, confidence, season."""
+
+    score: np.ndarray
+    half: np.ndarray
+    confidence: np.ndarray
+    season: np.ndarray
+
+    @classmethod
+    def of(cls, seed: Seed, families: list[str]) -> "Certain":
+        rows = [(row, seed.truth[folder][name], f"{folder} {seed.facts[name]['season']}")
+                for folder in map(clips.folder_of, families)
+                for name, row in read_predictions(predictions_path(seed, folder)).items()]
+        half = np.array([half_width(row["seconds"], row["low"], row["high"]) for row, _, _ in rows])
+        error = np.array([abs(row["seconds"] - truth) for row, truth, _ in rows])
+        return cls(error / half, half, np.array([row["confidence"] for row, _, _ in rows]),
+                   np.array([season for *_, season in rows]))
+
+
+def short_table(seeds: list[Seed]) -> str:
+    """What matters most of AVTDist on the families that it has not seen, one figure a line."""
+    families = seeds[0].unseen
+    table = evaluate(*joined(seeds, NEW, families))
+    asked = [Certain.of(seed, families) for seed in seeds]
+    scales = [scales_of(one, Certain.of(seed, list(seed.families))) for one, seed in zip(asked, seeds, strict=True)]
+    sure = sorted(certain_rows(seeds, families), key=lambda item: -item[0]["confidence"])
+    sure = sure[:max(1, round(SUREST * len(sure)))]
+    rows = [["all modalities, score", f"{table['score']:.2f} s"], ["within 0.5 s", f"{table['within_0.5s']:.0%}"]]
+    rows += [[variant, f"{competition_score(*joined(seeds, NEW, families, variant)):.2f} s"] for variant in WITHOUT]
+    rows += [[damage, f"{competition_score(*damaged_answers(seeds, damage)[:2]):.2f} s"] for damage in clips.DAMAGES]
+    rows += [[f"90% intervals hold, widths learnt from {way}", share_text(np.concatenate(
+        [one.score <= scale[way] for one, scale in zip(asked, scales, strict=True)]))] for way in scales[0]]
+    score = competition_score([row["seconds"] for row, _ in sure], [truth for _, truth in sure])
+    rows.append([f"score of the surest {SUREST:.0%}", f"{score:.2f} s"])
+    return markdown_table([f"{NEW}, {', '.join(families)} left out", f"{table['clips']} clips"], rows)
+
+
 def report(seeds: list[Seed], ablations: list[str]) -> str:
     trained = list(seeds[0].families)
     groups = {f"seen ({', '.join(trained)})": trained}
     if seeds[0].unseen:
         groups[f"unseen ({', '.join(seeds[0].unseen)})"] = seeds[0].unseen
-    titles = ["constant", "black and silence", "change of MFCC", "fingerprint", *(n for n in NETWORKS if n != NEW),
-              *seeds[0].fusions, NEW]
+    titles = [*seeds[0].rivals, *(name for name in seeds[0].networks if name != NEW), *seeds[0].fusions, NEW]
     texts = [f"Machine: {machine()}. {seeds[0].sizes.train} training clips of each family seen, "
              f"{seeds[0].sizes.seasons * clips.EPISODES * 2} test clips of each family; "
              f"{len(seeds)} seeds of clips and trainings. Intervals: 95%, bootstrap over clips.",
-             score_table(seeds, titles, groups), case_table(seeds, ["reference, fused", NEW], groups),
+             score_table(seeds, titles, groups), case_table(seeds, [*seeds[0].fusions[:1], NEW], groups),
              comparison_table(seeds, titles[:-1], groups),
-             missing_table(seeds, groups), damage_table(seeds), sureness_tables(seeds, groups)]
+             missing_table(seeds, groups), damage_table(seeds),
+             sureness_tables({title: certain_rows(seeds, families) for title, families in groups.items()}),
+             calibration_table(seeds, groups)]
+    if seeds[0].unseen:
+        texts.insert(1, short_table(seeds))
     if ablations:
         shown = [title for name in (NEW, "AVTNet") for title in (name, *ablations)
                  if title == name or ABLATIONS.get(title, [""])[0] == name]
         texts.append(f"Seed {seeds[0].seed}, each trained anew:\n\n" + score_table(seeds[:1], shown, groups))
     for seed in seeds:
-        took = {name: read_seconds(seed.prefix(name)) for name in NETWORKS}
+        took = {name: read_seconds(seed.prefix(name)) for name in seed.networks}
         texts.append(f"Seed {seed.seed}, minutes: " + ", ".join(f"{t} {s / 60:.1f}" for t, s in seed.seconds.items())
                      + "; each training by itself: " + ", ".join(f"{n} {s / 60:.1f}" for n, s in took.items()) + ".")
     return "\n\n".join(texts) + "\n"

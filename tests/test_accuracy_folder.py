@@ -1,0 +1,125 @@
+"""A stranger's labelled clips: measured with one command, in the tables of the made benchmark."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import write_clip
+from media_files import write_clip as write_video
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.accuracy import run
+from benchmarks.accuracy.folder import clip_folders, read_folder
+from datatools import preprocess
+from datatools.errors import UserError
+from datatools.layout import Clip
+from datatools.scores import frame_f1
+from datatools.submission import read_answers
+from models.avt_dist import AVTDist
+from utils.checkpoint import save_checkpoint
+
+SMALL = {"channels": 8, "frame_channels": (4,), "text_channels": (4, 4), "sound_channels": 4, "dilations": (1,)}
+TRUTH = {"one_start": 31.0, "one_end": 150.5, "two_start": 90.25}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "avnet_last.pth"
+    save_checkpoint(path, {"network": "AVTDist", "sizes": SMALL, "text_detector": None,
+                           "model": AVTDist(**SMALL).state_dict()})
+    return path
+
+
+@pytest.fixture
+def mine(tmp_path) -> Path:
+    """A folder of three clips as features, their labels, and one clip without a label."""
+    rng = np.random.default_rng(0)
+    for name in (*TRUTH, "three_end"):
+        write_clip(tmp_path / "data", "mine", name, rng, 190.0)
+    write_labels(tmp_path / "data/mine/labels.csv")
+    return tmp_path / "data/mine"
+
+
+def write_labels(path: Path, **more: float) -> None:
+    path.write_text("name,seconds\n" + "".join(f"{n},{s}\n" for n, s in {**TRUTH, **more}.items()), encoding="utf-8")
+
+
+def test_one_command_fills_the_benchmarks_tables_for_a_folder_of_features(tmp_path, mine, weights, capsys):
+    assert run.main(["--test_folder", str(mine), "--weights", str(weights), "--work_dir", str(tmp_path / "work")]) == 0
+    text = capsys.readouterr().out
+    for part in ("3 labelled clips", "three_end: no label", "the best constant", "F1 of seconds", "without sound",
+                 "without picture", "without text", "90% intervals", "score of the surest", "| start |"):
+        assert part in text, part
+    assert "nan" not in text
+    assert (tmp_path / "work/folders/mine/report.md").read_text() in text
+    assert set(read_answers(tmp_path / "work/folders/mine/answers0.csv")) == set(TRUTH)
+
+
+def test_videos_are_preprocessed_first_with_their_labels(tmp_path, monkeypatch):
+    whole = preprocess.main
+    monkeypatch.setattr(preprocess, "main", lambda words: whole([*words, "--workers", "1"]))      # in this process
+    folder = tmp_path / "videos/season1"
+    folder.mkdir(parents=True)
+    for name in ("one_start", "one_end"):
+        write_video(folder / f"{name}.mp4")
+    (folder / "truth.txt").write_text("one_start 2\none_end 1.5\n", encoding="utf-8")
+    data = read_folder(tmp_path / "videos", tmp_path / "work")
+    assert data.clips == [Clip("season1", "one_end"), Clip("season1", "one_start")] and not data.missing
+    assert data.truth == {"one_start": 2.0, "one_end": 1.5}
+    assert read_folder(folder, tmp_path / "other").truth == data.truth
+
+
+def test_a_modality_that_no_clip_has_is_left_out_and_told(tmp_path, mine, weights, capsys):
+    for path in (tmp_path / "data/ROIs").iterdir():
+        path.unlink()
+    run.main(["--test_folder", str(mine), "--weights", str(weights), "--work_dir", str(tmp_path / "work")])
+    text = capsys.readouterr().out
+    assert "text: none of the clips has features of it" in text
+    assert "without sound" in text and "without text" not in text
+
+
+def test_a_folder_that_cannot_be_measured_is_refused_with_what_is_missing(tmp_path, mine, weights):
+    with pytest.raises(UserError, match="no such folder"):
+        clip_folders(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no clips in it. Expected videos"):
+        clip_folders(tmp_path / "empty")
+    (mine / "labels.csv").unlink()
+    with pytest.raises(UserError, match="no labels. Expected labels.csv beside the clips, with the header name,secon"):
+        clip_folders(mine)
+    (mine / "labels.csv").write_text("name,seconds\nother_start,5\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"(?s)no clip has a label and features.*other_start has a label, but no clip"):
+        read_folder(mine, tmp_path / "work")
+    with pytest.raises(UserError, match="go together"):
+        run.main(["--test_folder", str(mine)])
+
+
+def test_labels_beyond_the_clip_and_damaged_features_are_left_out_by_name(tmp_path, mine):
+    write_labels(mine / "labels.csv", three_end=400.0)
+    np.save(mine / "two_start_mfcc.npy", np.zeros((3, 5), np.float32))
+    data = read_folder(mine, tmp_path / "work")
+    assert {clip.name for clip in data.clips} == {"one_start", "one_end"}
+    assert any("three_end is labelled 400 s" in line for line in data.remarks)
+    assert any("two_start_mfcc.npy: shape (3, 5)" in line for line in data.remarks)
+
+
+# Seconds told inside or outside
+
+
+def test_the_f1_of_seconds_counts_each_second_of_the_clip_by_its_middle():
+    one = np.array([100.0])
+    assert frame_f1(one, one, np.array([True]), np.array([200.0])) == 1
+    assert frame_f1(one + 0.4, one, np.array([True]), np.array([200.0])) == 1              # the same seconds
+    assert frame_f1(one + 25, one, np.array([True]), np.array([200.0])) == pytest.approx(2 * 100 / 225)
+    assert frame_f1(one + 25, one, np.array([False]), np.array([200.0])) == pytest.approx(2 * 75 / 175)
+    assert frame_f1(one + 25, one, np.array([False]), np.array([150.0])) == pytest.approx(2 * 25 / 75)   # no padding
+
+
+def test_the_f1_of_seconds_is_over_all_seconds_together():
+    found, truth = np.array([10.0, 150.0]), np.array([20.0, 150.0])
+    assert frame_f1(found, truth, np.array([True, False]), np.array([200.0, 200.0])) == pytest.approx(2 * 60 / 130)
+    assert np.isnan(frame_f1(np.zeros(1), np.zeros(1), np.array([True]), np.array([200.0])))

@@ -42,6 +42,9 @@ STORY_SKIP_TYPE = 0             # no skipping
 OURS = "avtnet."                # what the ChapterStringUID of each chapter that we wrote begins with
 SAME_SECONDS = 2.0              # a chapter of the marker's type that starts this near is the marker's
 NEAR_SECONDS = 0.5              # a start this near to a marker's edge is taken for that edge
+# Parts of a second in which an MP4 file states its chapters. ffmpeg's own choice, a common multiple of all streams', is
+# so large with some subtitles that the lengths of chapters overflow, and all of them end up at the start.
+MP4_TIMESCALE = 90_000
 # What people call these parts, as the whole title, with a number or such a word behind it.
 BEHIND = r"[\s:：.#-]*(\d+|[ivx]+|theme|song|credits|sequence|start|[ab])?"
 NAMES = {
@@ -338,15 +341,20 @@ def copy_mp4(source: Path, target: Path, episode: EpisodeMarkers, dry_run: bool 
     if dry_run:
         return shown
     check_output(target, read=[source])
+    chapters = merged(existing, episode)
     with tempfile.TemporaryDirectory() as folder, write_atomic(target) as temporary:
         metadata = Path(folder, "chapters.txt")
-        metadata.write_text(ffmetadata_text(merged(existing, episode)), encoding="utf-8")
+        metadata.write_text(ffmetadata_text(chapters), encoding="utf-8")
         done = subprocess.run(
             [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-i", f"file:{Path(source).absolute()}",
              "-f", "ffmetadata", "-i", f"file:{metadata}", "-map", "0", "-map", "-0:d?", "-map_metadata", "0",
-             "-map_chapters", "1", "-c", "copy", "-f", "mov" if Path(target).suffix.lower() == ".mov" else "mp4",
-             f"file:{temporary.absolute()}"], capture_output=True, encoding="utf-8", errors="replace")
+             "-map_chapters", "1", "-c", "copy", "-movie_timescale", str(MP4_TIMESCALE),
+             "-f", "mov" if Path(target).suffix.lower() == ".mov" else "mp4", f"file:{temporary.absolute()}"],
+            capture_output=True, encoding="utf-8", errors="replace")
         if done.returncode:
             raise UserError(f"{source}: cannot be copied with chapters ({done.stderr.strip()[-300:]}). Copy the file "
                             "again, or free some space.")
+        written = read_chapters(temporary)
+        if [(milliseconds(c.start), c.title) for c in written] != [(milliseconds(c.start), c.title) for c in chapters]:
+            raise UserError(f"{source}: ffmpeg cannot write its chapters into an MP4 file. Use an EDL or JSON for it.")
     return shown

@@ -133,7 +133,8 @@ def test_a_name_tells(case):
 def test_no_name_whatever_is_an_error():
     """Names of pieces that parsers trip over; aniparse fails on some of these in ways of its own."""
     pieces = ["[", "]", "(", " ", "-", "_", ".", "S", "E", "05", "1", "第", "话", "季", "★", "Ep", "OVA", "Movie",
-              "2019", "1080p", "x", "é", "٣", "²", "①", "Show", "~", "00", "++", "- ", "\u200b", "\n", "\ud800", "Season"]
+              "2019", "1080p", "x", "é", "٣", "²", "①", "Show", "~", "00", "++", "- ", "\u200b", "\n", "\ud800",
+              "Season"]
     dice = random.Random(5)
     for name in ["①- ①(\u200b-S00²-E", "-1080p++00", *("".join(dice.choices(pieces, k=8)) for _ in range(60))]:
         assert read_name(Path("/a") / f"{name}.mkv").kind in KINDS

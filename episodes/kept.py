@@ -25,25 +25,31 @@ def record_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.before.json")
 
 
-def write_kept(path: Path, text: str, replace: bool = False) -> None:
-    """Write a text file, and keep what was there before the first time; nothing is done where it holds `text` already.
+def write_kept(path: Path, text: str, replace: bool = False, dry_run: bool = False) -> str:
+    """Write a text file, and keep what was there before the first time; returns what was done, in words.
 
-    Raises UserError where the file was made or changed by someone else, unless `replace`: then that is what is kept.
+    Nothing is done where it holds `text` already, or in a dry run. Raises UserError where the file was made or changed
+    by someone else, unless `replace`: then that is what is kept.
     """
     present = _present(path)
     if present == text.encode():
-        return
+        return f"{path}: stays as it is"
     before, written = _record(path) or (None, [])
     if present is not None and _checksum(present) not in written:
         if not replace:
             raise UserError(f"{path}: made or changed by someone else. It is left as it is; remove it, or have it "
                             "replaced (what it holds is kept then).")
         before, written = present, []
+    lines = [f"{path}: {'new' if present is None else 'replaced'}", *(f"  {line}" for line in text.splitlines())]
+    shown = "\n".join(lines) + "\n"
+    if dry_run:
+        return shown
     # The record first: killed in between, the file is still known as ours by its older checksum.
     save_text(record_path(path), json.dumps({
         "before": None if before is None else base64.b64encode(before).decode(),
         "written": [*written[-1:], _checksum(text.encode())]}) + "\n")
     save_text(path, text)
+    return shown
 
 
 def undo_kept(path: Path) -> str:

@@ -427,6 +427,7 @@ def test_mpv_lists_the_chapters_and_its_skip_rule_lands_at_the_end(media, tmp_pa
 def test_what_was_there_before_comes_back_whatever_it_was(tmp_path):
     new, old = tmp_path / "new.edl", tmp_path / "old.edl"
     old.write_bytes(b"1 2 3\xff")
+    assert kept.write_kept(new, "a", dry_run=True) == f"{new}: new\n  a\n" and not new.exists()
     kept.write_kept(new, "a")
     kept.write_kept(old, "a", replace=True)
     for path in (new, old):

@@ -43,7 +43,7 @@ OURS = "avtnet."                # what the ChapterStringUID of each chapter that
 SAME_SECONDS = 2.0              # a chapter of the marker's type that starts this near is the marker's
 NEAR_SECONDS = 0.5              # a start this near to a marker's edge is taken for that edge
 # Parts of a second in which an MP4 file states its chapters. ffmpeg's own choice, a common multiple of all streams', is
-# so large with some subtitles that the lengths of chapters overflow, and all of them end up at the start.
+# so large with some subtitles that the lengths of chapters overflow, and chapters are lost or end up at the start.
 MP4_TIMESCALE = 90_000
 # What people call these parts, as the whole title, with a number or such a word behind it.
 BEHIND = r"[\s:：.#-]*(\d+|[ivx]+|theme|song|credits|sequence|start|[ab])?"

@@ -377,16 +377,19 @@ def test_an_mp4_copy_has_the_same_packets_and_the_chapters(media, tmp_path):
 
 
 def test_an_mp4_copy_keeps_subtitles_cover_and_rotation_and_its_chapters_are_right_beside_them(media, tmp_path):
-    """With subtitles in millionths of a second, ffmpeg's own time base put all chapters at the start."""
+    """With these subtitles, ffmpeg's own time base is 1/882,000,000 s, in which a chapter's length overflows."""
     lines, source, target = tmp_path / "s.srt", tmp_path / "full.mp4", tmp_path / "out.mp4"
     lines.write_text("1\n00:00:01,000 --> 00:00:03,000\nHello\n")
     subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-display_rotation", "90", "-i", media / "a.mp4",
                     "-i", lines, "-f", "lavfi", "-i", "testsrc=s=32x32:d=0.04:r=25", "-map", "0", "-map", "1", "-map",
-                    "2", "-c", "copy", "-c:s", "mov_text", "-c:v:1", "mjpeg", "-disposition:v:1", "attached_pic",
+                    "2", "-c", "copy", "-c:a", "aac", "-ar", "44100", "-c:s", "mov_text", "-c:v:1", "mjpeg",
+                    "-disposition:v:1", "attached_pic", "-video_track_timescale", "16000",
                     "-metadata:s:a:0", "language=jpn", "-metadata", "title=T", source], check=True)
     chapters.copy_mp4(source, target, SHORT)
     assert [(c.start, c.title) for c in read_chapters(target)] == list(zip(STARTS, TITLES, strict=True))
     with av.open(str(source)) as before, av.open(str(target)) as after:
+        track = next(stream for stream in after.streams if stream.type == "data")      # the chapters, for QuickTime
+        assert [round(float(entry.timestamp * track.time_base), 3) for entry in track.index_entries] == STARTS
         assert after.metadata["title"] == "T" and after.streams.audio[0].language == "jpn"
         assert [s.type for s in after.streams if s.type != "data"] == [s.type for s in before.streams]
         assert next(after.decode(video=0)).rotation == next(before.decode(video=0)).rotation != 0

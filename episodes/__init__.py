@@ -1,0 +1,1 @@
+"""Whole episodes: seasons by their names, and skip markers in the forms that players read."""

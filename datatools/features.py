@@ -135,6 +135,8 @@ def extract_pictures(
     else:
         for _ in pictures():
             pass
+    if finder:
+        finder.finish()
     return Pictures(count, frames, boxes)
 
 

@@ -34,6 +34,7 @@ MAX_SIDE = {"easyocr": 2560, "rapidocr": 640}
 # Share of the picture. RapidOCR takes some smooth pictures without text for one letter that fills them; the largest
 # line of readable text seen on made clips had 0.09. benchmarks/one_pass.py prints what it marks where there is no text.
 MAX_AREA = 0.15
+GPU_BATCH = 8        # pictures that CRAFT searches at once on a GPU
 EASYOCR_LANGUAGES = ["ch_sim", "en"]
 EASYOCR_DETECTION = "craft_mlt_25k.pth"
 EASYOCR_RECOGNITION = "zh_sim_g2.pth"
@@ -98,6 +99,7 @@ class EasyOcrDetector:
         self.identity = identity
         self.recognize = identity["settings"]["recognize"]
         self.max_side = identity["settings"]["max_side"]
+        self.batch = 1       # a CPU gains nothing from more
         if weights is not None:
             missing = [name for name in identity["models"] if not (Path(weights) / name).is_file()]
             if missing:
@@ -108,6 +110,7 @@ class EasyOcrDetector:
         self.reader = self._reader(weights, gpu)
         if str(getattr(self.reader, "device", "cpu")).startswith("cuda"):     # a GPU that EasyOCR has found
             self.reader.detector = in_half_precision(self.reader.detector, "cuda")
+            self.batch = GPU_BATCH
 
     def _reader(self, weights: Path | None, gpu: bool):
         import http.client
@@ -139,15 +142,24 @@ class EasyOcrDetector:
             raise UserError(f"EasyOCR's weights could not be downloaded ({reason}). {remedy}") from error
 
     def detect(self, image: np.ndarray) -> list[Box]:
-        """Text boxes of one RGB picture, uint8 (height, width, 3)."""
+        """Text boxes of one RGB picture, uint8 (height, width, 3): first the upright, each kind in EasyOCR's order."""
+        return self.detect_many([image])[0]
+
+    def detect_many(self, images: list[np.ndarray]) -> list[list[Box]]:
+        """Text boxes of RGB pictures of one size, which go through CRAFT as one batch."""
+        import numpy as np
+
+        # Without `reformat` EasyOCR takes a batch, and leaves out the grey copy that only its recogniser needs.
+        found = self.reader.detect(np.stack(images), canvas_size=self.max_side, reformat=False)
+        return [self._boxes(image, *lists) for image, *lists in zip(images, *found, strict=True)]
+
+    def _boxes(self, image: np.ndarray, horizontal: list, free: list) -> list[Box]:
         import cv2
 
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        horizontal, free = (found[0] for found in self.reader.detect(image, canvas_size=self.max_side))
         if self.recognize:
             if not horizontal and not free:
                 return []
-            read = self.reader.recognize(grey, horizontal, free)
+            read = self.reader.recognize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), horizontal, free)
             return [(_as_quad(quad), str(text), float(confidence)) for quad, text, confidence in read]
         upright = [[[x1, y1], [x2, y1], [x2, y2], [x1, y2]] for x1, x2, y1, y2 in horizontal]
         return [(_as_quad(quad), "", 1.0) for quad in [*upright, *free]]
@@ -279,16 +291,35 @@ def same_text_boxes(previous_image: np.ndarray, image: np.ndarray) -> bool:
 
 
 class BoxFinder:
-    """Text boxes of pictures in sequence; a picture that hardly differs from the last one searched gets its boxes."""
+    """Text boxes of pictures in sequence; a picture that hardly differs from the last one searched gets its boxes.
+
+    A detector with a `batch` above 1 searches that many pictures at once. Then the lists that `find` returned are
+    filled later, the last of them by `finish`.
+    """
 
     def __init__(self, detector):
         self.detector, self.searched, self.boxes = detector, None, []
+        self.batch, self.waiting = getattr(detector, "batch", 1), []
 
     def find(self, image: np.ndarray | None) -> list:
         """[[quad, [height, width], text, confidence], ...] of an RGB picture, uint8; [] of a black one or None."""
         if image is None or not image.any():
             self.searched, self.boxes = None, []
         elif self.searched is None or not same_text_boxes(self.searched, image):
-            self.searched, size = image, list(image.shape[:2])
-            self.boxes = [[quad, size, text, confidence] for quad, text, confidence in self.detector.detect(image)]
+            if self.waiting and self.waiting[0][0].shape != image.shape:
+                self.finish()
+            self.searched, self.boxes = image, []
+            self.waiting.append((image, self.boxes))
+            if len(self.waiting) >= self.batch:
+                self.finish()
         return self.boxes
+
+    def finish(self) -> None:
+        """Search the pictures that still wait for their batch to be full."""
+        images, lists = [image for image, _ in self.waiting], [boxes for _, boxes in self.waiting]
+        self.waiting = []
+        if not images:
+            return
+        many = self.detector.detect_many(images) if self.batch > 1 else [self.detector.detect(images[0])]
+        for image, boxes, found in zip(images, lists, many, strict=True):
+            boxes += [[quad, list(image.shape[:2]), text, confidence] for quad, text, confidence in found]

@@ -156,7 +156,8 @@ def test_easyocr_boxes_become_quads(monkeypatch):
         def __init__(self, languages, **settings):
             assert settings["recognizer"] is False
 
-        def detect(self, image, canvas_size):
+        def detect(self, images, canvas_size, reformat):
+            assert images.shape == (1, 180, 320, 3)
             return [[[10, 100, 20, 40]]], [[[[10, 60], [100, 90], [95, 110], [5, 80]]]]
 
     fake_easyocr(monkeypatch, Reader)
@@ -197,6 +198,117 @@ def test_easyocrs_weights_folder_must_hold_the_file(tmp_path):
         load_detector("easyocr", weights=tmp_path)
     with pytest.raises(UserError, match="--ocr_weights is for"):
         load_detector("rapidocr", weights=tmp_path)
+
+
+# CRAFT with its own weights, from a package that only tests and benchmarks use -------------------------------------
+
+def drawn_picture(seed: int) -> np.ndarray:
+    """A picture with lines of text, upright and tilted; sizes and places by seed."""
+    random = np.random.default_rng(seed)
+    image = Image.fromarray(background(seed)).resize((224, 128))
+    for line in range(random.integers(1, 4)):
+        words = " ".join(random.choice(["Key Animation", "Sound", "Who is there?", "Episode 12", "Director"], 2))
+        font = ImageFont.truetype(str(FONT), int(random.integers(9, 22)))
+        patch = Image.new("L", (256, 40))
+        ImageDraw.Draw(patch).text((4, 4), words, font=font, fill=255)
+        patch = patch.rotate(int(random.choice([0, 0, 14, -18])), expand=True)
+        image.paste((255, 240, 200), (int(random.integers(-20, 80)), 40 * line), patch)
+    return np.asarray(image)
+
+
+@pytest.fixture(scope="module")
+def easyocr_weights() -> Path:
+    return Path(pytest.importorskip("easyocr_en_models").model_dir())
+
+
+@pytest.fixture(scope="module")
+def easyocr_detector(easyocr_weights):
+    return load_detector("easyocr", weights=easyocr_weights)
+
+
+def assert_equal_to_easyocrs_own(detector, weights: Path, images: list[np.ndarray]) -> tuple[int, int]:
+    """How many (upright, tilted) boxes there were; fails where a box or the order of the boxes differs."""
+    import easyocr
+
+    reader = easyocr.Reader(["en"], gpu=False, model_storage_directory=str(weights), download_enabled=False,
+                            recognizer=False, verbose=False)
+    numbers = np.zeros(2, int)
+    for image in images:
+        (upright,), (tilted,) = reader.detect(image)
+        quads = [[[x1, y1], [x2, y1], [x2, y2], [x1, y2]] for x1, x2, y1, y2 in upright] + list(tilted)
+        found = detector.detect(image)
+        assert [box[1:] for box in found] == [("", 1.0)] * len(quads)
+        np.testing.assert_allclose([quad for quad, *_ in found], quads, atol=0.05)      # rounded to 0.1 pixel
+        numbers += len(upright), len(tilted)
+    return tuple(numbers)
+
+
+def test_easyocrs_boxes_are_those_of_its_own_reader(easyocr_detector, easyocr_weights):
+    upright, tilted = assert_equal_to_easyocrs_own(
+        easyocr_detector, easyocr_weights, [drawn_picture(seed) for seed in range(5)]
+    )
+    assert upright > 3 and tilted > 1
+
+
+@pytest.mark.soak
+def test_easyocrs_boxes_are_those_of_its_own_reader_on_200_pictures(easyocr_detector, easyocr_weights):
+    upright, tilted = assert_equal_to_easyocrs_own(
+        easyocr_detector, easyocr_weights, [drawn_picture(seed) for seed in range(200)]
+    )
+    assert upright > 120 and tilted > 40
+
+
+def test_a_batch_of_pictures_gives_each_its_own_boxes(easyocr_detector):
+    images = [drawn_picture(seed) for seed in (2, 3)]
+    assert easyocr_detector.detect_many(images) == [easyocr_detector.detect(image) for image in images]
+
+
+def test_easyocr_reads_no_weights_that_were_changed(easyocr_weights, tmp_path):
+    weights = bytearray((easyocr_weights / "craft_mlt_25k.pth").read_bytes())
+    weights[1_000_000] ^= 1
+    (tmp_path / "craft_mlt_25k.pth").write_bytes(weights)
+    with pytest.raises(UserError, match="MD5"):
+        load_detector("easyocr", weights=tmp_path)
+
+
+def test_half_precision_on_a_gpu_finds_the_same_text(easyocr_detector, easyocr_weights):
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    on_gpu = load_detector("easyocr", weights=easyocr_weights, gpu=True)
+    for image in map(drawn_picture, range(5)):
+        one, other = ([[quad, image.shape[:2], "", 1.0] for quad, *_ in d.detect(image)]
+                      for d in (easyocr_detector, on_gpu))
+        painted_here, painted_there = paint_boxes({"0": one}) > 0, paint_boxes({"0": other}) > 0
+        assert (painted_here ^ painted_there).sum() <= 0.1 * painted_here.sum()
+
+
+@pytest.mark.parametrize("batch", [2, 3, 100])
+def test_batches_change_neither_boxes_nor_their_seconds(batch):
+    class OneAtATime:
+        """One box a picture, as wide as the picture's first grey level."""
+
+        def detect(self, image):
+            return [([[0, 0], [int(image[0, 0, 0]), 0], [9, 9], [0, 9]], "", 1.0)]
+
+    class InBatches(OneAtATime):
+        def __init__(self):
+            self.batch, self.sizes = batch, []
+
+        def detect_many(self, images):
+            self.sizes.append(len(images))
+            assert len({image.shape for image in images}) == 1
+            return [self.detect(image) for image in images]
+
+    grey = [10, 60, 60, 110, 0, 60, 160, 210, 10]
+    images = [np.full((90 if k < 7 else 45, 160, 3), level, np.uint8) for k, level in enumerate(grey)] + [None]
+    finders = [text_detector.BoxFinder(OneAtATime()), text_detector.BoxFinder(InBatches())]
+    single, batched = ([finder.find(image) for image in images] for finder in finders)
+    finders[1].finish()
+    assert batched == single
+    assert sum(finders[1].detector.sizes) == 7
+    assert max(finders[1].detector.sizes) == min(batch, 5)
 
 
 # pictures that hardly differ ---------------------------------------------------------------------------------------

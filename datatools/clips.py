@@ -19,6 +19,7 @@ from datatools.stages import number_of_cores
 
 MOST_PROBLEMS = 40       # lines shown at once
 REMEDIES = {
+    "encoder": "Run datatools/preprocess.py with --encoder",
     "mfcc": "Run utils/extract_audio.py",
     "frames": "Run utils/extract_video.py",
     "text_roi": "Run datatools/text_extract.py, then utils/extract_textROI.py",

@@ -56,9 +56,9 @@ def shift_in_time(
     shifts = draw_shifts(batch["seconds"], max_seconds, generators)
     shifted = dict(batch)
     shifted["seconds"] = batch["seconds"] + shifts
-    for name in ("frames", "text_roi"):
-        if name in batch:
-            shifted[name] = _shift(batch[name], shifts, 0)
+    for name, tensor in batch.items():
+        if tensor.dim() > 2 and tensor.shape[1] == CLIP_SECONDS:      # frames, masks, vectors: one a second
+            shifted[name] = _shift(tensor, shifts, 0)
     if "mfcc" in batch:
         shifted["mfcc"] = _shift(batch["mfcc"], (shifts * MFCC_STEPS_PER_SECOND).round().long(), 1)
     return shifted

@@ -18,7 +18,7 @@ import librosa
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from datatools.encoders import PICTURES, SOUND, Encoder, loaded
+from datatools.encoders import CUT_RATE, EVERY_FRAME, SOUND, Encoder, loaded
 from datatools.layout import CLIP_SECONDS
 from datatools.media import SAMPLE_RATE, read_audio, read_frames, save_video
 from datatools.text_detector import BoxFinder
@@ -97,25 +97,29 @@ def as_stored(vectors: np.ndarray) -> np.ndarray:
 
 
 class PictureEncoder:
-    """The vectors of a span's pictures, shown one after the other; a repeated picture is encoded once."""
+    """The vectors of a span's pictures, shown one after the other from its start on.
 
-    def __init__(self, encoder: Encoder, seconds: int):
+    Where a vector depends on one picture alone, a repeated picture is encoded once.
+    """
+
+    def __init__(self, encoder: Encoder):
         self.encoder, self.running = encoder, loaded(encoder)
-        self.different: list[np.ndarray] = []
-        self.which = np.full(seconds, -1)       # of `different`; -1 where there is no picture
+        self.kept: list[np.ndarray] = []
+        self.which: list[int] = []       # of `kept`, for each picture shown
 
-    def show(self, second: int, image: np.ndarray) -> None:
+    def show(self, image: np.ndarray) -> None:
         small = self.running.small(image)
-        if not self.different or not np.array_equal(small, self.different[-1]):
-            self.different.append(small)
-        self.which[second] = len(self.different) - 1
+        if self.encoder.takes == EVERY_FRAME or not self.kept or not np.array_equal(small, self.kept[-1]):
+            self.kept.append(small)
+        self.which.append(len(self.kept) - 1)
 
-    def vectors(self) -> np.ndarray:
+    def vectors(self, seconds: int) -> np.ndarray:
         """float16 (seconds, D); 0 where there is no picture."""
-        found = np.zeros((len(self.which), self.encoder.dim), np.float16)
-        if self.different:
-            found[self.which >= 0] = as_stored(self.running.pictures(np.stack(self.different)))[self.which[
-                self.which >= 0]]
+        found = np.zeros((seconds, self.encoder.dim), np.float16)
+        if self.kept:
+            rows = as_stored(self.running.pictures(np.stack(self.kept)))
+            rows = rows if self.encoder.takes == EVERY_FRAME else rows[self.which]
+            found[:len(rows)] = rows
         return found
 
 
@@ -154,22 +158,27 @@ def extract_pictures(
     """
     frames = np.zeros((seconds, FRAME_HEIGHT, FRAME_WIDTH, 3), np.uint8)
     finder = BoxFinder(detector) if detector else None
-    shown_to = [PictureEncoder(encoder, seconds) for encoder in encoders if encoder.takes == PICTURES]
+    seeing = [PictureEncoder(encoder) for encoder in encoders if encoder.takes != SOUND]
+    rate = CUT_RATE if any(each.encoder.takes == EVERY_FRAME for each in seeing) else 1
     boxes: dict[str, list] = {}
     count = 0
 
     def pictures():
         nonlocal count
         shown = thumbnail = None
-        times = [start + second for second in range(seconds)]
-        for second, image in enumerate(read_frames(path, times, salvage=salvage)):
+        times = [start + place / rate for place in range(seconds * rate)]
+        for place, image in enumerate(read_frames(path, times, salvage=salvage)):
+            second, between = divmod(place, rate)
+            for each in seeing if image is not None else ():
+                if not between or each.encoder.takes == EVERY_FRAME:
+                    each.show(image)
+            if between:
+                continue
             if image is not None:
                 count += 1
                 if image is not shown:      # one picture may stand for many seconds
                     shown, thumbnail = image, frame_thumbnail(image)
                 frames[second] = thumbnail
-                for each in shown_to:
-                    each.show(second, image)
             if finder:
                 boxes[str(second)] = finder.find(image)
             yield image
@@ -179,7 +188,7 @@ def extract_pictures(
     else:
         for _ in pictures():
             pass
-    return Pictures(count, frames, boxes, {each.encoder.name: each.vectors() for each in shown_to})
+    return Pictures(count, frames, boxes, {each.encoder.name: each.vectors(seconds) for each in seeing})
 
 
 def extract_frames(path: Path, start: float = 0.0, seconds: int = CLIP_SECONDS) -> np.ndarray:

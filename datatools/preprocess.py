@@ -32,7 +32,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--write_video", action="store_true", help="write the 1 fps videos too")
     parser.add_argument("--encoder", nargs="+", type=path_text, default=(), metavar="NAME",
                         help="write a vector a second of these pretrained networks too: efficientnet_lite0, silero, "
-                             "timm:MODEL:FILE or open_clip:MODEL:FILE")
+                             "transnetv2, timm:MODEL:FILE or open_clip:MODEL:FILE")
     parser.add_argument("--retry_failed", action="store_true", help="try again what failed before")
     parser.add_argument("--backend", choices=("processes", "ray"), default="processes",
                         help="where clips are worked on (default: %(default)s)")

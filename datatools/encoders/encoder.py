@@ -15,19 +15,17 @@ if TYPE_CHECKING:
     import numpy as np
 
 PICTURES, EVERY_FRAME, SOUND = "pictures", "every frame", "sound"
+CUT_RATE = 8        # pictures a second for EVERY_FRAME; a power of two, so that whole seconds are among the times
 
 
 class Running(Protocol):
     """A loaded encoder. It has the method of what it takes; each returns one row a second, float32 (n, dim)."""
 
     def small(self, image: np.ndarray) -> np.ndarray:
-        """PICTURES: the network's input from a picture of any size, uint8 (height, width, 3), RGB."""
+        """Of pictures: the network's input from a picture of any size, uint8 (height, width, 3), RGB."""
 
     def pictures(self, images: np.ndarray) -> np.ndarray:
-        """PICTURES: of uint8 (n, height, width, 3), as `small` returns them."""
-
-    def cuts(self, frames: np.ndarray, times: np.ndarray, seconds: int) -> np.ndarray:
-        """EVERY_FRAME: of uint8 (n, 27, 48, 3) that begin at `times`, s."""
+        """PICTURES: of uint8 (n, height, width, 3), as `small` returns them. EVERY_FRAME: CUT_RATE of them a row."""
 
     def sound(self, samples: np.ndarray, sample_rate: int, seconds: int) -> np.ndarray:
         """SOUND: of mono samples, float32 (n,)."""
@@ -39,7 +37,7 @@ class Encoder:
 
     name      of its files and tensors
     dim       length of its vectors
-    takes     PICTURES: one a second; EVERY_FRAME; or SOUND
+    takes     PICTURES: one a second; EVERY_FRAME: CUT_RATE a second; or SOUND
     weights   file of its weights, `digest` is its SHA-256
     package   that it comes in or that runs it
     make      loads it

@@ -64,7 +64,7 @@ class Options:
     force: bool = False
     retry_failed: bool = False
     write_video: bool = False
-    encoder: tuple[str, ...] = ()
+    encoder: tuple[str | Encoder, ...] = ()      # an Encoder: one that this package does not know
     backend: str = "processes"
     address: str = "auto"
 

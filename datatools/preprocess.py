@@ -23,8 +23,8 @@ from datatools.stages import stage_parser
 from datatools.text_detector import DETECTORS
 
 
-def build_parser() -> ArgumentParser:
-    parser = stage_parser(__doc__)
+def build_parser(description: str = __doc__) -> ArgumentParser:
+    parser = stage_parser(description)
     parser.add_argument("--ocr", choices=DETECTORS, default="easyocr", help="text detector (default: %(default)s)")
     help_text = "folder with EasyOCR's weights (default: it downloads them)"
     parser.add_argument("--ocr_weights", type=path, metavar="FOLDER", help=help_text)

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from datatools.dataset import encoded_tensors, input_tensors, put_mfcc
-from datatools.encoders import SOUND, Encoder, find_encoder
+from datatools.encoders import SOUND, Encoder, find_encoders
 from datatools.features import SHAPES, encode_sound, extract_pictures, mfcc
 from datatools.layout import CLIP_SECONDS
 from datatools.media import MediaError, read_audio
@@ -49,8 +49,7 @@ def windows(
     """
     assert 0 < seconds <= CLIP_SECONDS and all(start >= 0 for start in starts)
     batch = {"index": torch.arange(len(starts)), "kind": torch.full((len(starts),), kind)}
-    encoders = [each if isinstance(each, Encoder) else find_encoder(each) for each in inputs
-                if each != "kind" and each not in SHAPES]
+    encoders = find_encoders(tuple(each for each in inputs if each != "kind" and each not in SHAPES))
     batch |= input_tensors(len(starts), inputs, without=("frames", "text_roi"))
     batch |= encoded_tensors(len(starts), {encoder.name: encoder.dim for encoder in encoders})
     finder = detector if "text_roi" in inputs else None

@@ -34,8 +34,12 @@ from datatools.errors import UserError
 from datatools.features import extract_pictures
 from datatools.layout import Clip
 from datatools.manifest import OK, Entry, Manifest
+from datatools.media import read_frames
 from datatools.windows import window
 from models.avt_dist import AVTDist
+from models.timesformer import TimeSformer
+from tools import encode
+from utils.checkpoint import save_checkpoint
 from utils.predict import Predictor
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -244,6 +248,25 @@ def test_any_network_of_timm_or_open_clip_takes_its_weights_from_a_file(tmp_path
     torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(UserError, match=r"other.pth: \d+ tensors are not those of"):
         loaded(find_encoder(f"{library}:{model}:{tmp_path / 'other.pth'}"))
+
+
+def test_a_trained_recogniser_gives_its_features_of_each_second(raw, tmp_path):
+    torch.manual_seed(0)
+    sizes = {"classes": 3, "frames": 4, "image_size": 32, "patch_size": 16, "width": 24, "depth": 1, "heads": 2}
+    net = TimeSformer(**sizes).eval()
+    checkpoint = tmp_path / "own.pth"
+    save_checkpoint(checkpoint, {"network": "TimeSformer", "sizes": sizes, "model": net.state_dict()})
+    words = ["--data_root", raw, "--save_root", tmp_path / "out", "--ocr", "rapidocr", "--workers", 1, "--encoder"]
+    assert encode.main(list(map(str, [*words, f"checkpoint:{checkpoint}"]))) == 0
+    vectors = np.load(tmp_path / "out/data_C/a_end_timesformer.npy")
+    assert vectors.shape == (200, 24) and not vectors[6:].any()
+    pictures = [cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA)
+                for image in read_frames(raw / "data_C/a_end.mkv", [2 + place / 8 for place in range(8)])]
+    with torch.inference_mode():
+        expected = net(torch.from_numpy(np.stack(pictures)[[0, 2, 5, 7]])[None])["features"][0].numpy()
+    np.testing.assert_allclose(vectors[2], expected, atol=5e-3)
+    settings = Manifest(tmp_path / "out").entries["data_C/a_end", "timesformer"].settings
+    assert settings["dim"] == 24 and settings["frames"] == 4 and len(settings["weights"]) == 64
 
 
 # ---------------------------------------------------------------- AVTDist

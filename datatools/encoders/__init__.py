@@ -31,10 +31,14 @@ def find_encoder(text: str) -> Encoder:
     raise UserError(f"--encoder {shortened(text)}: unknown. Expected {EXPECTED}.")
 
 
-def find_encoders(texts: tuple[str, ...]) -> tuple[Encoder, ...]:
-    """The encoders of these names, each once. Raises UserError, also where two would write the same files."""
+def find_encoders(asked: tuple[str | Encoder, ...]) -> tuple[Encoder, ...]:
+    """The encoders of these names, each once, and those that are given themselves.
+
+    Raises UserError, also where two would write the same files.
+    """
     found: dict[str, Encoder] = {}
-    for encoder in map(find_encoder, dict.fromkeys(texts)):
+    for each in dict.fromkeys(asked):
+        encoder = find_encoder(each) if isinstance(each, str) else each
         if encoder.name in found:
             raise UserError(f"--encoder: two would write <clip>_{encoder.name}.npy. Leave one of them out.")
         found[encoder.name] = encoder

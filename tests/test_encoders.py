@@ -17,6 +17,7 @@ from media_files import tone, write_media
 
 import avt_dist_main
 from datatools import driver, encoders, preprocess
+from datatools.augment import clip_generators, damage, shift_in_time
 from datatools.clips import ClipSet
 from datatools.dataset import ClipDataset
 from datatools.encoders import (
@@ -353,6 +354,21 @@ def test_without_encoders_the_network_is_what_it_was():
     for wrong in ("a", "a:0", "a:99999999", "a:2,a:3", "frames:3", "a b:1"):
         with pytest.raises(ValueError, match="expected name:D"):
             AVTDist(**SMALL, encoders=wrong)
+
+
+def test_vectors_move_with_the_frames_when_a_clip_is_shifted_or_played_faster():
+    frames = torch.arange(200, dtype=torch.uint8).view(1, 200, 1, 1, 1).repeat(2, 1, 2, 2, 3)
+    batch = {"seconds": torch.tensor([80.0, 120.0]), "frames": frames, "speech": frames[:, :, 0, 0, :2].half()}
+    kept = batch["speech"].clone()
+    shifted = shift_in_time(batch, 30, clip_generators(0, 0, [0, 1]))
+    damaged = damage({**batch, "frames": frames.clone()}, 1.0, clip_generators(0, 0, [0, 1]))
+    assert torch.equal(shifted["speech"], shifted["frames"][:, :, 0, 0, :2].half())
+    assert torch.equal(batch["speech"], kept)                     # what was given is left as it was
+    for row in range(2):
+        assert not torch.equal(shifted["speech"][row], kept[row])
+        moved, place = damaged["speech"][row, :, 0], int(damaged["seconds"][row])
+        assert damaged["seconds"][row] != batch["seconds"][row]
+        assert abs(float(moved[place]) - float(batch["seconds"][row])) <= 2     # what stood at the boundary still does
 
 
 def test_a_clip_without_a_vector_file_counts_as_lacking_that_modality():

@@ -8,7 +8,7 @@ SEED   ?= 0
 
 .PHONY: demo weights test soak lint clean
 
-$(READY): requirements.txt requirements-dev.txt constraints.txt
+$(READY): requirements.txt requirements-dev.txt requirements-encoders.txt constraints.txt
 	python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --requirement requirements-dev.txt --constraint constraints.txt
 	touch $@

@@ -56,12 +56,16 @@ def shift_in_time(
     shifts = draw_shifts(batch["seconds"], max_seconds, generators)
     shifted = dict(batch)
     shifted["seconds"] = batch["seconds"] + shifts
-    for name in ("frames", "text_roi"):
-        if name in batch:
-            shifted[name] = _shift(batch[name], shifts, 0)
+    for name in by_second(batch):
+        shifted[name] = _shift(batch[name], shifts, 0)
     if "mfcc" in batch:
         shifted["mfcc"] = _shift(batch["mfcc"], (shifts * MFCC_STEPS_PER_SECOND).round().long(), 1)
     return shifted
+
+
+def by_second(batch: dict[str, Tensor]) -> list[str]:
+    """The tensors that hold one entry a second, (B, 200, ...): frames, text masks and encoders' vectors."""
+    return [name for name, tensor in batch.items() if tensor.dim() > 2 and tensor.shape[1] == CLIP_SECONDS]
 
 
 def _shift(x: Tensor, steps: Tensor, dimension: int) -> Tensor:
@@ -148,7 +152,8 @@ def damage(batch: dict[str, Tensor], share: float, generators: list[np.random.Ge
     moved, a blurred picture, a mark in its corner, missing text boxes, another gamma or a negative. Takes and returns
     the tensors of ClipDataset, on any device.
     """
-    damaged = {name: value.clone() if name in ("seconds", "mfcc", "frames", "text_roi") else value
+    changed = {"seconds", "mfcc", *by_second(batch)}
+    damaged = {name: value.clone() if name in changed else value
                for name, value in batch.items()}
     for i, generator in enumerate(generators):
         hit = generator.random(8) < share
@@ -174,7 +179,7 @@ def _change_speed(batch: dict[str, Tensor], i: int, generator: np.random.Generat
     if factor > 1 + MOST_SPEED:     # its label is already beyond the clip
         return
     batch["seconds"][i] = seconds / factor
-    for name, dimension in (("mfcc", 1), ("frames", 0), ("text_roi", 0)):
+    for name, dimension in (("mfcc", 1), *((name, 0) for name in by_second(batch))):
         if name in batch:
             x = batch[name][i]
             length = x.shape[dimension]

@@ -14,11 +14,13 @@ from datatools.features import MFCC_STEPS_PER_SECOND, MOST_SECONDS, NUM_MFCC, SH
 from datatools.files import NUMBERS, open_array, save_array
 from datatools.labels import Label, doubled_labels, read_labels, split_labels
 from datatools.layout import CLIP_SECONDS, Clip, check_unique
+from datatools.manifest import FAILED, Manifest
 from datatools.paths import check_name
 from datatools.stages import number_of_cores
 
 MOST_PROBLEMS = 40       # lines shown at once
 REMEDIES = {
+    "encoder": "Run datatools/preprocess.py with --encoder",
     "mfcc": "Run utils/extract_audio.py",
     "frames": "Run utils/extract_video.py",
     "text_roi": "Run datatools/text_extract.py, then utils/extract_textROI.py",
@@ -182,6 +184,41 @@ def _check_one(root: Path, clip: Clip, name: str) -> str | None:
     if array.dtype.kind not in NUMBERS:
         return f"{path}: holds {array.dtype}, expected numbers. Delete it, then: {REMEDIES[name]}."
     return None
+
+
+def recorded_encoders(root: Path, clips: list[Clip], names: tuple[str, ...]) -> dict[str, dict]:
+    """{encoder: the settings that its vectors of these clips were made with}, by the manifest.
+
+    Clips without vectors are allowed, but not all of them. Raises UserError, also where clips differ in their settings.
+    """
+    if not names:
+        return {}
+    entries = Manifest(root).entries
+    found = {}
+    for name in names:
+        remedy = f"Run datatools/preprocess.py --encoder {name}"
+        made = {}
+        for clip in clips:
+            if clip.encoded(root, name).exists():
+                entry = entries.get((f"{clip.folder}/{clip.name}", name))
+                if entry is None or entry.status == FAILED:
+                    raise UserError(f"{clip.encoded(root, name)}: the manifest does not tell what made it. {remedy}.")
+                made[clip] = entry.settings
+        if not made:
+            raise UserError(f"{root}: none of its {len(clips)} clips has vectors of {name} (<name>_{name}.npy, and a "
+                            f"line of the manifest). {remedy}, or leave it out with --without {name}.")
+        found[name] = next(iter(made.values()))
+        if other := next((clip for clip, settings in made.items() if settings != found[name]), None):
+            raise UserError(f"{other.encoded(root, name)}: made with {made[other]}, other clips' with {found[name]}. "
+                            f"{remedy} again for all of them.")
+        if type(found[name].get("dim")) is not int:
+            raise UserError(f"{root}: the manifest does not tell how long the vectors of {name} are. {remedy} --force.")
+    return found
+
+
+def clips_without(root: Path, clips: list[Clip], encoder: str) -> list[Clip]:
+    """The clips that have no vectors of an encoder."""
+    return [clip for clip in clips if not clip.encoded(root, encoder).exists()]
 
 
 def decode_missing_frames(root: Path, clips: list[Clip]) -> int:

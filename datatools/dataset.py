@@ -12,7 +12,7 @@ from datatools.clips import REMEDIES, ClipSet
 from datatools.errors import UserError
 from datatools.features import MFCC_STEPS, NUM_MFCC, SHAPES, extract_frames
 from datatools.files import read_array
-from datatools.layout import Clip, kind_number
+from datatools.layout import CLIP_SECONDS, Clip, kind_number
 
 
 def _read(path: Path, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
@@ -50,6 +50,17 @@ def fill_text_roi(target: np.ndarray, path: Path) -> None:
     np.greater(_read(path, "text_roi", target.shape), 0, out=target.view(bool))
 
 
+def fill_encoded(target: np.ndarray, path: Path) -> None:
+    """Copy an encoder's vectors of a clip into `target`, float16 (200, D); zeros where there is no file."""
+    target[:] = _read(path, "encoder", target.shape) if path.exists() else 0
+
+
+def encoded_tensors(count: int, dims: dict[str, int], pinned: bool = False) -> dict[str, torch.Tensor]:
+    """Zeros for the vectors of `count` clips, {encoder: (count, 200, D)}; `dims` is {encoder: D}."""
+    return {name: torch.zeros((count, CLIP_SECONDS, dim), dtype=torch.float16, pin_memory=pinned)
+            for name, dim in dims.items()}
+
+
 def input_tensors(
     count: int, inputs: tuple[str, ...], without: tuple[str, ...] = (), pinned: bool = False
 ) -> dict[str, torch.Tensor]:
@@ -72,13 +83,18 @@ class ClipDataset:
     mfcc      (B, 20, 8616) float32
     frames    (B, 200, 66, 88, 3) uint8, RGB
     text_roi  (B, 200, 27, 36) uint8
+    <encoder> (B, 200, D) float16, for each of `encoders`, {encoder: D}; zeros for a clip without its file
 
     Files are read and copied into the batch; nothing is decoded and nothing computed. The inputs in
     `without` are zeros instead: their files are not read.
     """
 
-    def __init__(self, root: Path, clip_set: ClipSet, inputs: tuple[str, ...], without: tuple[str, ...] = ()):
+    def __init__(
+        self, root: Path, clip_set: ClipSet, inputs: tuple[str, ...], without: tuple[str, ...] = (),
+        encoders: dict[str, int] | None = None,
+    ):
         self.root, self.clip_set, self.inputs, self.without = root, clip_set, inputs, without
+        self.encoders = encoders or {}
 
     def __len__(self) -> int:
         return len(self.clip_set)
@@ -95,6 +111,7 @@ class ClipDataset:
         if self.clip_set.seconds is not None:
             batch["seconds"] = torch.from_numpy(self.clip_set.seconds[indices])
         batch |= input_tensors(len(indices), self.inputs, self.without, pinned)
+        batch |= encoded_tensors(len(indices), self.encoders, pinned)
         read = {name for name in self.inputs if name not in self.without}
         for row in range(len(indices)):
             clip = clips[row]
@@ -104,4 +121,6 @@ class ClipDataset:
                 fill_frames(batch["frames"][row].numpy(), self.root, clip)
             if "text_roi" in read:
                 fill_text_roi(batch["text_roi"][row].numpy(), clip.text_roi(self.root))
+            for name in self.encoders.keys() - {*self.without}:
+                fill_encoded(batch[name][row].numpy(), clip.encoded(self.root, name))
         return batch

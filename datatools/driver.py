@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from datatools.encoders import Encoder, find_encoders
 from datatools.errors import UserError
 from datatools.extract import (
     AUDIO,
@@ -63,12 +64,12 @@ class Options:
     force: bool = False
     retry_failed: bool = False
     write_video: bool = False
+    encoder: tuple[str | Encoder, ...] = ()      # an Encoder: one that this package does not know
     backend: str = "processes"
     address: str = "auto"
 
-    @property
-    def stages(self) -> tuple[str, ...]:
-        return (*STAGES, VIDEO) if self.write_video else STAGES
+    def stages(self, encoders: tuple[Encoder, ...]) -> tuple[str, ...]:
+        return (*STAGES, *(VIDEO,) * self.write_video, *(encoder.name for encoder in encoders))
 
     @property
     def pool(self) -> Pool:
@@ -136,7 +137,8 @@ class Plan:
         """The file that a stage writes; for text, the part that is later merged into its split's JSON."""
         if stage == TEXT:
             return self.boxes_of(clip).parts / f"{clip.name}.json"
-        return {AUDIO: clip.mfcc, FRAMES: clip.frames, ROI: clip.text_roi, VIDEO: clip.video}[stage](self.root)
+        paths = {AUDIO: clip.mfcc, FRAMES: clip.frames, ROI: clip.text_roi, VIDEO: clip.video}
+        return paths[stage](self.root) if stage in paths else clip.encoded(self.root, stage)
 
     def boxes_of(self, clip: Clip) -> SplitBoxes:
         return self.splits[split_of_folder(clip.folder)]
@@ -315,19 +317,20 @@ def preprocess(options: Options) -> int:
     prepare_save_root(options.data_root, save_root, options.folders)
     check_writable(save_root / "ROIs")
     identity = detector_identity(options.ocr, options.recognize)
+    encoders = find_encoders(options.encoder)
     with Manifest.open_for_writing(save_root) as manifest:
         sweep_temporaries(save_root)
         splits, other_detector = open_splits(save_root, raw.files, identity, options.force)
-        plan = Plan(raw.files, save_root, options.stages, splits, manifest, stage_settings(identity), options.force,
-                    options.retry_failed, raw.unusable)
+        plan = Plan(raw.files, save_root, options.stages(encoders), splits, manifest,
+                    settings_of(identity, encoders), options.force, options.retry_failed, raw.unusable)
         to_do = plan.to_do()
         detector_arguments = _detector_arguments(options.ocr, options.ocr_weights, options.recognize,
                                                  _is_alone(options.pool, len(to_do)))
         if to_do:
             _claim_boxes(plan, detector_arguments, other_detector, identity)
         names = {f"{clip.folder}/{clip.name}": clip for clip in to_do}
-        jobs = [(name, (raw.files[clip], to_do[clip], detector_arguments)) for name, clip in names.items()]
-        versions = stage_versions(identity)
+        jobs = [(name, (raw.files[clip], to_do[clip], detector_arguments, encoders)) for name, clip in names.items()]
+        versions = stage_versions(identity) | {encoder.name: encoder.versions for encoder in encoders}
 
         def record(item: Item) -> str | None:
             if item.is_machines:
@@ -345,6 +348,11 @@ def preprocess(options: Options) -> int:
         plan.force = plan.retry_failed = False
         print(f"\n{plan.summary()}")
         return 1 if plan.failed() or report.failed else 0
+
+
+def settings_of(identity: dict, encoders: tuple[Encoder, ...]) -> dict[str, dict]:
+    """{stage: settings that determine its output}; `identity` is the text detector's."""
+    return stage_settings(identity) | {encoder.name: encoder.settings for encoder in encoders}
 
 
 def _all_failed(source: Path, outputs: dict[str, Path], reason: str) -> tuple:
@@ -381,8 +389,10 @@ def inspect(options: Options, verify: bool) -> int:
     if not save_root.is_dir():
         raise UserError(f"{save_root}: no such folder (--save_root). Nothing has been preprocessed there.")
     splits = {name: SplitBoxes(save_root, name) for name in {split_of_folder(clip.folder) for clip in raw.files}}
-    settings = stage_settings(detector_identity(options.ocr, options.recognize))
-    plan = Plan(raw.files, save_root, options.stages, splits, Manifest(save_root), settings, unusable=raw.unusable)
+    encoders = find_encoders(options.encoder)
+    settings = settings_of(detector_identity(options.ocr, options.recognize), encoders)
+    plan = Plan(raw.files, save_root, options.stages(encoders), splits, Manifest(save_root), settings,
+                unusable=raw.unusable)
     print(plan.summary())
     damaged = plan.damaged() if verify else []
     for line in damaged:

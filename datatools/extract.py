@@ -8,6 +8,8 @@
     audio   the MFCC of the sound           frames  one small picture a second
     text    the text boxes, as JSON         roi     the text boxes, as masks
     video   a video of 1 fps
+
+and one for each encoder, of its name: a vector a second.
 """
 
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+from datatools.encoders import SOUND, Encoder
 from datatools.errors import describe_error
 from datatools.features import (
     FRAME_HEIGHT,
@@ -25,13 +28,15 @@ from datatools.features import (
     ROI_HEIGHT,
     ROI_WIDTH,
     SAMPLE_RATE,
+    encode_sound,
     extract_mfcc,
     extract_pictures,
+    mfcc,
 )
 from datatools.files import save_array
 from datatools.layout import CLIP_SECONDS
 from datatools.manifest import FAILED, OK, PARTIAL, digest_of, fingerprint
-from datatools.media import MediaError, probe
+from datatools.media import MediaError, probe, read_audio
 from datatools.text_boxes import digest_of_boxes, save_part
 from datatools.text_detector import shared_detector
 from datatools.text_roi import paint_boxes
@@ -86,16 +91,18 @@ def write_pictures(
     detector_arguments: tuple,
     identity: list | None = None,
     salvage: list[str] | None = None,
+    encoders: tuple[Encoder, ...] = (),
 ) -> tuple[int, dict[str, list]]:
     """Run all stages but the sound's; returns the number of seconds with a picture, and the text boxes.
 
-    `identity`: the clip's fingerprint, if known. Raises as `extract_clip`; `salvage` as for read_frames.
+    `identity`: the clip's fingerprint, if known. `encoders`: as for `extract_all`. Raises as `extract_clip`; `salvage`
+    as for read_frames.
     """
     detector = shared_detector(*detector_arguments) if {TEXT, ROI} & outputs.keys() else None
     if TEXT in outputs and identity is None:
         identity = fingerprint(source)      # first: the file may be replaced while it is read
     made = extract_pictures(
-        source, small=FRAMES in outputs, detector=detector, video=outputs.get(VIDEO), salvage=salvage
+        source, detector=detector, encoders=encoders, video=outputs.get(VIDEO), salvage=salvage
     )
     if FRAMES in outputs:
         save_array(outputs[FRAMES], made.frames)
@@ -103,6 +110,8 @@ def write_pictures(
         save_part(outputs[TEXT], identity, made.boxes)
     if ROI in outputs:
         save_array(outputs[ROI], paint_boxes(made.boxes))
+    for name, vectors in made.encoded.items():
+        save_array(outputs[name], vectors)
     return made.count, made.boxes
 
 
@@ -127,9 +136,11 @@ class Taken:
 
 
 def extract_all(
-    source: Path, outputs: dict[str, Path], detector_arguments: tuple = ()
+    source: Path, outputs: dict[str, Path], detector_arguments: tuple = (), encoders: tuple[Encoder, ...] = ()
 ) -> tuple[list, dict[str, Outcome]]:
     """Run the stages named in `outputs` on one clip, decoding it once, and take what a damaged clip holds.
+
+    `encoders`: those that `outputs` may name.
 
     Returns the clip's fingerprint and {stage: (status, reason, SHA-256 of its output)}. Whatever is wrong with the clip
     gives a status, not an exception. Raises OSError where an output cannot be written.
@@ -139,10 +150,12 @@ def extract_all(
         duration = probe(source).duration
     except MediaError as error:
         return identity, {stage: (FAILED, str(error), "") for stage in outputs}
-    sound = Taken("sound", [stage for stage in outputs if stage == AUDIO], MOST_SECONDS)
-    picture = Taken("picture", [stage for stage in outputs if stage != AUDIO], CLIP_SECONDS)
-    _take(sound, lambda: _take_sound(sound, source, outputs))
-    _take(picture, lambda: _take_pictures(picture, source, outputs, detector_arguments, identity))
+    encoders = tuple(encoder for encoder in encoders if encoder.name in outputs)
+    of_sound = {AUDIO, *(encoder.name for encoder in encoders if encoder.takes == SOUND)}
+    sound = Taken("sound", [stage for stage in outputs if stage in of_sound], MOST_SECONDS)
+    picture = Taken("picture", [stage for stage in outputs if stage not in of_sound], CLIP_SECONDS)
+    _take(sound, lambda: _take_sound(sound, source, outputs, encoders))
+    _take(picture, lambda: _take_pictures(picture, source, outputs, detector_arguments, identity, encoders))
     lasts = max(duration or 0.0, sound.seconds, picture.seconds - 1)      # the last picture may end at once
     found = {}
     for taken in (sound, picture):
@@ -162,17 +175,22 @@ def _take(taken: Taken, take: Callable[[], None]) -> None:
         taken.failure = describe_error(error)
 
 
-def _take_sound(taken: Taken, source: Path, outputs: dict[str, Path]) -> None:
-    mfcc = extract_mfcc(source, salvage=taken.damage)
-    save_array(outputs[AUDIO], mfcc)
-    taken.seconds = min((mfcc.shape[1] - 0.5) * HOP / SAMPLE_RATE, MOST_SECONDS)
-    taken.digests[AUDIO] = digest_of(outputs[AUDIO])
+def _take_sound(taken: Taken, source: Path, outputs: dict[str, Path], encoders: tuple[Encoder, ...]) -> None:
+    samples = read_audio(source, duration=MOST_SECONDS, salvage=taken.damage)
+    made = encode_sound(samples, encoders)
+    if AUDIO in outputs:
+        made[AUDIO] = mfcc(samples)
+    for stage, array in made.items():
+        save_array(outputs[stage], array)
+        taken.digests[stage] = digest_of(outputs[stage])
+    taken.seconds = min((len(samples) // HOP + 0.5) * HOP / SAMPLE_RATE, MOST_SECONDS)
 
 
 def _take_pictures(
-    taken: Taken, source: Path, outputs: dict[str, Path], detector_arguments: tuple, identity: list
+    taken: Taken, source: Path, outputs: dict[str, Path], detector_arguments: tuple, identity: list,
+    encoders: tuple[Encoder, ...],
 ) -> None:
-    count, boxes = write_pictures(source, outputs, detector_arguments, identity, taken.damage)
+    count, boxes = write_pictures(source, outputs, detector_arguments, identity, taken.damage, encoders)
     taken.seconds = float(count)
     for stage in taken.stages:
         taken.digests[stage] = digest_of_boxes(boxes) if stage == TEXT else digest_of(outputs[stage])

@@ -3,11 +3,13 @@
     extract_mfcc("clip.mp4")                                    # float32 (20, T)
     extract_frames("clip.mp4")                                  # uint8 (200, 66, 88, 3)
     extract_frames("episode.mkv", start=600.0, seconds=30)      # uint8 (30, 66, 88, 3)
+    extract_pictures("clip.mp4", encoders=[find_encoder("efficientnet_lite0")]).encoded     # float16 (200, D) each
 
 Only the span itself is decoded, not what lies before it.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import librosa
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from datatools.encoders import CUT_RATE, EVERY_FRAME, SOUND, Encoder, loaded
 from datatools.layout import CLIP_SECONDS
 from datatools.media import SAMPLE_RATE, read_audio, read_frames, save_video
 from datatools.text_detector import BoxFinder
@@ -79,19 +82,62 @@ def extract_mfcc(
     return mfcc(read_audio(path, start=start, duration=duration, salvage=salvage))
 
 
+def encode_sound(
+    samples: np.ndarray, encoders: Iterable[Encoder], seconds: int = CLIP_SECONDS
+) -> dict[str, np.ndarray]:
+    """{encoder: float16 (seconds, D)} of mono samples (n,) at SAMPLE_RATE; 0 after their end. Raises UserError."""
+    return {encoder.name: as_stored(loaded(encoder).sound(samples, SAMPLE_RATE, seconds))
+            for encoder in encoders if encoder.takes == SOUND}
+
+
+def as_stored(vectors: np.ndarray) -> np.ndarray:
+    """Vectors as float16; what is larger becomes the largest."""
+    most = np.finfo(np.float16).max
+    return vectors.clip(-most, most).astype(np.float16)
+
+
+class PictureEncoder:
+    """The vectors of a span's pictures, shown one after the other from its start on.
+
+    Where a vector depends on one picture alone, a repeated picture is encoded once.
+    """
+
+    def __init__(self, encoder: Encoder):
+        self.encoder, self.running = encoder, loaded(encoder)
+        self.kept: list[np.ndarray] = []
+        self.which: list[int] = []       # of `kept`, for each picture shown
+
+    def show(self, image: np.ndarray) -> None:
+        small = self.running.small(image)
+        if self.encoder.takes == EVERY_FRAME or not self.kept or not np.array_equal(small, self.kept[-1]):
+            self.kept.append(small)
+        self.which.append(len(self.kept) - 1)
+
+    def vectors(self, seconds: int) -> np.ndarray:
+        """float16 (seconds, D); 0 where there is no picture."""
+        found = np.zeros((seconds, self.encoder.dim), np.float16)
+        if self.kept:
+            rows = as_stored(self.running.pictures(np.stack(self.kept)))
+            rows = rows if self.encoder.takes == EVERY_FRAME else rows[self.which]
+            found[:len(rows)] = rows
+        return found
+
+
 @dataclass(frozen=True)
 class Pictures:
-    """Frames and text boxes of a span.
+    """Frames, text boxes and vectors of a span.
 
-    count   number of seconds with a picture
-    frames  uint8 (seconds, 66, 88, 3), RGB; black after the end
-    boxes   {"0": [[quad, [height, width], text, confidence], ...], "1": ...}; quad in pixels, four [x, y]; [] for a
-            second without text; {} without a detector
+    count    number of seconds with a picture
+    frames   uint8 (seconds, 66, 88, 3), RGB; black after the end
+    boxes    {"0": [[quad, [height, width], text, confidence], ...], "1": ...}; quad in pixels, four [x, y]; [] for a
+             second without text; {} without a detector
+    encoded  {encoder: float16 (seconds, D)}; 0 after the end
     """
 
     count: int
     frames: np.ndarray
     boxes: dict[str, list]
+    encoded: dict[str, np.ndarray]
 
 
 def extract_pictures(
@@ -99,33 +145,40 @@ def extract_pictures(
     start: float = 0.0,
     seconds: int = CLIP_SECONDS,
     *,
-    small: bool = True,
     detector=None,
+    encoders: Iterable[Encoder] = (),
     video: Path | None = None,
     salvage: list[str] | None = None,
 ) -> Pictures:
-    """Frames, text boxes and video from the pictures at `start`, `start` + 1, `start` + 2 ... s, each decoded once.
+    """All that is made of the pictures at `start`, `start` + 1, `start` + 2 ... s, each decoded once.
 
-    `small`: whether to make frames; else they stay black. `detector`: from datatools.text_detector, finds text boxes.
-    `video`: path of a 1 fps video in the file's size. Raises MediaError, and OSError for `video`; `salvage` as for
-    read_frames.
+    `detector`: from datatools.text_detector, finds text boxes. `encoders`: those of sound are left out. `video`: path
+    of a 1 fps video in the file's size. Raises MediaError, UserError for weights, and OSError for `video`; `salvage` as
+    for read_frames.
     """
     frames = np.zeros((seconds, FRAME_HEIGHT, FRAME_WIDTH, 3), np.uint8)
     finder = BoxFinder(detector) if detector else None
+    seeing = [PictureEncoder(encoder) for encoder in encoders if encoder.takes != SOUND]
+    rate = CUT_RATE if any(each.encoder.takes == EVERY_FRAME for each in seeing) else 1
     boxes: dict[str, list] = {}
     count = 0
 
     def pictures():
         nonlocal count
         shown = thumbnail = None
-        times = [start + second for second in range(seconds)]
-        for second, image in enumerate(read_frames(path, times, salvage=salvage)):
+        times = [start + place / rate for place in range(seconds * rate)]
+        for place, image in enumerate(read_frames(path, times, salvage=salvage)):
+            second, between = divmod(place, rate)
+            for each in seeing if image is not None else ():
+                if not between or each.encoder.takes == EVERY_FRAME:
+                    each.show(image)
+            if between:
+                continue
             if image is not None:
                 count += 1
-                if small:
-                    if image is not shown:      # one picture may stand for many seconds
-                        shown, thumbnail = image, frame_thumbnail(image)
-                    frames[second] = thumbnail
+                if image is not shown:      # one picture may stand for many seconds
+                    shown, thumbnail = image, frame_thumbnail(image)
+                frames[second] = thumbnail
             if finder:
                 boxes[str(second)] = finder.find(image)
             yield image
@@ -137,7 +190,7 @@ def extract_pictures(
             pass
     if finder:
         finder.finish()
-    return Pictures(count, frames, boxes)
+    return Pictures(count, frames, boxes, {each.encoder.name: each.vectors(seconds) for each in seeing})
 
 
 def extract_frames(path: Path, start: float = 0.0, seconds: int = CLIP_SECONDS) -> np.ndarray:
@@ -150,4 +203,4 @@ def extract_frames(path: Path, start: float = 0.0, seconds: int = CLIP_SECONDS) 
 
 def extract_text_boxes(path: Path, detector, start: float = 0.0, seconds: int = CLIP_SECONDS) -> dict[str, list]:
     """Text in the pictures at `start`, `start` + 1 ... s, as `Pictures.boxes`; "0" is `start`. Raises MediaError."""
-    return extract_pictures(path, start, seconds, small=False, detector=detector).boxes
+    return extract_pictures(path, start, seconds, detector=detector).boxes

@@ -69,6 +69,10 @@ class Clip:
         """uint8 (200, 66, 88, 3), RGB."""
         return root / self.folder / f"{self.name}_frames.npy"
 
+    def encoded(self, root: Path, encoder: str) -> Path:
+        """float16 (200, D), a vector a second of the encoder of this name."""
+        return root / self.folder / f"{self.name}_{encoder}.npy"
+
     def video(self, root: Path) -> Path:
         """The 1 fps video of the processed data, at the source's size."""
         return root / self.folder / f"{self.name}.mp4"

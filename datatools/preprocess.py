@@ -1,6 +1,7 @@
 """Sound, picture and text of every clip in one pass: what the four single commands write, each clip decoded once.
 
     python datatools/preprocess.py --data_root data/raw --save_root data/processed --ocr rapidocr
+    python datatools/preprocess.py --data_root data/raw --save_root data/processed --encoder efficientnet_lite0 silero
     python datatools/preprocess.py --data_root data/raw --save_root data/processed --status     # what is done, what not
 
 Text is looked for in the clip's own pictures; a 1 fps video is written only with --write_video. A clip that is damaged
@@ -22,13 +23,16 @@ from datatools.stages import stage_parser
 from datatools.text_detector import DETECTORS
 
 
-def build_parser() -> ArgumentParser:
-    parser = stage_parser(__doc__)
+def build_parser(description: str = __doc__) -> ArgumentParser:
+    parser = stage_parser(description)
     parser.add_argument("--ocr", choices=DETECTORS, default="easyocr", help="text detector (default: %(default)s)")
     help_text = "folder with EasyOCR's weights (default: it downloads them)"
     parser.add_argument("--ocr_weights", type=path, metavar="FOLDER", help=help_text)
     parser.add_argument("--recognize", action="store_true", help="read the texts too; nothing here needs them")
     parser.add_argument("--write_video", action="store_true", help="write the 1 fps videos too")
+    parser.add_argument("--encoder", nargs="+", type=path_text, default=(), metavar="NAME",
+                        help="write a vector a second of these pretrained networks too: efficientnet_lite0, silero, "
+                             "transnetv2, timm:MODEL:FILE or open_clip:MODEL:FILE")
     parser.add_argument("--retry_failed", action="store_true", help="try again what failed before")
     parser.add_argument("--backend", choices=("processes", "ray"), default="processes",
                         help="where clips are worked on (default: %(default)s)")
@@ -46,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from datatools.driver import Options, inspect, preprocess
 
-    options = Options(**arguments)
+    options = Options(**arguments | {"encoder": tuple(arguments["encoder"])})
     return inspect(options, verify) if status or verify else preprocess(options)
 
 

@@ -15,12 +15,12 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import importlib.util
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datatools.downloads import download_timeout
 from datatools.errors import UserError
+from datatools.onnx_silent import import_onnxruntime
 
 if TYPE_CHECKING:
     import numpy as np
@@ -186,14 +186,9 @@ class RapidOcrDetector:
     """RapidOCR: PP-OCR models on onnxruntime's CPU provider."""
 
     def __init__(self, identity: dict, threads: int):
-        # onnxruntime reads it once, as it is imported: it would write an identifier and a queue of events below
-        # ~/.cache/Microsoft and send them. Its disable_telemetry_events() comes too late for that, and helps only
-        # where someone has imported it before.
-        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-        import onnxruntime
+        import_onnxruntime()      # before RapidOCR imports it
         from rapidocr import RapidOCR
 
-        onnxruntime.disable_telemetry_events()
         self.identity = identity
         self.recognize = identity["settings"]["recognize"]
         params = {

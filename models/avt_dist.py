@@ -5,6 +5,8 @@ Sound and picture are standardised within their clip, so that another series' lo
 little. A clip that lacks a modality still gets an answer, because training leaves modalities out of every clip.
 """
 
+import re
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, smooth_l1_loss
@@ -27,6 +29,7 @@ from models.video_net import StridedFrameNet, TextNet
 
 MODALITIES = ("sound", "frames", "text")
 NUM_MFCC = 20
+MOST_ENCODERS = 16
 QUARTERS = 4                   # steps a second of the sound's features, before a strided convolution to seconds
 WINDOW = 1.0                   # s; how far to both sides of the most probable place the expectation is taken
 SPREAD, SHARP = 0.8, 0.25      # s; standard deviations of the Gaussian targets of the seconds and of the quarters
@@ -131,6 +134,24 @@ class FrameSteps(nn.Module):
         return x.flatten(0, 1), small.flatten(2).transpose(1, 2).float()
 
 
+class EncodedSteps(nn.Module):
+    """An encoder's vectors and their changes to a feature vector per second. (B, 200, dim) -> (B, channels, 200)."""
+
+    def __init__(self, dim: int, channels: int):
+        super().__init__()
+        inner = min(dim, channels)
+        self.narrow = nn.Conv1d(dim, inner, 1)
+        self.see = nn.Conv1d(2 * inner, channels, 1)
+        self.compare = nn.Conv1d(len(REACHES), channels, 1)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        x = vectors.float().transpose(1, 2)
+        x = relative(x, (x != 0).any(1, keepdim=True).float())
+        seen = self.narrow(x)
+        change = torch.diff(seen, dim=2, prepend=seen[:, :, :1])
+        return self.see(torch.cat([seen, change], 1)) + self.compare(novelty(x))
+
+
 class AVTDist(nn.Module):
     """Returns {"steps": (B, 1, 200), "quarters": (B, 800)}: logits over seconds and over quarters of a second.
 
@@ -138,6 +159,7 @@ class AVTDist(nn.Module):
     frames    (B, 200, 66, 88, 3) uint8, RGB
     text_roi  (B, 200, 27, 36) uint8, 1 inside a text box
     kind      (B,) int64: 1 asks where the opening ends, 2 where the ending begins, 0 is unknown
+    <encoder> (B, 200, D) float, for each of `encoders`, "name:D,name:D": a pretrained network's vector a second
 
     A modality that is constant throughout a clip (no sound track, no picture, no box) counts as missing. In training
     a clip's loss is a weighted mean: from all its modalities, and with the total weight `modality_dropout` from all but
@@ -160,12 +182,16 @@ class AVTDist(nn.Module):
         with_rhythm: bool = True,
         with_scenes: bool = True,
         standardise: bool = True,
+        encoders: str = "",
     ):
         super().__init__()
         if not standardise:
             raise ValueError("standardise: its colours are always relative to their clip")
         if modality_dropout > 1:
             raise ValueError(f"modality_dropout {modality_dropout}: expected a share from 0 to 1")
+        dims = self.encoder_dims(encoders)
+        self.inputs = (*AVTDist.inputs, *dims)
+        self.modalities = (*MODALITIES, *dims)
         self.sound_net = SoundSteps(channels, sound_channels, with_rhythm)
         self.video_net = FrameSteps(channels, frame_channels, with_scenes)
         self.text_net = TextNet(text_channels)
@@ -174,10 +200,11 @@ class AVTDist(nn.Module):
         self.layout = None
         if with_scenes:
             self.layout = from_facts(NUM_LAYOUT, channels)
+        self.encoded = nn.ModuleDict({name: EncodedSteps(dim, channels) for name, dim in dims.items()})
         self.modality_dropout = modality_dropout
         self.question = nn.Embedding(3, channels)
         self.feature_dropout = nn.Dropout1d(feature_dropout)
-        self.join = nn.Conv1d(3 * channels, channels, 1)
+        self.join = nn.Conv1d(len(self.modalities) * channels, channels, 1)
         self.blocks = nn.Sequential(*(TemporalBlock(channels, dilation, dropout) for dilation in dilations))
         self.gru = BiGRU(channels, gru) if gru else None
         if gru:
@@ -191,30 +218,44 @@ class AVTDist(nn.Module):
         )
         self.register_buffer("interval_scale", torch.ones(()))     # answer +- this * spread; validation sets it
 
+    @staticmethod
+    def encoder_dims(encoders: str) -> dict[str, int]:
+        """{name: length of its vectors} of "name:D,name:D". Raises ValueError."""
+        dims = {}
+        for word in encoders.split(",") if encoders else ():
+            name, _, dim = word.partition(":")
+            if (not name.isidentifier() or not re.fullmatch("[1-9][0-9]{0,4}", dim) or len(dims) >= MOST_ENCODERS
+                    or name in (*AVTDist.inputs, *MODALITIES, *dims)):
+                raise ValueError(f"encoders {encoders[:100]!r}: expected name:D,name:D, each name once")
+            dims[name] = int(dim)
+        return dims
+
     @property
     def frame_net(self) -> nn.Module:
         """The submodule that sees single frames."""
         return self.video_net.frame_net
 
-    def forward(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor, kind: Tensor | None = None) -> dict[str, Tensor]:
-        present = torch.stack([varies(mfcc), varies(frames), varies(text_roi)], 1)                      # (B, 3)
+    def forward(
+        self, mfcc: Tensor, frames: Tensor, text_roi: Tensor, kind: Tensor | None = None, **encoded: Tensor
+    ) -> dict[str, Tensor]:
+        present = torch.stack([varies(each) for each in (mfcc, frames, text_roi, *encoded.values())], 1)    # (B, M)
         if kind is None:
             kind = torch.zeros(len(mfcc), dtype=torch.long, device=mfcc.device)
         if self.training:
             kind = kind * (torch.rand(len(kind), device=kind.device) >= UNASKED)
-        parts = self.look(mfcc, frames, text_roi, kind)
+        parts = self.look(mfcc, frames, text_roi, kind, **encoded)
         return self.views(parts, present) if self.training else self.agree(parts, present)
 
     def views(self, parts: list[Tensor], present: Tensor) -> dict[str, Tensor]:
-        """The outputs from all of `present` (B, 3), from all but a random one, and from a random one alone.
+        """The outputs from all of `present` (B, M), from all but a random one, and from a random one alone.
 
         {"steps": (B, 3, 200), "quarters": (B, 3, 800), "shares": (B, 3)}. `shares` are the weights of the three in the
         loss, repeated for each clip because DataParallel joins outputs along the batch.
         """
-        count = 3 if self.modality_dropout else 1
-        lone = torch.stack([nn.functional.one_hot(torch.randint(3, (len(present),), device=present.device), 3)
+        count, m = 3 if self.modality_dropout else 1, len(self.modalities)
+        lone = torch.stack([nn.functional.one_hot(torch.randint(m, (len(present),), device=present.device), m)
                             for _ in range(2)]).to(present.dtype)
-        kept = torch.stack([present, present * (1 - lone[0]), present * lone[1]])[:count]              # (3, B, 3)
+        kept = torch.stack([present, present * (1 - lone[0]), present * lone[1]])[:count]              # (3, B, M)
         kept = torch.where(kept.any(2, keepdim=True), kept, present)
         outputs = self.weigh([part.repeat(count, *[1] * (part.dim() - 1)) for part in parts], kept.flatten(0, 1))
         shares = [1 - self.modality_dropout, *[self.modality_dropout / 2] * 2][:count]
@@ -223,34 +264,37 @@ class AVTDist(nn.Module):
                 "shares": torch.tensor(shares, device=present.device).expand(len(present), -1)}
 
     def agree(self, parts: list[Tensor], present: Tensor) -> dict[str, Tensor]:
-        """The outputs from all of `present` (B, 3); `quarters` averaged with those from all but each one in turn.
+        """The outputs from all of `present` (B, M); `quarters` averaged with those from all but each one in turn.
 
         The mean is taken over probabilities. A modality that misleads has no part in one of the answers.
         """
         outputs = self.weigh(parts, present)
         weights = [outputs["quarters"].softmax(1)] * ALL_COUNT
-        for i in range(len(MODALITIES)):
+        for i in range(present.shape[1]):
             others = present.clone()
             others[:, i] = 0
             others = torch.where(others.any(1, keepdim=True), others, present)
             weights.append(self.weigh(parts, others)["quarters"].softmax(1))
         return {**outputs, "quarters": torch.stack(weights).mean(0).clamp(min=1e-12).log()}
 
-    def look(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor, kind: Tensor) -> list[Tensor]:
-        """Features of each of MODALITIES, three times (B, channels, 200); the sound's quarters; `kind` embedded."""
+    def look(
+        self, mfcc: Tensor, frames: Tensor, text_roi: Tensor, kind: Tensor, **encoded: Tensor
+    ) -> list[Tensor]:
+        """Features of each of M modalities, (B, channels, 200); the sound's quarters; `kind` embedded."""
         b, t = text_roi.shape[:2]
         read = self.text_net(text_roi.flatten(0, 1)).unflatten(0, (b, t)).transpose(1, 2)                # (B, R, 200)
         sound, quarters = self.sound_net(mfcc)
         text = self.read(self.text_norm(read))
         if self.layout:
             text = text + self.layout(layout(text_roi))
-        return [sound, self.video_net(frames), text, quarters, self.question(kind)]
+        more = [net(encoded[name]) for name, net in self.encoded.items()]
+        return [sound, self.video_net(frames), text, *more, quarters, self.question(kind)]
 
     def weigh(self, parts: list[Tensor], present: Tensor) -> dict[str, Tensor]:
-        """The outputs from `parts`, what `look` returns, without the modalities whose `present` (B, 3) is 0."""
-        question = parts[4]
-        quarters = parts[3] * present[:, :1, None].to(parts[3].dtype)
-        parts = [part * present[:, i, None, None].to(part.dtype) for i, part in enumerate(parts[:3])]
+        """The outputs from `parts`, what `look` returns, without the modalities whose `present` (B, M) is 0."""
+        *parts, quarters, question = parts
+        quarters = quarters * present[:, :1, None].to(quarters.dtype)
+        parts = [part * present[:, i, None, None].to(part.dtype) for i, part in enumerate(parts)]
         x = self.join(self.feature_dropout(torch.cat(parts, 1))) + question.unsqueeze(2)
         x = self.blocks(x)
         if self.gru:
@@ -261,20 +305,23 @@ class AVTDist(nn.Module):
             steps = self.step_head(x.float())
         return {"steps": steps, "quarters": steps.squeeze(1).repeat_interleave(QUARTERS, 1) + fine}
 
-    def explain(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor, kind: Tensor) -> dict[str, Tensor]:
+    def explain(
+        self, mfcc: Tensor, frames: Tensor, text_roi: Tensor, kind: Tensor, **encoded: Tensor
+    ) -> dict[str, Tensor]:
         """The answers and how certain they are, (B,) each, in seconds but for the confidence.
 
         `low` to `high` holds 9 of 10 truths of clips like the validation clips; `confidence` is the probability within
-        a second of the answer; `sound`, `frames` and `text` are each modality's answer alone, nan where it is missing.
+        a second of the answer; `sound`, `frames`, `text` and the encoders' names hold each modality's answer alone, nan
+        where it is missing.
         """
-        present = torch.stack([varies(mfcc), varies(frames), varies(text_roi)], 1)
-        parts = self.look(mfcc, frames, text_roi, kind)
+        present = torch.stack([varies(each) for each in (mfcc, frames, text_roi, *encoded.values())], 1)
+        parts = self.look(mfcc, frames, text_roi, kind, **encoded)
         outputs = self.agree(parts, present)
         answer = self.seconds(outputs)
         reach = self.interval_scale * self.spread(outputs)
         low, high = (answer - reach).clamp(min=0), (answer + reach).clamp(max=CLIP_SECONDS)
         told = {"seconds": answer, "low": low, "high": high, "confidence": weight_near(outputs, answer)}
-        for i, name in enumerate(MODALITIES):
+        for i, name in enumerate(self.modalities):
             alone = torch.zeros_like(present)
             alone[:, i] = present[:, i]
             said = self.seconds(self.weigh(parts, alone))

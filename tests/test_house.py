@@ -20,7 +20,8 @@ COMMANDS = [
     "fuse/fuse.py", "synth/make.py", "synth/make_actions.py",
     "datatools/text_extract.py", "datatools/preprocess.py", "utils/extract_audio.py", "utils/extract_video.py",
     "utils/extract_textROI.py", "utils/demo.py", "utils/evaluate.py", "tools/make_lists.py", "tools/extract_frames.py",
-    "tools/run_net.py", "tools/run_actionclip.py", "tools/make_weights.py", "visualize.py", "visualize_predictions.py",
+    "tools/run_net.py", "tools/encode.py", "tools/run_actionclip.py", "tools/make_weights.py", "visualize.py",
+    "visualize_predictions.py",
     "batch_visualize_test.py",
 ]
 MOST_LINES, MOST_PARAMETERS = 60, 7      # of a function; a network's sizes do not count

@@ -18,16 +18,20 @@ from datatools.stages import Pool, run_stage
 from utils.checkpoint import load_pretrained
 
 DETECT = """
+import importlib.util
 import cv2
 import numpy as np
+from datatools.encoders import find_encoder, loaded
 from datatools.text_detector import load_detector
+if importlib.util.find_spec("silero_vad"):
+    loaded(find_encoder("silero")).sound(np.zeros(44100, np.float32), 22050, 2)
 image = np.full((360, 640, 3), 255, np.uint8)
 cv2.putText(image, "OPENING", (20, 80), cv2.FONT_HERSHEY_SIMPLEX, 2, (0, 0, 0), 5)
 print(len(load_detector("rapidocr", threads=1).detect(image)), "box")
 """
 
 
-def test_text_detection_writes_nothing_at_home_and_asks_for_no_network(tmp_path):
+def test_text_detection_and_an_encoder_write_nothing_at_home_and_ask_for_no_network(tmp_path):
     done = run_offline(tmp_path, "-c", DETECT)
     assert done.code == 0 and done.output.endswith("1 box\n"), done.output
     assert not done.home and not done.attempts

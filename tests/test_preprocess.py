@@ -98,8 +98,8 @@ def test_without_asking_there_is_no_video(made_raw, tmp_path):
 def test_a_second_run_does_only_what_is_missing_or_changed(raw, out, monkeypatch):
     done = []
     real = driver.extract_all
-    monkeypatch.setattr(driver, "extract_all", lambda source, outputs, d: done.append(
-        (source.stem, *sorted(outputs))) or real(source, outputs, d))
+    monkeypatch.setattr(driver, "extract_all", lambda source, outputs, *more: done.append(
+        (source.stem, *sorted(outputs))) or real(source, outputs, *more))
     first = content(out)
     assert run(raw, out, "--write_video") == 0
     assert done == [] and content(out) == first

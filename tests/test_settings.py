@@ -26,8 +26,8 @@ HOMES = {
     FitSettings: "num_workers data_in_memory lr batch_size max_epoch schedule decay_epochs warmup_epochs "
                  "accumulation_step use_amp clip_grad ema channels_last compile halve_when_full patience seed "
                  "show_freq gpus threads keep_last save_prefix resume overwrite",
-    BoundarySettings: "data_root train_folders label_files data_seed without shift vary damage borrow step_loss "
-                      "pretrained if_normal folds",
+    BoundarySettings: "data_root train_folders label_files data_seed without encoders shift vary damage borrow "
+                      "step_loss pretrained if_normal folds",
     LaunchSettings: "strategy processes",
     InferSettings: "weights folder split output",
 }
@@ -68,7 +68,8 @@ def test_settings_that_a_resumed_training_must_share():
     agreed = must_agree(FitSettings(), BoundarySettings(without=("mfcc",)), None)
     assert set(agreed) == {"lr", "batch_size", "max_epoch", "schedule", "decay_epochs", "warmup_epochs",
                            "accumulation_step", "use_amp", "clip_grad",
-                           "ema", "seed", "data_seed", "without", "shift", "vary", "damage", "borrow", "step_loss"}
+                           "ema", "seed", "data_seed", "without", "encoders", "shift", "vary", "damage", "borrow",
+                           "step_loss"}
     assert agreed["without"] == ["mfcc"]      # plain types, as in a checkpoint
 
 

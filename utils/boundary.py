@@ -31,12 +31,19 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from datatools.augment import borrow, clip_generators, damage, shift_in_time, vary_look_and_sound
-from datatools.clips import decode_missing_frames, labelled_clips
+from datatools.clips import (
+    clips_without,
+    decode_missing_frames,
+    find_processed,
+    labelled_clips,
+    recorded_encoders,
+)
 from datatools.dataset import ClipDataset, fill_frames
 from datatools.errors import UserError
 from datatools.features import SHAPES
 from datatools.files import save_text
 from datatools.layout import recorded_text_detector
+from datatools.numbers import shortened
 from datatools.scores import score_table
 from datatools.submission import read_predictions, write_predictions
 from utils.batches import Batches
@@ -46,7 +53,7 @@ from utils.networks import build_network, frame_network
 from utils.plots import curves_picture, predictions_picture
 from utils.predict import validation_rows
 from utils.run_folder import read_records
-from utils.settings import BoundarySettings
+from utils.settings import INPUTS, BoundarySettings
 from utils.task import Batch, Dataset, FitData, Outputs, Task, Validation, answer
 
 INTERVAL = 0.9         # share of the truths that a network's intervals should hold
@@ -66,26 +73,50 @@ def boundary_task(network: type, loss: Loss, settings: BoundarySettings, sizes: 
         return validate_boundaries(network, net, batches, batch_size, world)
 
     detector, remarks = None, ()
-    if settings.data_root and "text_roi" in inputs_read(network, settings.without):
+    encoders = encoders_of_training(network, settings)
+    if encoders:
+        sizes["encoders"] = ",".join(f"{name}:{told['dim']}" for name, told in encoders.items())
+    dims = network.encoder_dims(sizes["encoders"]) if sizes.get("encoders") else {}
+    if settings.data_root and "text_roi" in inputs_read(network, settings.without, settings.encoders):
         detector = recorded_text_detector(settings.data_root)
         if detector is None:
             remarks = ("which detector made the text boxes is not recorded with this data",)
     return Task(
-        network=network.__name__, inputs=network.inputs, sizes=sizes, validate=validate, unit=" s",
+        network=network.__name__, inputs=(*network.inputs, *dims), sizes=sizes, validate=validate, unit=" s",
         build=lambda sizes: build_network(network, sizes),
         start=lambda net: load_pretrained(frame_network(net), settings.pretrained),
         loss=lambda outputs, batch: boundary_loss(loss, settings.step_loss, outputs, batch["seconds"]),
         augment=lambda batch, seed, epoch: augment(batch, settings, seed, epoch),
-        describe=describe, facts={"text_detector": detector}, settings=settings, remarks=remarks,
+        describe=describe, facts={"text_detector": detector, **({"encoders": encoders} if encoders else {})},
+        same=("encoders",) if encoders else (), settings=settings, remarks=remarks,
         keep_best=lambda folder, validation: write_validation(folder, *validation.found),
         draw=draw,
     )
 
 
-def inputs_read(network: type, without: tuple[str, ...]) -> tuple[str, ...]:
-    """The network's inputs that are read from files, except those in --without. Raises UserError if none is left."""
+def encoders_of_training(network: type, settings: BoundarySettings) -> dict[str, dict]:
+    """{encoder: the settings of its vectors} for --encoders. Raises UserError."""
+    if not settings.encoders:
+        return {}
+    if not hasattr(network, "encoder_dims"):
+        raise UserError(f"--encoders: {network.__name__} takes no further inputs. Leave it out, or use "
+                        "avt_dist_main.py.")
+    if settings.data_root is None:
+        raise UserError("--encoders: vectors are read from --data_root, which is missing.")
+    clips = [clip for folder in settings.train_folders for clip in find_processed(settings.data_root, folder)]
+    return recorded_encoders(settings.data_root, clips, settings.encoders)
+
+
+def inputs_read(network: type, without: tuple[str, ...], encoders: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The network's inputs that are read from files, except encoders' and those in --without.
+
+    Raises UserError if nothing is left, and for a name in --without that is no input.
+    """
+    known = (*INPUTS, *encoders)
+    if unknown := [name for name in without if name not in known]:
+        raise UserError(f"--without: found {shortened(unknown[0])}, expected some of {', '.join(known)}.")
     left = tuple(name for name in network.inputs if name in SHAPES and name not in without)
-    if not left:
+    if not left and not set(encoders) - set(without):
         raise UserError(f"--without {' '.join(without)}: no input is left.")
     return left
 
@@ -95,7 +126,8 @@ def inputs_read(network: type, without: tuple[str, ...]) -> tuple[str, ...]:
 
 def boundary_data(network: type, settings: BoundarySettings) -> FitData:
     """The labelled clips below settings.data_root, with every label and feature file checked. Raises UserError."""
-    used = inputs_read(network, settings.without)
+    used = inputs_read(network, settings.without, settings.encoders)
+    dims = {name: told["dim"] for name, told in encoders_of_training(network, settings).items()}
     root, without = settings.data_root, settings.without
     parts = labelled_clips(root, settings.train_folders, settings.label_files, settings.data_seed, used)
     for name, part in parts.items():
@@ -105,18 +137,22 @@ def boundary_data(network: type, settings: BoundarySettings) -> FitData:
     def prepare() -> list[str]:
         clips = [*parts["train"].clips, *parts["val"].clips]
         decoded = decode_missing_frames(root, clips) if "frames" in used else 0
-        return [f"decoded the 1 fps videos of {decoded} clips into _frames.npy"] if decoded else []
+        lines = [f"decoded the 1 fps videos of {decoded} clips into _frames.npy"] if decoded else []
+        missing = {name: len(clips_without(root, clips, name)) for name in dims}
+        return lines + [f"{count} of {len(clips)} clips have no vectors of {name}, it counts as missing there"
+                        for name, count in missing.items() if count]
 
-    train, val = (ClipDataset(root, parts[name], network.inputs, without) for name in ("train", "val"))
-    return FitData(train, val, prepare, lambda: fingerprint_data(root, parts, used))
+    train, val = (ClipDataset(root, parts[name], network.inputs, without, dims) for name in ("train", "val"))
+    return FitData(train, val, prepare, lambda: fingerprint_data(root, parts, used, settings.encoders))
 
 
-def fingerprint_data(root: Path, parts: dict, inputs: tuple[str, ...]) -> dict:
+def fingerprint_data(root: Path, parts: dict, inputs: tuple[str, ...], encoders: tuple[str, ...] = ()) -> dict:
     """The number of clips in each part, and a SHA-256 over their names, labels and feature-file sizes."""
     digest = hashlib.sha256()
     for part in parts.values():
         for clip, seconds in sorted(zip(part.clips, part.seconds.tolist(), strict=True)):
-            sizes = [path.stat().st_size if (path := getattr(clip, name)(root)).exists() else 0 for name in inputs]
+            paths = [getattr(clip, name)(root) for name in inputs] + [clip.encoded(root, name) for name in encoders]
+            sizes = [path.stat().st_size if path.exists() else 0 for path in paths]
             digest.update(f"{clip.folder}/{clip.name} {seconds:.3f} {sizes}\n".encode())
     return {**{name: len(part) for name, part in parts.items()}, "sha256": digest.hexdigest()}
 
@@ -173,7 +209,7 @@ def validate_boundaries(
     spread_of = getattr(network, "spread", None)
 
     def columns_of(batch: Batch) -> dict[str, Tensor]:
-        outputs = answer(net, batch, network.inputs)
+        outputs = answer(net, batch, net.inputs)
         spread = {"spread": spread_of(outputs)} if spread_of else {}
         return {"seconds": network.seconds(outputs), "truth": batch["seconds"], **spread}
 

@@ -17,6 +17,7 @@ from datatools.clips import (
     check_features,
     labelled_clips,
     raise_problems,
+    recorded_encoders,
     resolve_label_file,
     unlabelled_clips,
 )
@@ -157,13 +158,16 @@ def infer(network: type, command: BoundaryCommand) -> int:
     predictor = Predictor(asked.weights, network, gpus=fit_settings.gpus, mixed=fit_settings.use_amp,
                           channels_last=fit_settings.channels_last, sizes=sizes)
     clip_set = clips_asked_for(command)
-    used = inputs_read(network, boundary.without)
+    encoders = tuple(name for name in predictor.encoders if name not in boundary.without)
+    used = inputs_read(network, boundary.without, tuple(predictor.encoders))
     failed = check_features(boundary.data_root, clip_set, used)
     if "text_roi" in used:
         check_detector(command, predictor.content.get("text_detector"))
+    predictor.check_encoders(recorded_encoders(boundary.data_root, clip_set.clips, encoders), str(boundary.data_root))
     output, details = outputs(command)
 
-    dataset = Readable(ClipDataset(boundary.data_root, clip_set, network.inputs, boundary.without), failed)
+    dims = {name: told["dim"] for name, told in predictor.encoders.items()}
+    dataset = Readable(ClipDataset(boundary.data_root, clip_set, network.inputs, boundary.without, dims), failed)
     batches = Batches(dataset, predictor.device, min(fit_settings.num_workers, number_of_cores()))
     size = fit_settings.batch_size
     lists = [list(range(first, min(first + size, len(clip_set)))) for first in range(0, len(clip_set), size)]

@@ -91,7 +91,26 @@ class Predictor:
     @property
     def inputs(self) -> tuple[str, ...]:
         """The tensors of a batch that the network takes."""
-        return self.network.inputs
+        return self.net.inputs
+
+    @property
+    def encoders(self) -> dict[str, dict]:
+        """{encoder: the settings of the vectors} that the network was trained on, beside its class's inputs."""
+        return self.content.get("encoders") or {}
+
+    def check_encoders(self, found: dict[str, dict], where: str) -> None:
+        """Raise UserError where vectors were made by other weights or settings than those of the training.
+
+        `found` is {encoder: its settings} as the manifest or `Encoder.settings` tell them, `where` the place for the
+        message.
+        """
+        for name, then in self.encoders.items():
+            if name in found and found[name] != then:
+                differ = sorted(key for key in {*then, *found[name]} if then.get(key) != found[name].get(key))
+                told = ", ".join(f"{key} {then.get(key)} then, {found[name].get(key)} here" for key in differ)
+                raise UserError(f"{where}: its vectors of {name} are not those that {self.checkpoint} was trained on "
+                                f"({told}). Run datatools/preprocess.py with that --encoder, or leave the input out "
+                                f"with --without {name}.")
 
     @property
     def device(self) -> torch.device:

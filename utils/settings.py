@@ -116,8 +116,13 @@ class BoundarySettings:
         nargs="+", type=path_text, metavar="FILE")
     data_seed: int = setting(0, "data", "which 7th of the clips validates (%(default)s)", type=any_seed, agree=True)
     without: tuple[str, ...] = setting(
-        (), "data", f"leave inputs out, of {', '.join(INPUTS)}: zeros stand for them, their files are not read",
-        nargs="+", choices=INPUTS, metavar="INPUT", agree=True)
+        (), "data", f"leave inputs out, of {', '.join(INPUTS)} and the checkpoint's encoders: zeros stand for them, "
+        "their files are not read", nargs="+", type=path_text, metavar="INPUT", agree=True)
+
+    encoders: tuple[str, ...] = setting(
+        (), "data", "further inputs, for AVTDist: vectors that preprocess.py --encoder has written, by the names in "
+        "their files, such as efficientnet_lite0 (an inference reads those of its checkpoint)", nargs="+",
+        type=path_text, metavar="NAME", agree=True)
 
     shift: int = setting(
         0, "training", "augmentation: shift clips in time by up to this (%(default)s)",

@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 import torch
 
+from datatools.encoders import find_encoder
 from datatools.errors import UserError, describe_error
 from datatools.features import letterbox
 from datatools.files import check_writable, save_text, write_atomic
@@ -140,6 +141,7 @@ def see_boundary(
     is_ending = kind.letter == "e"
     start = math.floor(max(0.0, lasts - CLIP_SECONDS)) if is_ending and named is None else 0
     inputs = tuple(name for name in predictor.inputs if name != "kind")
+    predictor.check_encoders({name: find_encoder(name).settings for name in predictor.encoders}, str(video))
     batch = window(video, start, inputs=inputs, kind=kind.number, detector=detector, salvage=damage)
     answer = {name: float(values[0]) for name, values in predictor(batch).items()}
     found, true = start + answer["seconds"], truth.get(video.stem)

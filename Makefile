@@ -1,6 +1,6 @@
 # make demo   the whole system on made clips        make test   the tests
 # make soak   long campaigns                        make lint   ruff
-# make weights   the default weights, within 40 minutes on two cores
+# make weights   the default weights, trained on made clips
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
 READY  := $(VENV)/.ready

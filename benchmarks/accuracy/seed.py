@@ -271,15 +271,14 @@ class Seed:
         folders = [clips.folder_of(family) for family in FAMILIES]
         if all(self.path(ATTENTION, folder).exists() for folder in folders):
             return
-        started, net = time.perf_counter(), None
+        started = time.perf_counter()
         labels = {Clip(clips.train_folder(family), name): seconds for family in self.families
                   for name, seconds in read_truth(self.processed / clips.train_labels(family)).items()}
         tests = {folder: [Clip(folder, name) for name in self.truth[folder]] for folder in folders}
         for clip in [*labels, *(clip for folder in folders for clip in tests[folder])]:
-            target = attention.vectors_path(self.processed, clip)
+            target = clip.encoded(self.processed, attention.ENCODER)
             if not target.exists():
-                net = net or attention.encoder()
-                attention.make_vectors(net, self.raw / clip.folder / f"{clip.name}.mp4", target)
+                attention.make_vectors(self.raw / clip.folder / f"{clip.name}.mp4", target)
         model = attention.train(*self._vectors([*labels], np.array([*labels.values()])), seed=self.seed)
         for folder, asked in tests.items():
             features, kinds, _, lengths = self._vectors(asked, np.zeros(len(asked)))
@@ -289,7 +288,7 @@ class Seed:
 
     def _vectors(self, asked: list[Clip], seconds: np.ndarray) -> tuple[np.ndarray, list[str], np.ndarray, np.ndarray]:
         """(vectors (N, 200, D), kinds, seconds, lengths) of clips, as attention.py takes them."""
-        return (np.stack([np.load(attention.vectors_path(self.processed, clip)) for clip in asked]),
+        return (np.stack([np.load(clip.encoded(self.processed, attention.ENCODER)) for clip in asked]),
                 [clip.kind for clip in asked], seconds, np.array([clip_length(self.processed, c) for c in asked]))
 
     def _keep(self, title: str, folder: str, answers: dict[str, float]) -> None:

@@ -159,16 +159,17 @@ class _Pictures:
         if self.stream is None:
             self._begin(frame, *planes[0].shape)
         canvas = av.VideoFrame(self.width, self.full_height, "yuv420p")
-        for place, plane, black in zip(_planes(canvas), planes, self.matrix[:, 3], strict=True):
+        places = _planes(canvas)
+        for place, plane, black in zip(places, planes, self.matrix[:, 3], strict=True):
             height, width = np.minimum(plane.shape, place.shape)
             place[:height, :width] = plane[:height, :width]
             place[:height, width:] = place[:height, width - 1:width]
             place[height:] = place[height - 1]
             place[self.height * len(place) // self.full_height:] = black
         for box in self.boxes(start) if self.boxes else ():
-            for place, value in zip(_planes(canvas), self.colour, strict=True):
+            for place, value in zip(places, self.colour, strict=True):
                 outline(place, np.array(box) * place.shape[1] // self.width, value)
-        self._draw_on(canvas, start)
+        self._draw_on(places, start)
         canvas.pts, canvas.time_base, canvas.duration = stamp, self.base, round(lasts / self.base)
         return self.stream.encode(canvas)
 
@@ -206,11 +207,11 @@ class _Pictures:
         if ratio:
             coded.sample_aspect_ratio = 1 / ratio if round(frame.rotation / 90) % 2 else ratio
 
-    def _draw_on(self, canvas: av.VideoFrame, start: float) -> None:
-        """Have the rows of a frame drawn on that `draw` gets."""
+    def _draw_on(self, planes: list[np.ndarray], start: float) -> None:
+        """Have the rows of a picture, as its planes, drawn on that `draw` gets."""
         own = max(0, min(self.end_row, self.height) - self.first)      # rows of the strip that the video's picture has
         rows = [plane[self.first * len(plane) // self.full_height:self.end_row * len(plane) // self.full_height]
-                for plane in _planes(canvas)]
+                for plane in planes]
         if own:
             light, *colours = (plane[:own * len(plane) // len(self.strip)] for plane in rows)
             # A colour for 2 x 2 pixels is repeated here and averaged again below, so that it stays where none is drawn.

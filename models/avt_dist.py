@@ -13,11 +13,13 @@ from torch.nn.functional import cross_entropy, smooth_l1_loss
 
 from models.clip_facts import (
     NUM_LAYOUT,
+    NUM_LIKENESS,
     NUM_RHYTHM,
     NUM_SCENES,
     REACHES,
     inside,
     layout,
+    likeness,
     novelty,
     relative,
     rhythm,
@@ -30,6 +32,8 @@ from models.video_net import StridedFrameNet, TextNet
 MODALITIES = ("sound", "frames", "text")
 NUM_MFCC = 20
 MOST_ENCODERS = 16
+HEARD = "sound"                # ends an encoder's word in `encoders` if it hears; the others see
+THINNED = 0.3                  # share of a long vector's numbers left out of a training clip
 QUARTERS = 4                   # steps a second of the sound's features, before a strided convolution to seconds
 WINDOW = 1.0                   # s; how far to both sides of the most probable place the expectation is taken
 SPREAD, SHARP = 0.8, 0.25      # s; standard deviations of the Gaussian targets of the seconds and of the quarters
@@ -140,16 +144,19 @@ class EncodedSteps(nn.Module):
     def __init__(self, dim: int, channels: int):
         super().__init__()
         inner = min(dim, channels)
+        # Few clips and many numbers a second: without this the network knows its training clips by single ones.
+        self.thin = nn.Dropout1d(THINNED if dim > channels else 0.0)
         self.narrow = nn.Conv1d(dim, inner, 1)
         self.see = nn.Conv1d(2 * inner, channels, 1)
-        self.compare = nn.Conv1d(len(REACHES), channels, 1)
+        self.compare = from_facts(NUM_LIKENESS, channels)
 
     def forward(self, vectors: Tensor) -> Tensor:
         x = vectors.float().transpose(1, 2)
-        x = relative(x, (x != 0).any(1, keepdim=True).float())
-        seen = self.narrow(x)
+        valid = (x != 0).any(1, keepdim=True).float()
+        x = relative(x, valid)
+        seen = self.narrow(self.thin(x))
         change = torch.diff(seen, dim=2, prepend=seen[:, :, :1])
-        return self.see(torch.cat([seen, change], 1)) + self.compare(novelty(x))
+        return self.see(torch.cat([seen, change], 1)) + self.compare(likeness(x, valid))
 
 
 class AVTDist(nn.Module):
@@ -159,11 +166,13 @@ class AVTDist(nn.Module):
     frames    (B, 200, 66, 88, 3) uint8, RGB
     text_roi  (B, 200, 27, 36) uint8, 1 inside a text box
     kind      (B,) int64: 1 asks where the opening ends, 2 where the ending begins, 0 is unknown
-    <encoder> (B, 200, D) float, for each of `encoders`, "name:D,name:D": a pretrained network's vector a second
+    <encoder> (B, 200, D) float, for each of `encoders`, "name:D,name:D:sound": a pretrained network's vector a second
+              from the pictures, or from the sound
 
-    A modality that is constant throughout a clip (no sound track, no picture, no box) counts as missing. In training
-    a clip's loss is a weighted mean: from all its modalities, and with the total weight `modality_dropout` from all but
-    one and from one alone. clip_facts.py: `with_rhythm` adds features of the sound, `with_scenes` of frames and text.
+    A modality that is constant throughout a clip (no sound track, no picture, no box) counts as missing. Modalities of
+    one source (sound, picture, text) go missing together. In training a clip's loss is a weighted mean: from all its
+    modalities, and with the total weight `modality_dropout` from all but one source's and from one modality alone.
+    clip_facts.py: `with_rhythm` adds features of the sound, `with_scenes` of frames and text.
     """
 
     inputs = ("mfcc", "frames", "text_roi", "kind")
@@ -192,6 +201,9 @@ class AVTDist(nn.Module):
         dims = self.encoder_dims(encoders)
         self.inputs = (*AVTDist.inputs, *dims)
         self.modalities = (*MODALITIES, *dims)
+        heard = [word.endswith(f":{HEARD}") for word in encoders.split(",")] if dims else []
+        of = torch.tensor([0, 1, 2, *(0 if hears else 1 for hears in heard)])
+        self.register_buffer("sources", (of == torch.arange(3)[:, None]).float(), persistent=False)      # (3, M)
         self.sound_net = SoundSteps(channels, sound_channels, with_rhythm)
         self.video_net = FrameSteps(channels, frame_channels, with_scenes)
         self.text_net = TextNet(text_channels)
@@ -220,13 +232,13 @@ class AVTDist(nn.Module):
 
     @staticmethod
     def encoder_dims(encoders: str) -> dict[str, int]:
-        """{name: length of its vectors} of "name:D,name:D". Raises ValueError."""
+        """{name: length of its vectors} of "name:D,name:D:sound". Raises ValueError."""
         dims = {}
         for word in encoders.split(",") if encoders else ():
-            name, _, dim = word.partition(":")
+            name, _, dim = word.removesuffix(f":{HEARD}").partition(":")
             if (not name.isidentifier() or not re.fullmatch("[1-9][0-9]{0,4}", dim) or len(dims) >= MOST_ENCODERS
                     or name in (*AVTDist.inputs, *MODALITIES, *dims)):
-                raise ValueError(f"encoders {encoders[:100]!r}: expected name:D,name:D, each name once")
+                raise ValueError(f"encoders {encoders[:100]!r}: expected name:D,name:D:{HEARD}, each name once")
             dims[name] = int(dim)
         return dims
 
@@ -247,15 +259,15 @@ class AVTDist(nn.Module):
         return self.views(parts, present) if self.training else self.agree(parts, present)
 
     def views(self, parts: list[Tensor], present: Tensor) -> dict[str, Tensor]:
-        """The outputs from all of `present` (B, M), from all but a random one, and from a random one alone.
+        """The outputs from all of `present` (B, M), from all but a random source's, and from a random one alone.
 
         {"steps": (B, 3, 200), "quarters": (B, 3, 800), "shares": (B, 3)}. `shares` are the weights of the three in the
         loss, repeated for each clip because DataParallel joins outputs along the batch.
         """
         count, m = 3 if self.modality_dropout else 1, len(self.modalities)
-        lone = torch.stack([nn.functional.one_hot(torch.randint(m, (len(present),), device=present.device), m)
-                            for _ in range(2)]).to(present.dtype)
-        kept = torch.stack([present, present * (1 - lone[0]), present * lone[1]])[:count]              # (3, B, M)
+        left_out = self.sources[torch.randint(len(self.sources), (len(present),), device=present.device)]     # (B, M)
+        alone = nn.functional.one_hot(torch.randint(m, (len(present),), device=present.device), m)
+        kept = torch.stack([present, present * (1 - left_out), present * alone])[:count]               # (3, B, M)
         kept = torch.where(kept.any(2, keepdim=True), kept, present)
         outputs = self.weigh([part.repeat(count, *[1] * (part.dim() - 1)) for part in parts], kept.flatten(0, 1))
         shares = [1 - self.modality_dropout, *[self.modality_dropout / 2] * 2][:count]
@@ -264,15 +276,14 @@ class AVTDist(nn.Module):
                 "shares": torch.tensor(shares, device=present.device).expand(len(present), -1)}
 
     def agree(self, parts: list[Tensor], present: Tensor) -> dict[str, Tensor]:
-        """The outputs from all of `present` (B, M); `quarters` averaged with those from all but each one in turn.
+        """The outputs from all of `present` (B, M); `quarters` averaged with those from all but each source in turn.
 
-        The mean is taken over probabilities. A modality that misleads has no part in one of the answers.
+        The mean is taken over probabilities. A source that misleads has no part in one of the answers.
         """
         outputs = self.weigh(parts, present)
         weights = [outputs["quarters"].softmax(1)] * ALL_COUNT
-        for i in range(present.shape[1]):
-            others = present.clone()
-            others[:, i] = 0
+        for source in self.sources:
+            others = present * (1 - source)
             others = torch.where(others.any(1, keepdim=True), others, present)
             weights.append(self.weigh(parts, others)["quarters"].softmax(1))
         return {**outputs, "quarters": torch.stack(weights).mean(0).clamp(min=1e-12).log()}

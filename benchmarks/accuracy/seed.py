@@ -19,6 +19,7 @@ import yaml
 from benchmarks.accuracy import attention, clips, rivals
 from benchmarks.accuracy.clips import Sizes
 from datatools.clips import clip_length
+from datatools.encoders import hears
 from datatools.errors import UserError
 from datatools.files import check_writable, save_text
 from datatools.labels import read_truth
@@ -111,6 +112,12 @@ def answer_command(name: str, prefix: Path, processed: Path, folder: str, output
             "--folder", folder, "--output", str(output), "--gpus", "cpu", "--use_amp", "--num_workers", "0", *more]
 
 
+def without(encoders: tuple[str, ...]) -> dict[str, list[str]]:
+    """{what is missing: the inputs to leave out}; encoders go with the sound or the picture that they take."""
+    return {variant: [left_out, *(name for name in encoders if left_out == ("mfcc" if hears(name) else "frames"))]
+            for variant, left_out in WITHOUT.items()}
+
+
 def is_trained(prefix: Path) -> bool:
     """Whether a training has ended: its log says so."""
     log = prefix / "log.txt"
@@ -123,13 +130,15 @@ def is_trained(prefix: Path) -> bool:
 class Seed:
     """One seed's clips, trainings and answers below `work`; every step skips what exists already.
 
-    Trainings and answers lie in a folder named by the families trained on; the clips and features are shared.
+    Trainings and answers lie in a folder named by the families trained on, and by the `encoders` whose vectors AVTDist
+    takes as further modalities; the clips and features are shared.
     """
 
-    def __init__(self, work: Path, families: tuple[str, ...], sizes: Sizes, seed: int, cores: int, epochs: int | None):
-        self.families, self.sizes, self.seed, self.cores = families, sizes, seed, cores
+    def __init__(self, work: Path, families: tuple[str, ...], sizes: Sizes, seed: int, cores: int, epochs: int | None,
+                 encoders: tuple[str, ...] = ()):
+        self.families, self.sizes, self.seed, self.cores, self.encoders = families, sizes, seed, cores, encoders
         self.raw, self.processed = work / "raw", work / "processed"
-        self.work = work / "_".join(families)
+        self.work = work / "_".join([*families, *encoders])
         self.answers = self.work / "answers"
         self.more = ["--max_epoch", str(epochs)] if epochs else []
         self.networks: list[str] = []       # those of NETWORKS that were trained, and fusions of them
@@ -155,8 +164,8 @@ class Seed:
         self.took("clips", started)
         started = time.perf_counter()
         code = subprocess.run([sys.executable, "datatools/preprocess.py", "--data_root", self.raw, "--save_root",
-                               self.processed, "--ocr", "rapidocr", "--folders", *plans, *self.damaged],
-                              cwd=ROOT).returncode
+                               self.processed, "--ocr", "rapidocr", "--folders", *plans, *self.damaged,
+                               *(["--encoder", *self.encoders] if self.encoders else [])], cwd=ROOT).returncode
         if code:
             raise UserError(f"{self.raw}: preprocessing ended with exit code {code}, its message stands above.")
         self.took("features", started)
@@ -206,9 +215,9 @@ class Seed:
     def answer_hard_cases(self) -> None:
         """The new network's answers without each modality, and to the damaged clips."""
         commands: dict = {}
-        for variant, left_out in WITHOUT.items():
+        for variant, left_out in without(self.encoders).items():
             for family in FAMILIES:
-                self._add_answer(commands, NEW, NEW, clips.folder_of(family), "last", ["--without", left_out], variant)
+                self._add_answer(commands, NEW, NEW, clips.folder_of(family), "last", ["--without", *left_out], variant)
         for folder in self.damaged:
             self._add_answer(commands, NEW, NEW, folder, "last", [])
         run_all(commands, self.cores)

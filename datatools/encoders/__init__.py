@@ -14,11 +14,17 @@ from datatools.errors import UserError
 from datatools.numbers import shortened
 
 PACKAGED = {"efficientnet_lite0": efficientnet.find, "silero": silero.find, "transnetv2": transnet.find}
+HEARING = ("silero",)       # those that take SOUND; the others see
 FROM_FILE = picture_file.LIBRARIES
 EXPECTED = f"{', '.join(PACKAGED)}, or {' or '.join(f'{library}:MODEL:FILE' for library in FROM_FILE)}"
 
 __all__ = ["CUT_RATE", "EVERY_FRAME", "EXPECTED", "PICTURES", "SOUND", "Encoder", "Running", "find_encoder",
-           "find_encoders", "loaded"]
+           "find_encoders", "hears", "loaded"]
+
+
+def hears(name: str) -> bool:
+    """Whether the encoder of this name takes the sound; a name that is not known is one of pictures."""
+    return name in HEARING
 
 
 def find_encoder(text: str) -> Encoder:

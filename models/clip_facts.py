@@ -126,13 +126,32 @@ def likeness(x: Tensor, valid: Tensor) -> Tensor:
     None of these depends on what single numbers of the vectors stand for.
     """
     with torch.no_grad(), in_float32(x):
-        each = x.float().transpose(1, 2).contiguous()
-        distance = torch.cdist(each, each)
+        x = x.float()
+        products = x.transpose(1, 2) @ x                                                            # (B, 200, 200)
+        squares = products.diagonal(0, 1, 2)
+        distance = (squares[:, :, None] + squares[:, None] - 2 * products).clamp(min=0).sqrt()
         distance = distance / (distance.mean((1, 2), keepdim=True) + EPSILON)
         step = distance.diagonal(1, 1, 2)
         facts = [pad(step, (1, 0)), pad(step, (0, 1)), *returns(distance, valid)]
         facts = torch.log(torch.stack(facts, 1) + LEAST_DISTANCE)
-        return relative(torch.cat([facts, novelty(x.float())], 1), valid)
+        return relative(torch.cat([facts, novelty_of_products(products / x.shape[1])], 1), valid)
+
+
+def novelty_of_products(products: Tensor) -> Tensor:
+    """`novelty` of long vectors, from the mean products of each two of them, (B, T, T) -> (B, len(REACHES), T)."""
+    total = pad(products.double().cumsum(1).cumsum(2), (1, 0, 1, 0))                               # (B, T + 1, T + 1)
+    edges = torch.arange(products.shape[1], device=products.device)
+    found = []
+    for reach in REACHES:
+        low, high = (edges - reach).clamp(min=0), (edges + reach).clamp(max=products.shape[1])
+        before, after = (edges - low).clamp(min=1), high - edges
+        at, lower, higher = total[:, edges, edges], total[:, low, low], total[:, high, high]
+        past = (at - 2 * total[:, low, edges] + lower) / before.square()
+        future = (higher - 2 * total[:, edges, high] + at) / after.square()
+        both = (total[:, edges, high] - at - total[:, low, high] + total[:, low, edges]) / (before * after)
+        trust = torch.minimum(edges - low, after) / reach
+        found.append(((past + future - 2 * both).clamp(min=0) * trust + EPSILON).sqrt())
+    return torch.stack(found, 1).to(products.dtype)
 
 
 def layout(text_roi: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ from datatools.manifest import OK, Entry, Manifest
 from datatools.media import read_frames
 from datatools.windows import window
 from models.avt_dist import AVTDist
-from models.clip_facts import NUM_LIKENESS, likeness, relative
+from models.clip_facts import NUM_LIKENESS, likeness, novelty, novelty_of_products, relative
 from models.timesformer import TimeSformer
 from tools import encode
 from utils.checkpoint import save_checkpoint
@@ -423,3 +423,8 @@ def test_likeness_tells_what_comes_back_whatever_the_numbers_stand_for():
 
 def test_encoders_are_told_whether_they_hear():
     assert hears("silero") and not hears("efficientnet_lite0") and not hears("mine")
+
+
+def test_novelty_by_products_is_novelty():
+    x = torch.randn(2, 30, 200, generator=torch.Generator().manual_seed(0)).cumsum(2)
+    torch.testing.assert_close(novelty_of_products(x.transpose(1, 2) @ x / 30), novelty(x), atol=1e-4, rtol=1e-4)

@@ -8,11 +8,11 @@ ENDINGS = "ru ne ya ka ta n ko ra to mi".split()
 NOUNS = "Garden River Lantern Harbour Winter Echo Paper Mountain Signal Orchard Feather Station".split()
 JOINTS = ("of the", "and the", "no", "in the")
 GROUPS = "Harukaze Moonsubs NeonTide Kumo-Raws TeaTime".split()
-# Of a file; {e} is its number.
-FORMS = ("{title}/Season 01/{title} - S01E{e:02} - {words}.mkv",
-         "{title}/[{group}] {title} - {e:02} [{height}p].mkv",
-         "{title}/{dotted}.S01E{e:02}.{height}p.WEB-DL.AAC2.0.H.264-{group}.mkv",
-         "{title}/Season 1/{title} 1x{e:02}.mp4")
+# Of a file; {s} is its season, {e} its number.
+FORMS = ("{title}/Season {s:02}/{title} - S{s:02}E{e:02} - {words}.mkv",
+         "{title}/[{group}] {title}{later} - {e:02} [{height}p].mkv",
+         "{title}/{dotted}.S{s:02}E{e:02}.{height}p.WEB-DL.AAC2.0.H.264-{group}.mkv",
+         "{title}/Season {s}/{title} {s}x{e:02}.mp4")
 
 
 class Names:
@@ -28,7 +28,12 @@ class Names:
         word = rng.choice(BEGINNINGS) + rng.choice(MIDDLES) + rng.choice(ENDINGS)
         return f"{word} {rng.choice(JOINTS)} {rng.choice(NOUNS)}" if rng.random() < 0.7 else word
 
-    def file(self, number: int, height: int) -> str:
+    def episode(self, season: int, number: int, height: int) -> str:
+        """The path of an episode below its library."""
         words = " ".join(self.rng.sample(NOUNS, 2))
-        return self.form.format(title=self.title, dotted=self.title.replace(" ", "."), group=self.group, e=number,
-                                height=height, words=words)
+        return self.form.format(title=self.title, dotted=self.title.replace(" ", "."), group=self.group, s=season,
+                                e=number, height=height, words=words, later=f" S{season}" if season > 1 else "")
+
+    def movie(self) -> str:
+        """The path of a film of the series."""
+        return f"{self.title}/{self.title} - The Movie ({self.rng.randint(1995, 2024)}){self.form[-4:]}"

@@ -10,6 +10,7 @@ within the story. Everything follows from (seed, index, family, sizes); scenes o
 is put there on purpose. Times are seconds.
 """
 
+import math
 import random
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -20,6 +21,7 @@ from synth.plan import FAMILIES, ClipPlan, Event, Segment, episode_events, spoke
 USUAL_THEME = 90.0            # s; lengths below are meant for themes of this length, and shrink with them
 CHUNK = 120.0                 # s of story that are one made clip
 RING = 0.4                    # s that a theme rings on
+MOVIE_THEME, FOREIGN_THEME = 99, 100
 TEST_INDEX = 1_000_000        # seasons from here on are for measuring, those before for learning
 # What a season may have; by its index, each is there in half of the seasons, in changing company.
 SEASON_CASES = ("cold opens", "second opening", "changed credits", "no opening in the first", "insert song", "recaps",
@@ -30,13 +32,28 @@ DUBS = ("dub", "dub with themes")
 COPIES = ("low bit rate", "4% faster", "4% faster, same pitch", "8 kHz mono")
 VARIANTS = tuple(name for pair in zip(COPIES, (*DUBS, *DUBS), strict=True) for name in pair)
 
+# dB of full scale, root mean square of what is heard.
+LEVELS = {"opening": -16.0, "ending": -17.0, "bumper": -18.0, "logo": -19.0, "sponsor": -19.0, "story": -21.0,
+          "song": -18.0, "cue": -25.0, "music": -26.0}
+CHAPTER_WORDS = (
+    {"recap": "Recap", "opening": "Opening", "ending": "Ending", "preview": "Preview", "story": "Part {}",
+     "after": "Epilogue"},
+    {"recap": "Previously", "opening": "OP", "ending": "ED", "preview": "Next Episode", "story": "{}",
+     "after": "C-Part"},
+    {"opening": "Intro", "ending": "Credits", "story": "Episode ({})", "after": "After Credits"},
+)
+
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large a season is: minutes an episode, episodes, pixels high, seconds a theme, frames a second, Hz."""
+    """How large a season is: minutes an episode, episodes, pixels high, seconds a theme, frames a second, Hz.
+
+    `seasons` of one series lie in one folder: they share cast, cards and the first ending, but no opening.
+    """
 
     minutes: float = 24.0
     episodes: int = 12
+    seasons: int = 1
     height: int = 180
     theme: float = USUAL_THEME
     fps: str = "24000/1001"
@@ -72,7 +89,11 @@ class Heard:
 
 @dataclass(frozen=True)
 class Truth:
-    """What a marker should say. `theme`: which of the season's openings or endings, from 1; else 0."""
+    """What a marker should say. `theme`: which of the series' openings or endings, from 1.
+
+    0 for a recap, a preview, and an opening that is played as the ending; MOVIE_THEME and FOREIGN_THEME + 1 are those
+    of a movie and of a foreign file.
+    """
 
     type: str
     start: float
@@ -84,18 +105,20 @@ class Truth:
 class EpisodePlan:
     """A file of a season: `path` within its folder, what is seen and heard, what is true, and which cases it has.
 
-    `number` is None for a movie. `copy`: one of COPIES, or "". `chapters`: (start, end, title). `truth` and `chapters`
-    are as of the file, also where it is a faster copy.
+    `season` and `number` are None for a movie. `copy`: one of COPIES, or "". `chapters`: (start, end, title).
+    `parts`: all that the episode is made of, and the insert song and the shared cue, which repeat but are to be kept.
+    `truth` and `parts` have the file's times, also where it is a faster copy.
     """
 
     path: str
+    season: int | None
     number: int | None
     fps: str
     seed: int
-    season: int
     shown: tuple[Shown, ...] = field(repr=False)
     heard: tuple[Heard, ...] = field(repr=False)
     truth: tuple[Truth, ...]
+    parts: tuple[Truth, ...] = field(repr=False)
     cases: tuple[str, ...]
     copy: str = ""
     chapters: tuple[tuple[float, float, str], ...] = ()
@@ -113,7 +136,7 @@ class EpisodePlan:
 
 @dataclass(frozen=True)
 class SeasonPlan:
-    """The files of one folder. `split` is "train" for learning weights and thresholds, or "test" for measuring."""
+    """The files of one series. `split` is "train" for learning weights and thresholds, or "test" for measuring."""
 
     seed: int
     index: int
@@ -150,39 +173,34 @@ def plan_season(seed: int, index: int, family: str = "drawn", sizes: Sizes = SHO
     unknown = [case for case in cases if case not in (*SEASON_CASES, *VARIANTS)]
     if unknown:
         raise ValueError(f"case {unknown[0]!r}: expected one of {', '.join((*SEASON_CASES, *VARIANTS))}")
-    return _Season(rng, seed, index, family, sizes, cases).plan()
+    series = _Series(rng, family, sizes)
+    episodes = [episode for number in range(1, sizes.seasons + 1)
+                for episode in _Season(series, cases, number).plan()]
+    episodes += [_foreign(series, f"{seed}/{index}/{family}")] if "foreign file" in cases else []
+    episodes += [_movie(series)] if "movie" in cases else []
+    split = "test" if index >= TEST_INDEX else "train"
+    return SeasonPlan(seed, index, family, sizes, split, series.names.title, cases, tuple(episodes))
 
 
-class _Season:
-    """A season while it is planned: what all its episodes share, then its episodes."""
+class _Series:
+    """What all seasons of a series share: cast, names, the channels of its sound, cards."""
 
-    def __init__(self, rng, seed: int, index: int, family: str, sizes: Sizes, cases: tuple[str, ...]):
-        self.rng, self.seed, self.index, self.family, self.sizes, self.cases = rng, seed, index, family, sizes, cases
+    def __init__(self, rng: random.Random, family: str, sizes: Sizes):
+        self.rng, self.family, self.sizes = rng, family, sizes
         self.rate, self.scale = Fraction(sizes.fps), sizes.theme / USUAL_THEME
         self.key = rng.getrandbits(40)
         self.names = Names(rng)
         self.channels = 2 if sizes.sample_rate > 22_050 and rng.random() < 0.3 else 1
-        self.count = sizes.episodes
-        self.openings = [self.theme("opening", number) for number in (0, 1)]
-        self.endings = [self.theme("ending", number) for number in (0, 1)]
-        self.two_endings = rng.random() < 0.5
         self.bumper = self.card("eyecatch", 5.0)
         self.logo = self.card("sponsor", rng.uniform(3, 6))
         self.sponsor = self.card("sponsor", rng.uniform(5, 10))
-        self.preview_seconds = self.on_grid(rng.uniform(15, 30) * self.scale)
-        self.preview_music = self.music("preview", self.preview_seconds)
-        self.cue = self.music("episode", max(6.0, rng.uniform(20, 40) * self.scale))
-        self.recap_first = rng.random() < 0.6        # before the opening, or after it
-        self.recap_sounds = rng.random() < 0.5       # as the episode before did, or with a voice over it
-
-    # What an episode is made of
 
     def on_grid(self, seconds: float) -> float:
         """The nearest whole number of pictures, at least one, in seconds."""
         return float(max(1, round(seconds * self.rate)) / self.rate)
 
     def clip(self, seconds: float, segments: tuple[Segment, ...], events=(), *, kind="s", theme=0) -> ClipPlan:
-        """A made clip of this season's cast, with a seed of its own."""
+        """A made clip of this series' cast, with a seed of its own."""
         width = 2 * round(self.sizes.height * 16 / 9 / 2)
         seed = self.rng.getrandbits(62)
         events = tuple(sorted(events, key=lambda event: (event.start, event.end, event.type)))
@@ -190,10 +208,10 @@ class _Season:
         return ClipPlan(f"{self.key:x}-{seed:x}", kind, seconds, sizes.fps, width, sizes.height, sizes.sample_rate,
                         self.channels, 0.0, seed, segments, events, self.family, self.key, theme)
 
-    def theme(self, kind: str, number: int) -> ClipPlan:
-        """An opening or an ending, with the second of silence into which it rings on."""
-        rng = self.rng
-        seconds = self.on_grid(self.sizes.theme * rng.choice((1.0, 1.0, rng.uniform(0.75, 1.1))))
+    def theme(self, kind: str, number: int, longer: float = 1.0) -> ClipPlan:
+        """Opening or ending `number` of the series, from 1, with the second of silence into which it rings on."""
+        rng = random.Random(f"theme/{self.key}/{kind}/{number}")
+        seconds = self.on_grid(longer * self.sizes.theme * rng.choice((1.0, 1.0, rng.uniform(0.75, 1.1))))
         fades = [min(rng.choice((0.0, 0.4, 0.8)), seconds / 8) for _ in range(2)]
         segments = (Segment(kind, 0.0, seconds, *fades), Segment("episode", seconds, seconds + 1.0))
         return self.clip(seconds + 1.0, segments, kind="s" if kind == "opening" else "e", theme=number)
@@ -222,78 +240,137 @@ class _Season:
     def _chunk(self, seconds: float) -> ClipPlan:
         rng, seconds = self.rng, self.on_grid(seconds)
         segment = Segment("episode", 0.0, seconds)
-        subject = rng.choice(("calm", "calm", "lively"))
-        return self.clip(seconds, (segment,), episode_events(rng, segment, -1e9, min(1.0, self.scale), subject))
+        events = episode_events(rng, segment, -math.inf, min(1.0, self.scale), rng.choice(("calm", "calm", "lively")))
+        # A clip of 200 s may well have a song; in nine stretches of an episode each they would be too many.
+        events = [event for event in events if event.type not in ("song", "eyecatch") or rng.random() < 0.25]
+        return self.clip(seconds, (segment,), events)
 
-    # The episodes
 
-    def plan(self) -> SeasonPlan:
-        layouts = [self._layout(number) for number in range(1, self.count + 1)]
-        variants = self._variants()
-        sung = self.rng.randrange(self.count) + 1
-        cued = self.rng.sample(range(1, self.count + 1), min(2, self.count))
+class _Season:
+    """A season while it is planned: what its episodes share, then the episodes."""
+
+    def __init__(self, series: _Series, cases: tuple[str, ...], number: int = 1):
+        self.series, self.cases, self.number = series, cases, number
+        self.rng = rng = series.rng
+        self.scale, self.count = series.scale, series.sizes.episodes
+        self.openings = [series.theme("opening", 2 * number - 1), series.theme("opening", 2 * number)]
+        # A later season ends as the first one did.
+        self.endings = [series.theme("ending", 1), series.theme("ending", 2 * number)]
+        self.two_endings = rng.random() < 0.5
+        self.preview_seconds = series.on_grid(rng.uniform(15, 30) * self.scale)
+        self.preview_music = series.music("preview", self.preview_seconds)
+        self.cue = series.music("episode", max(6.0, rng.uniform(20, 40) * self.scale))
+        self.recap_first = rng.random() < 0.6        # before the opening, or after it
+        self.recap_sounds = rng.random() < 0.5       # as the episode before did, or with a voice over it
+
+    def plan(self) -> list[EpisodePlan]:
+        """The episodes, each in its turn."""
+        rng, cases, numbers = self.rng, self.cases, range(1, self.count + 1)
+        layouts = [self.layout(number) for number in numbers]
+        wanted = [case for case in cases if case in VARIANTS][:self.count]
+        variants = dict(zip(rng.sample(numbers, len(wanted)), wanted, strict=True))
+        sung, cued = rng.choice(numbers), rng.sample(numbers, min(2, self.count))
         episodes = []
         for number, layout in enumerate(layouts, 1):
-            reel = _Reel(self, number, layout)
-            reel.language = DUBS.index(variants[number]) + 1 if variants.get(number) in DUBS else 0
-            for i, part in enumerate(layout):
-                reel.add(i, part, layouts)
-            if number == sung and "insert song" in self.cases:
-                reel.insert_song()
+            variant = variants.get(number, "")
+            reel = _Reel(self.series, DUBS.index(variant) + 1 if variant in DUBS else 0)
+            reel.cases += _layout_cases(layout, self.openings[1]) + [variant] * bool(variant)
+            if "changed credits" in cases and number > self.count // 2:
+                reel.names, reel.cases = number, [*reel.cases, "changed credits"]
+            for part in layout:
+                self._add(reel, part, number, layouts)
+            if number == sung and "insert song" in cases:
+                reel.insert_song(self.openings[0])
             if number in cued:
-                reel.play_cue()
-            episodes.append(reel.episode(variants.get(number, "")))
-        split = "test" if self.index >= TEST_INDEX else "train"
-        return SeasonPlan(self.seed, self.index, self.family, self.sizes, split, self.names.title, self.cases,
-                          tuple(episodes))
+                reel.play_cue(self.cue)
+            titles = next((name for name in ("chapters", "useless chapters") if name in cases and number % 2 != (
+                name == "chapters")), "")
+            path = self.series.names.episode(self.number, number, self.series.sizes.height)
+            episodes.append(reel.episode(path, self.number, number, variant if variant in COPIES else "", titles))
+        return episodes
 
-    def _variants(self) -> dict[int, str]:
-        """Which episodes are in another language, or a copy."""
-        wanted = [case for case in self.cases if case in VARIANTS][:self.count]
-        return dict(zip(self.rng.sample(range(1, self.count + 1), len(wanted)), wanted, strict=True))
+    def _add(self, reel: "_Reel", part: "_Part", number: int, layouts: list[list["_Part"]]) -> None:
+        if part.kind == "recap":
+            reel.add_excerpts(part, layouts[number - 2], None, own_sound=self.recap_sounds and not reel.language)
+        elif part.kind == "preview":
+            reel.add_excerpts(part, layouts[number], self.preview_music)
+        else:
+            reel.add(part)
 
-    def _layout(self, number: int) -> list["_Part"]:
+    def layout(self, number: int) -> list["_Part"]:
         """The parts of an episode, in their order; story of what time is left."""
-        rng, cases, scale = self.rng, self.cases, self.scale
+        rng, cases, scale, series = self.rng, self.cases, self.scale, self.series
         first, last = number == 1, number == self.count
-        late = number > self.count // 2
-        second = late and "second opening" in cases
+        second = number > self.count // 2 and "second opening" in cases
         at_end = last and "opening at the end" in cases
-        opening = self.openings[int(second)]
-        ending = self.endings[int(second and self.two_endings)]
+        opening, ending = self.openings[second], self.endings[second and self.two_endings]
         recap = [_Part("recap", seconds=rng.uniform(25, 70) * scale)] if "recaps" in cases and not first else []
-        sponsor = [_Part("sponsor", self.sponsor)] if "sponsor" in cases else []
-        start = [_Part("logo", self.logo)] if "logo" in cases else []
+        sponsor = [_Part("sponsor", series.sponsor)] if "sponsor" in cases else []
+        start = [_Part("logo", series.logo)] if "logo" in cases else []
         start += recap if self.recap_first else []
         if "cold opens" in cases and rng.random() < 0.75:
             start.append(_Part("story", seconds=rng.uniform(40, 150) * scale))
         if not (first and "no opening in the first" in cases) and not at_end:
-            start += [_Part("opening", opening, theme=1 + int(second)), *sponsor]
+            start += [_Part("opening", opening), *sponsor]
         start += [] if self.recap_first else recap
-        end = [_Part("ending", opening if at_end else ending,
-                     theme=0 if at_end else 1 + int(second and self.two_endings))]
+        end = [_Part("ending", opening if at_end else ending)]
         if "after-credits scene" in cases and (last or rng.random() < 0.4):
             end.append(_Part("story", seconds=rng.uniform(20, 60) * scale, after=True))
         if "previews" in cases and not last:
             end.append(_Part("preview", seconds=self.preview_seconds))
-        total = 60 * self.sizes.minutes + rng.uniform(-8, 8) * scale
-        taken = self.bumper.duration + sum(part.length for part in start + end)
+        total = 60 * series.sizes.minutes + rng.uniform(-8, 8) * scale
+        taken = series.bumper.duration + sum(part.length for part in start + end)
         rest, share = max(40 * scale, total - taken), rng.uniform(0.4, 0.6)
-        parts = [*start, _Part("story", seconds=rest * share), _Part("bumper", self.bumper),
-                 _Part("story", seconds=rest * (1 - share)), *end]
-        for part in parts:
-            part.chunks = self.story(part.seconds) if part.kind == "story" else []
-        return parts
+        return _with_story(series, [*start, _Part("story", seconds=rest * share), _Part("bumper", series.bumper),
+                                    _Part("story", seconds=rest * (1 - share)), *end])
+
+
+def _with_story(series: _Series, parts: list["_Part"]) -> list["_Part"]:
+    """Fill the parts that are story. Without an opening, the staff's names stand over the first of it."""
+    for part in parts:
+        part.chunks = series.story(part.seconds) if part.kind == "story" else []
+    if not any(part.kind == "opening" for part in parts):
+        chunks = next(part.chunks for part in parts if part.kind == "story")
+        end = min(chunks[0].duration, 40 * series.scale)
+        chunks[0] = replace(chunks[0], events=(*chunks[0].events, Event("credits", 5 * series.scale, end)))
+    return parts
+
+
+def _movie(series: _Series) -> EpisodePlan:
+    """A film of the series: half as long again as an episode, with an ending that is longer and its own."""
+    parts = [_Part("logo", series.logo), _Part("story", seconds=90 * series.sizes.minutes),
+             _Part("ending", series.theme("ending", MOVIE_THEME, longer=1.5)),
+             _Part("story", seconds=30 * series.scale, after=True)]
+    reel = _Reel(series)
+    reel.cases += ["movie", "after-credits scene", "logo"]
+    for part in _with_story(series, parts):
+        reel.add(part)
+    return reel.episode(series.names.movie(), None, None)
+
+
+def _foreign(series: _Series, seed: str) -> EpisodePlan:
+    """An episode of another series, of any family, that is called as if it were the season's next."""
+    rng = random.Random(f"foreign/{seed}")
+    other = _Season(_Series(rng, rng.choice(FAMILIES), series.sizes), ("cold opens",))
+    reel = _Reel(other.series)
+    reel.cases.append("foreign file")
+    for part in other.layout(1):
+        reel.add(part)
+    reel.truth = [replace(t, theme=FOREIGN_THEME + t.theme) for t in reel.truth]
+    number = series.sizes.episodes + 1
+    return reel.episode(series.names.episode(1, number, series.sizes.height), 1, number)
 
 
 @dataclass
 class _Part:
-    """A part of an episode: a clip, or `seconds` of something to be put together; `chunks` of story."""
+    """A part of an episode: a clip, or `seconds` of something to be put together; `chunks` of story.
+
+    `kind`: logo, recap, story, opening, sponsor, bumper, ending or preview; `after`: story after the ending.
+    """
 
     kind: str
     clip: ClipPlan | None = None
     seconds: float = 0.0
-    theme: int = 0
     after: bool = False
     chunks: list[ClipPlan] = field(default_factory=list)
 
@@ -306,108 +383,130 @@ class _Part:
 class _Reel:
     """An episode while it is put together, part after part."""
 
-    LEVELS = {"opening": -16.0, "ending": -17.0, "bumper": -18.0, "logo": -19.0, "sponsor": -19.0}     # dB
-
-    def __init__(self, season: _Season, number: int, layout: list[_Part]):
-        self.season, self.number, self.rng = season, number, season.rng
+    def __init__(self, series: _Series, language: int = 0):
+        self.series, self.rng, self.language = series, series.rng, language
+        self.names = 0
         self.frames = 0
         self.shown: list[Shown] = []
         self.heard: list[Heard] = []
         self.truth: list[Truth] = []
         self.cases: list[str] = []
-        self.stories: list[tuple[float, float]] = []     # where the story is, of some length
-        self.language = 0
-        changed = "changed credits" in season.cases and number > season.count // 2
-        self.names = number if changed else 0
-        if changed:
-            self.cases.append("changed credits")
-        self.cases += _layout_cases(layout, season.cases, number, season.count)
+        self.parts: list[tuple[_Part, float, float]] = []     # with start and end, s
+        self.traps: list[Truth] = []                          # what repeats but is to be kept
 
     @property
     def now(self) -> float:
-        return float(self.frames / self.season.rate)
+        return float(self.frames / self.series.rate)
 
     def show(self, clip: ClipPlan, start: float, seconds: float, names: int = 0) -> None:
         self.shown.append(Shown(clip, start, seconds, names))
-        self.frames += round(seconds * self.season.rate)
+        self.frames += round(seconds * self.series.rate)
 
-    def add(self, i: int, part: _Part, layouts: list[list[_Part]]) -> None:
+    def add(self, part: _Part) -> None:
+        """Story, a theme or a card."""
         start, language = self.now, self.language
-        if part.kind == "story":
-            for clip in part.chunks:
-                spoken_clip = replace(clip, seed=clip.seed ^ (0x5DB << 16) * language)
-                self.heard.append(Heard(spoken_clip, 0.0, self.now, clip.duration, -21.0, language))
-                self.show(clip, 0.0, clip.duration)
-            if not part.after:
-                self.stories.append((start, self.now))
-        elif part.kind in ("recap", "preview"):
-            other = self.number + (-1 if part.kind == "recap" else 1)
-            self._excerpts(part, layouts[other - 1])
-            self.truth.append(Truth(part.kind, start, self.now))
-        else:
-            seconds, sung = part.length, language if language == 2 else 0
-            ring = RING if part.kind in ("opening", "ending") else 0.0
-            self.heard.append(Heard(part.clip, 0.0, start, seconds + ring, self.LEVELS[part.kind], sung))
-            self.show(part.clip, 0.0, seconds, self.names)
-            if part.kind in ("opening", "ending"):
-                self.truth.append(Truth(part.kind, start, self.now, part.theme))
+        for clip in part.chunks:
+            heard = replace(clip, seed=clip.seed ^ (0x5DB << 16) * language)      # other voices, steps, music
+            self.heard.append(Heard(heard, 0.0, self.now, clip.duration, LEVELS["story"], language))
+            self.show(clip, 0.0, clip.duration)
+        if part.clip:
+            is_theme = part.kind in ("opening", "ending")
+            sung = language if language and DUBS[language - 1] == "dub with themes" else 0
+            seconds = part.length
+            self.heard.append(Heard(part.clip, 0.0, start, seconds + RING * is_theme, LEVELS[part.kind], sung))
+            self.show(part.clip, 0.0, seconds, self.names if is_theme else 0)
+            if is_theme:
+                theme = part.clip.theme if part.kind == part.clip.segments[0].type else 0
+                self.truth.append(Truth(part.kind, start, self.now, theme))
+        self.parts.append((part, start, self.now))
 
-    def _excerpts(self, part: _Part, layout: list[_Part]) -> None:
-        """Shots of another episode's story, in their order, with its sound or with a voice and music."""
-        season, rng, start = self.season, self.rng, self.now
-        own = part.kind == "recap" and season.recap_sounds and not self.language
+    def add_excerpts(self, part: _Part, layout: list[_Part], music: ClipPlan | None, own_sound: bool = False) -> None:
+        """Shots of another episode's story, in their order, with its sound or with a voice over `music`."""
+        series, rng, start = self.series, self.rng, self.now
         chunks = [clip for other in layout if other.kind == "story" and not other.after for clip in other.chunks]
         chunks = [chunks[i] for i in sorted(rng.sample(range(len(chunks)), min(3, len(chunks))))]
-        while self.now < start + part.seconds - 1e-6:
-            clip = chunks[min(len(chunks) - 1, int(len(chunks) * (self.now - start) / part.seconds))]
-            left = start + part.seconds - self.now
-            seconds = season.on_grid(min(left, clip.duration / 2, rng.uniform(2.0, 5.0) * max(0.4, season.scale)))
-            since = season.on_grid(rng.uniform(0.0, clip.duration - seconds))
-            if own:
-                self.heard.append(Heard(clip, since, self.now, seconds, -21.0, fade=0.02))
+        end = start + series.on_grid(part.seconds)
+        while end - self.now > 1e-6:
+            clip = chunks[min(len(chunks) - 1, int(len(chunks) * (self.now - start) / (end - start)))]
+            left = end - self.now
+            seconds = series.on_grid(min(left, clip.duration / 2, rng.uniform(2.0, 5.0) * max(0.4, series.scale)))
+            since = series.on_grid(rng.uniform(0.0, clip.duration - seconds))
+            if own_sound:
+                self.heard.append(Heard(clip, since, self.now, seconds, LEVELS["story"], fade=0.02))
             self.show(clip, since, seconds)
-        if not own:
+        if not own_sound:
             length = self.now - start
-            music = season.preview_music if part.kind == "preview" else season.music("episode", length)
-            self.heard.append(Heard(music, 0.0, start, min(length, music.duration), -26.0, fade=0.05))
-            self.heard.append(Heard(season.voice(length), 0.0, start, length, -21.0, self.language))
+            music = music or series.music("episode", length)
+            self.heard.append(Heard(music, 0.0, start, min(length, music.duration), LEVELS["music"], fade=0.05))
+            self.heard.append(Heard(series.voice(length), 0.0, start, length, LEVELS["story"], self.language))
+        self.truth.append(Truth(part.kind, start, self.now))
+        self.parts.append((part, start, self.now))
 
-    def insert_song(self) -> None:
-        """The opening's song under the longest stretch of story, nearly whole, as loud as the opening."""
-        song = self.season.openings[0]
-        start, end = max(self.stories, key=lambda span: span[1] - span[0])
+    def insert_song(self, song: ClipPlan) -> None:
+        """A theme's song under the longest stretch of story, most of it or all, nearly as loud as the theme."""
+        start, end = self._longest_story()
         seconds = min(song.segments[0].seconds * self.rng.uniform(0.6, 1.0), 0.8 * (end - start))
         at = self.rng.uniform(start, end - seconds)
-        self.heard.append(Heard(song, 0.0, at, seconds, -18.0, fade=0.5))
+        self.heard.append(Heard(song, 0.0, at, seconds, LEVELS["song"], fade=0.5))
+        self.traps.append(Truth("insert song", at, at + seconds, song.theme))
         self.cases.append("insert song")
 
-    def play_cue(self) -> None:
+    def play_cue(self, cue: ClipPlan) -> None:
         """Music under the story that another episode has too."""
-        cue = self.season.cue
-        start, end = max(self.stories, key=lambda span: span[1] - span[0])
+        start, end = self._longest_story()
         seconds = min(cue.duration, 0.5 * (end - start))
-        self.heard.append(Heard(cue, 0.0, self.rng.uniform(start, end - seconds), seconds, -25.0, fade=1.0))
+        at = self.rng.uniform(start, end - seconds)
+        self.heard.append(Heard(cue, 0.0, at, seconds, LEVELS["cue"], fade=1.0))
+        self.traps.append(Truth("shared cue", at, at + seconds))
         self.cases.append("shared cue")
 
-    def episode(self, variant: str) -> EpisodePlan:
-        season = self.season
-        copy = variant if variant in COPIES else ""
-        faster = speed(copy, season.sizes.fps)
-        truth = tuple(replace(t, start=t.start / faster, end=t.end / faster) for t in self.truth)
-        return EpisodePlan(season.names.file(self.number, season.sizes.height), self.number, season.sizes.fps,
-                           self.rng.getrandbits(62), season.key, tuple(self.shown), tuple(self.heard), truth,
-                           tuple(self.cases + [variant] * bool(variant)), copy)
+    def _longest_story(self) -> tuple[float, float]:
+        spans = [(start, end) for part, start, end in self.parts if part.kind == "story" and not part.after]
+        return max(spans, key=lambda span: span[1] - span[0])
+
+    def episode(self, path: str, season: int | None, number: int | None, copy: str = "", titles: str = ""
+                ) -> EpisodePlan:
+        """The plan of the file. `titles`: chapters, useless chapters, or none; a copy has none."""
+        fps = self.series.sizes.fps
+        chapters = self._chapters(titles) if titles and not copy else ()
+        faster = speed(copy, fps)
+        parts = [Truth("after-credits scene" if part.after else part.kind, *span) for part, *span in self.parts]
+        truth, parts = (tuple(replace(t, start=t.start / faster, end=t.end / faster) for t in spans)
+                        for spans in (self.truth, parts + self.traps))
+        cases = tuple(self.cases + [titles] * bool(chapters))
+        return EpisodePlan(path, season, number, fps, self.rng.getrandbits(62), tuple(self.shown), tuple(self.heard),
+                           truth, parts, cases, copy, chapters)
+
+    def _chapters(self, titles: str) -> tuple[tuple[float, float, str], ...]:
+        """(start, end, title) of the parts by their names; or by number, at regular times."""
+        if titles == "useless chapters":
+            step = 300.0 * self.series.scale
+            starts = [i * step for i in range(math.ceil(self.now / step))]
+            ends = [*starts[1:], self.now]
+            return tuple((a, b, f"Chapter {i}") for i, (a, b) in enumerate(zip(starts, ends, strict=True), 1))
+        words = self.rng.choice(CHAPTER_WORDS)
+        letters = iter("ABCDEFGH")
+        found: list[tuple[float, float, str]] = []
+        for part, start, end in self.parts:
+            title = words.get(part.kind, "")
+            if part.kind == "story":
+                title = words["after"] if part.after else words["story"].format(next(letters))
+            if title:
+                found.append((start, end, title))
+            else:      # a card belongs to what is before it; the first one, to nothing
+                found[-1:] = [(found[-1][0], end, found[-1][2])] if found else []
+        return tuple(found)
 
 
-def _layout_cases(layout: list[_Part], cases: tuple[str, ...], number: int, count: int) -> list[str]:
+def _layout_cases(layout: list[_Part], second: ClipPlan) -> list[str]:
     kinds = [part.kind for part in layout]
     found = {
         "cold open": "opening" in kinds and "story" in kinds[:kinds.index("opening")],
         "no opening": "opening" not in kinds,
-        "second opening": any(part.kind == "opening" and part.theme == 2 for part in layout),
+        "second opening": any(part.kind == "opening" and part.clip is second for part in layout),
         "recap": "recap" in kinds, "preview": "preview" in kinds,
         "after-credits scene": any(part.after for part in layout),
-        "opening at the end": number == count and "opening at the end" in cases,
+        "opening at the end": any(part.kind == "ending" and part.clip.kind == "s" for part in layout),
         "sponsor": "sponsor" in kinds, "logo": "logo" in kinds,
     }
     return [case for case, is_there in found.items() if is_there]

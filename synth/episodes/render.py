@@ -12,16 +12,18 @@ import av
 import numpy as np
 
 from datatools.errors import UserError
-from datatools.files import check_writable, save_text, write_atomic
+from datatools.files import check_writable, save_text, sweep_temporaries, write_atomic
+from datatools.paths import read_text
 from datatools.stages import EVERY_CORE, Pool, StageReport, run_stage
 from synth.episodes.copies import write_copy
-from synth.episodes.plan import EpisodePlan, Heard, SeasonPlan
+from synth.episodes.plan import EpisodePlan, Heard, SeasonPlan, Truth
 from synth.plan import ClipPlan
 from synth.render import PAINTERS, add_picture_stream, add_sound_stream, encode_sound
 from synth.scene import Picture
 from synth.sound import Studio, decibel, render_sound
 
 TRUTH = "truth.json"
+VERSION = 1               # of the episodes' content
 SUNG_ABROAD = 1.25        # times the original singer's formants
 STREAM = 1.0              # s of sound that are mixed at once
 
@@ -30,56 +32,77 @@ def render_season(plan: SeasonPlan, folder: Path, pool: Pool = EVERY_CORE) -> St
     """Make the files of a season that `folder` lacks, and truth.json; the same plan gives the same bytes.
 
     truth.json has the form of `locate.py --output`, and beside the markers what each episode is:
-    {"season": {...}, "episodes": [{"path", "duration", "markers": [{"type", "start", "end", "theme"}], "cases", ...}]}.
-    Raises UserError where `folder` holds another season.
+    {"season": {...}, "episodes": [{"path", "duration", "markers": [{"type", "start", "end", "theme"}],
+    "season", "number", "copy", "cases", "parts": [{"type", "start", "end", "theme"}]}]}, times in seconds.
+    It is written first, and tells of all episodes, also of one that fails. Raises UserError where `folder` holds
+    another season.
     """
-    folder = Path(folder)
-    truth = truth_text(plan)
-    record = folder / TRUTH
-    if record.exists() and record.read_text(encoding="utf-8") != truth:
-        raise UserError(f"{record}: another season, or of another version. Choose another folder, or remove this one.")
-    check_writable(folder)
+    return render_seasons([(plan, Path(folder))], pool)
+
+
+def render_seasons(seasons: list[tuple[SeasonPlan, Path]], pool: Pool = EVERY_CORE) -> StageReport:
+    """`render_season` for several (plan, folder), all their episodes at once."""
+    for plan, folder in seasons:
+        _check_folder(plan, folder)
     jobs, kept = [], []
-    for episode in plan.episodes:
-        path = folder / episode.path
-        check_writable(path.parent)
-        if path.exists():
-            kept.append(episode.path)
-        else:
-            jobs.append((episode.path, (episode, plan.family, path)))
-    report = run_stage("episodes", render_episode, jobs, kept=kept, pool=pool)
-    save_text(record, truth)
-    return report
+    for plan, folder in seasons:
+        check_writable(folder)
+        sweep_temporaries(folder)
+        save_text(folder / TRUTH, truth_text(plan))
+        for episode in plan.episodes:
+            path = folder / episode.path
+            check_writable(path.parent)
+            if path.exists():
+                kept.append(str(path))
+            else:
+                jobs.append((str(path), (episode, path)))
+    return run_stage("episodes", render_episode, jobs, kept=kept, pool=pool)
+
+
+def _check_folder(plan: SeasonPlan, folder: Path) -> None:
+    """Raise UserError where a folder holds another season, or files that were not made here."""
+    record = folder / TRUTH
+    if record.exists():
+        found = read_text(record, "truth of made episodes", "Choose another folder, or remove this one.")
+        if found != truth_text(plan):
+            raise UserError(f"{record}: of another season, other sizes, or another version. Choose another folder, or "
+                            "remove this one.")
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise UserError(f"{folder}: its files were not made here (no {TRUTH}). Choose another folder.")
 
 
 def truth_text(plan: SeasonPlan) -> str:
     """The content of truth.json."""
-    season = {"seed": plan.seed, "index": plan.index, "family": plan.family, "split": plan.split, "title": plan.title,
-              "cases": list(plan.cases), "sizes": vars(plan.sizes)}
+    season = {"version": VERSION, "seed": plan.seed, "index": plan.index, "family": plan.family, "split": plan.split,
+              "title": plan.title, "cases": list(plan.cases), "sizes": vars(plan.sizes)}
     episodes = [{
-        "path": episode.path, "duration": round(episode.duration, 3),
-        "markers": [{"type": t.type, "start": round(t.start, 3), "end": round(t.end, 3), "theme": t.theme}
-                    for t in episode.truth],
-        "number": episode.number, "copy": episode.copy, "cases": list(episode.cases),
+        "path": episode.path, "duration": round(episode.duration, 3), "markers": _spans(episode.truth),
+        "season": episode.season, "number": episode.number, "copy": episode.copy, "cases": list(episode.cases),
+        "parts": _spans(episode.parts),
     } for episode in plan.episodes]
     return json.dumps({"season": season, "episodes": episodes}, ensure_ascii=False, indent=1) + "\n"
 
 
-def render_episode(plan: EpisodePlan, family: str, path: Path) -> None:
+def _spans(spans: tuple[Truth, ...]) -> list[dict]:
+    return [{"type": span.type, "start": round(span.start, 3), "end": round(span.end, 3), "theme": span.theme}
+            for span in spans]
+
+
+def render_episode(plan: EpisodePlan, path: Path) -> None:
     """Paint, play and encode one file: H.264 and AAC in the container of its suffix."""
     with write_atomic(Path(path)) as temporary:
         if not plan.copy:
-            _encode(plan, family, temporary)
+            _encode(plan, temporary)
             return
         original = temporary.with_name(f"{temporary.stem}-original{temporary.suffix}")
         try:
-            _encode(plan, family, original)
+            _encode(plan, original)
             write_copy(original, temporary, plan.copy)
         finally:
             original.unlink(missing_ok=True)
 
 
-def _encode(plan: EpisodePlan, family: str, path: Path) -> None:
+def _encode(plan: EpisodePlan, path: Path) -> None:
     rng = np.random.default_rng([plan.seed, 3])
     rate = Fraction(plan.fps)
     first = plan.shown[0].clip
@@ -88,10 +111,10 @@ def _encode(plan: EpisodePlan, family: str, path: Path) -> None:
             container.set_chapters(_chapters(plan))
         video = add_picture_stream(container, (first.width, first.height), rate, 1 / rate, rng)
         audio = add_sound_stream(container, first.sample_rate, first.channels)
-        sounds = _mixed(plan, PAINTERS[family][1])
+        sounds = _mixed(plan, PAINTERS[first.family][1])
         heard = 0
         shown = None
-        for tick, image in enumerate(_pictures(plan, family)):
+        for tick, image in enumerate(_pictures(plan)):
             if image is not shown:      # a held drawing: the encoder gets the same frame again
                 shown, frame = image, av.VideoFrame.from_ndarray(image, format="yuv420p")
             frame.pts, frame.time_base, frame.duration = tick, 1 / rate, 1
@@ -112,24 +135,24 @@ def _chapters(plan: EpisodePlan) -> list[dict]:
 # ---------------------------------------------------------------- pictures
 
 
-def _pictures(plan: EpisodePlan, family: str) -> Iterator[np.ndarray]:
+def _pictures(plan: EpisodePlan) -> Iterator[np.ndarray]:
     """Every picture of an episode, uint8 (height x 3/2, width), YUV 4:2:0."""
     rate = Fraction(plan.fps)
     painted: tuple | None = None
     for piece in plan.shown:
         key = (piece.clip.name, piece.names)
         if painted is None or painted[0] != key:
-            painted = key, episode_picture(family, piece.clip, piece.names)
+            painted = key, episode_picture(piece.clip, piece.names)
         for i in range(round(piece.seconds * rate)):
             yield painted[1].frame(float(piece.start + i / rate))
 
 
-def episode_picture(family: str, clip: ClipPlan, names: int) -> Picture:
+def episode_picture(clip: ClipPlan, names: int) -> Picture:
     """The picture of a clip as a part of an episode: one cast, one title and one lettering throughout its season.
 
     `names`: 0, or another number for other staff names at the same places.
     """
-    base = PAINTERS[family][0]
+    base = PAINTERS[clip.family][0]
 
     class EpisodePicture(base):
         def _settle(self) -> None:

@@ -24,7 +24,7 @@ EXACT = ["-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact
 
 
 def write_copy(source: Path, target: Path, copy: str) -> None:
-    """Write a copy of `source`. Raises ValueError with ffmpeg's last line."""
+    """Write a copy of `source`. Raises ValueError with ffmpeg's first line."""
     with av.open(str(source)) as container:
         rate = container.streams.audio[0].rate
         shown = container.streams.video[0].average_rate
@@ -32,6 +32,6 @@ def write_copy(source: Path, target: Path, copy: str) -> None:
     words = [word.format(tenth=max(8_000, int(bits / 10)), rate=rate, faster=shown * 25 * 1001 / 24_000)
              for word in WORDS[copy]]
     done = subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-i", str(source), "-preset",
-                           "veryfast", *words, *EXACT, str(target)], capture_output=True, text=True)
+                           "veryfast", "-c:a", "aac", *words, *EXACT, str(target)], capture_output=True, text=True)
     if done.returncode:
-        raise ValueError(f"{source}: ffmpeg: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")
+        raise ValueError(f"{source}: ffmpeg: {(done.stderr.strip().splitlines() or ['no reason given'])[0]}")

@@ -283,8 +283,8 @@ class _Season:
                 reel.insert_song(self.openings[0])
             if number in cued:
                 reel.play_cue(self.cue)
-            titles = next((name for name in ("chapters", "useless chapters") if name in cases and number % 2 != (
-                name == "chapters")), "")
+            titles = ("useless chapters", "chapters")[number % 2]
+            titles = titles if titles in cases else ""
             path = self.series.names.episode(self.number, number, self.series.sizes.height)
             episodes.append(reel.episode(path, self.number, number, variant if variant in COPIES else "", titles))
         return episodes

@@ -111,7 +111,7 @@ def _encode(plan: EpisodePlan, path: Path) -> None:
             container.set_chapters(_chapters(plan))
         video = add_picture_stream(container, (first.width, first.height), rate, 1 / rate, rng)
         audio = add_sound_stream(container, first.sample_rate, first.channels)
-        sounds = _mixed(plan, PAINTERS[first.family][1])
+        sounds = _mixed(plan)
         heard = 0
         shown = None
         for tick, image in enumerate(_pictures(plan)):
@@ -185,12 +185,12 @@ def episode_picture(clip: ClipPlan, names: int) -> Picture:
 # ---------------------------------------------------------------- sound
 
 
-def _mixed(plan: EpisodePlan, studio_type: type[Studio]) -> Iterator[np.ndarray]:
+def _mixed(plan: EpisodePlan) -> Iterator[np.ndarray]:
     """The sound of an episode, a piece of about STREAM seconds after the other, float32 (channels, samples)."""
     first = plan.shown[0].clip
     rate, channels = first.sample_rate, first.channels
     end = round(plan.frames / Fraction(plan.fps) * rate)
-    voices: dict[int, list] = {}
+    voices: dict[tuple, list] = {}
     played: dict[int, np.ndarray] = {}
     step = round(STREAM * rate)
     for start in range(0, end, step):
@@ -201,22 +201,22 @@ def _mixed(plan: EpisodePlan, studio_type: type[Studio]) -> Iterator[np.ndarray]
                 played.pop(i, None)
                 continue
             if i not in played:
-                played[i] = _play(heard, studio_type, voices)
+                played[i] = play(heard, voices)
             low, high = max(at, start), min(stop, start + track.shape[1], at + played[i].shape[1])
             if high > low:
                 track[:, low - start:high - start] += played[i][:, low - at:high - at]
         yield np.clip(track, -1, 1, out=track)
 
 
-def _play(heard: Heard, studio_type: type[Studio], voices: dict[int, list]) -> np.ndarray:
-    """The samples of a piece of sound, float32 (channels, samples)."""
+def play(heard: Heard, voices: dict[tuple, list]) -> np.ndarray:
+    """The samples of a piece of sound, float32 (channels, samples); keeps the voices of a language in `voices`."""
     clip, language = heard.clip, heard.language
-    if language not in voices:
-        rng = np.random.default_rng([clip.season, 13, language])
-        voices[language] = studio_type(rng, clip.sample_rate).voices
+    studio_type, key = PAINTERS[clip.family][1], (clip.season, language)
+    if key not in voices:
+        voices[key] = studio_type(np.random.default_rng([clip.season, 13, language]), clip.sample_rate).voices
 
     def change(studio: Studio) -> None:
-        studio.voices = voices[language]
+        studio.voices = voices[key]
         studio.singer *= SUNG_ABROAD if language else 1.0
 
     sound = render_sound(clip, studio_type, change)

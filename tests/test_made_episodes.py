@@ -114,7 +114,7 @@ def test_eight_seasons_have_every_case_and_company_changes():
     claimed = {case for _, episode in EPISODES for case in episode.cases}
     assert claimed >= {"cold open", "no opening", "second opening", "recap", "preview", "after-credits scene", "logo",
                        "opening at the end", "sponsor", "insert song", "shared cue", "changed credits", "chapters",
-                       "useless chapters", "foreign file", "movie", *VARIANTS}
+                       "useless chapters", "foreign file", "movie", "double episode", "second version", *VARIANTS}
 
 
 def of(*cases: str, **sizes) -> SeasonPlan:
@@ -177,26 +177,44 @@ def test_a_dub_has_the_same_pictures_other_voices_and_the_same_or_a_newly_sung_t
 
 def test_seasons_of_one_series_share_the_ending_but_no_opening():
     episodes = of(seasons=2).episodes
-    assert [(e.season, e.number) for e in episodes] == [(s, n) for s in (1, 2) for n in (1, 2, 3, 4)]
+    assert [(e.season, *e.numbers) for e in episodes] == [(s, n) for s in (1, 2) for n in (1, 2, 3, 4)]
     assert [theme(e, "opening") for e in episodes] == [1] * 4 + [3] * 4
     assert [theme(e, "ending") for e in episodes] == [1] * 8
     lengths = {t.end - t.start for e in episodes for t in e.truth if t.type == "ending"}
     assert max(lengths) - min(lengths) < 1e-9
 
 
+def test_two_episodes_in_one_file_have_both_their_markers():
+    alone, together = of("second opening").episodes, of("second opening", "double episode").episodes
+    double = next(e for e in together if e.numbers == (2, 3))
+    assert len(together) == 3
+    assert double.duration == pytest.approx(alone[1].duration + alone[2].duration, abs=1 / 12)
+    assert [(t.type, t.theme) for t in double.truth] == [("opening", 1), ("ending", 1), ("opening", 2),
+                                                         ("ending", theme(alone[2], "ending"))]
+
+
+def test_a_second_version_is_the_same_encoded_anew():
+    *episodes, second = of("two versions").episodes
+    first, = [e for e in episodes if e.numbers == second.numbers]
+    assert first.path != second.path and first.seed != second.seed
+    assert (first.shown, first.heard, first.truth) == (second.shown, second.heard, second.truth)
+
+
 def test_a_foreign_file_has_nothing_of_the_season_but_its_name():
     *usual, foreign = of("foreign file").episodes
-    assert foreign.number == len(usual) + 1 and theme(foreign, "opening") == FOREIGN_THEME + 1
+    assert foreign.numbers == (len(usual) + 1,) and theme(foreign, "opening") == FOREIGN_THEME + 1
     keys = {piece.clip.season for piece in foreign.shown}
     assert len(keys) == 1 and not keys & {piece.clip.season for e in usual for piece in e.shown}
 
 
 @pytest.mark.parametrize("index", range(8))
 def test_the_files_are_named_so_that_they_are_read_as_a_season(index):
-    plan = plan_season(6, index, "drawn", replace(SHORT, seasons=2), ("movie", "foreign file"))
+    cases = ("movie", "foreign file", "double episode", "two versions")
+    plan = plan_season(6, index, "drawn", replace(SHORT, seasons=2, episodes=6), cases)
     grouping = group_seasons([Path("/library") / episode.path for episode in plan.episodes])
-    read = {(season.number, *episode.numbers) for season in grouping.seasons for episode in season.episodes}
-    assert read == {(1, n) for n in (1, 2, 3, 4, 5)} | {(2, n) for n in (1, 2, 3, 4)}
+    read = {(season.number, episode.numbers) for season in grouping.seasons for episode in season.episodes}
+    assert read == {(1, (7,)), *((s, n) for s in (1, 2) for n in ((1,), (2,), (3, 4), (5,), (6,)))}
+    assert sum(len(episode.files) == 2 for season in grouping.seasons for episode in season.episodes) == 2
     (_, movie), = grouping.others
     assert movie.kind == "movie" and len(grouping.seasons) == 2
 
@@ -369,7 +387,7 @@ def test_an_episode_that_fails_is_reported_and_the_others_are_made(season, tmp_p
     plan, _ = season
 
     def fail(episode, path):
-        if episode.number == 2:
+        if episode.numbers == (2,):
             raise ValueError("no paint")
         path.touch()
 

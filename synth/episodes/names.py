@@ -8,11 +8,11 @@ ENDINGS = "ru ne ya ka ta n ko ra to mi".split()
 NOUNS = "Garden River Lantern Harbour Winter Echo Paper Mountain Signal Orchard Feather Station".split()
 JOINTS = ("of the", "and the", "no", "in the")
 GROUPS = "Harukaze Moonsubs NeonTide Kumo-Raws TeaTime".split()
-# Of a file; {s} is its season, {e} its number.
-FORMS = ("{title}/Season {s:02}/{title} - S{s:02}E{e:02} - {words}.mkv",
-         "{title}/[{group}] {title}{later} - {e:02} [{height}p].mkv",
-         "{title}/{dotted}.S{s:02}E{e:02}.{height}p.WEB-DL.AAC2.0.H.264-{group}.mkv",
-         "{title}/Season {s}/{title} {s}x{e:02}.mp4")
+# Of a file: {s} is its season, {e} its numbers, {v} its version; then what joins two numbers, and how a version reads.
+FORMS = (("{title}/Season {s:02}/{title} - S{s:02}E{e}{v} - {words}.mkv", "-E", "v{}"),
+         ("{title}/[{group}] {title}{later} - {e}{v} [{height}p].mkv", "-", "v{}"),
+         ("{title}/{dotted}.S{s:02}E{e}{v}.{height}p.WEB-DL.AAC2.0.H.264-{group}.mkv", "-E", "v{}"),
+         ("{title}/Season {s}/{title} {s}x{e}{v}.mp4", "-", " v{}"))
 
 
 class Names:
@@ -28,12 +28,14 @@ class Names:
         word = rng.choice(BEGINNINGS) + rng.choice(MIDDLES) + rng.choice(ENDINGS)
         return f"{word} {rng.choice(JOINTS)} {rng.choice(NOUNS)}" if rng.random() < 0.7 else word
 
-    def episode(self, season: int, number: int, height: int) -> str:
-        """The path of an episode below its library."""
-        words = " ".join(self.rng.sample(NOUNS, 2))
-        return self.form.format(title=self.title, dotted=self.title.replace(" ", "."), group=self.group, s=season,
-                                e=number, height=height, words=words, later=f" S{season}" if season > 1 else "")
+    def episode(self, season: int, numbers: tuple[int, ...], height: int, version: int = 1) -> str:
+        """The path, below its library, of a file with one episode or several."""
+        form, joint, versions = self.form
+        return form.format(
+            title=self.title, dotted=self.title.replace(" ", "."), group=self.group, s=season, height=height,
+            e=joint.join(f"{number:02}" for number in numbers), v=versions.format(version) if version > 1 else "",
+            words=" ".join(self.rng.sample(NOUNS, 2)), later=f" S{season}" if season > 1 else "")
 
     def movie(self) -> str:
         """The path of a film of the series."""
-        return f"{self.title}/{self.title} - The Movie ({self.rng.randint(1995, 2024)}){self.form[-4:]}"
+        return f"{self.title}/{self.title} - The Movie ({self.rng.randint(1995, 2024)}){self.form[0][-4:]}"

@@ -12,6 +12,7 @@ is put there on purpose. Times are seconds.
 
 import math
 import random
+import string
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -20,13 +21,14 @@ from synth.plan import FAMILIES, ClipPlan, Event, Segment, episode_events, spoke
 
 USUAL_THEME = 90.0            # s; lengths below are meant for themes of this length, and shrink with them
 CHUNK = 120.0                 # s of story that are one made clip
+CARD_SHARE = 0.7              # of the episodes that show a sponsor's card or a logo, where there is one
 RING = 0.4                    # s that a theme rings on
 MOVIE_THEME, FOREIGN_THEME = 99, 100
 TEST_INDEX = 1_000_000        # seasons from here on are for measuring, those before for learning
 # What a season may have; by its index, each is there in half of the seasons, in changing company.
 SEASON_CASES = ("cold opens", "second opening", "changed credits", "no opening in the first", "insert song", "recaps",
                 "previews", "after-credits scene", "opening at the end", "sponsor", "logo", "chapters",
-                "useless chapters", "foreign file", "movie")
+                "useless chapters", "foreign file", "movie", "double episode", "two versions")
 # What becomes of single episodes: another language, or a copy (copies.py).
 DUBS = ("dub", "dub with themes")
 COPIES = ("low bit rate", "4% faster", "4% faster, same pitch", "8 kHz mono")
@@ -105,14 +107,14 @@ class Truth:
 class EpisodePlan:
     """A file of a season: `path` within its folder, what is seen and heard, what is true, and which cases it has.
 
-    `season` and `number` are None for a movie. `copy`: one of COPIES, or "". `chapters`: (start, end, title).
+    `season` is None and `numbers` are () for a movie. `copy`: one of COPIES, or "". `chapters`: (start, end, title).
     `parts`: all that the episode is made of, and the insert song and the shared cue, which repeat but are to be kept.
     `truth` and `parts` have the file's times, also where it is a faster copy.
     """
 
     path: str
     season: int | None
-    number: int | None
+    numbers: tuple[int, ...]
     fps: str
     seed: int
     shown: tuple[Shown, ...] = field(repr=False)
@@ -264,30 +266,48 @@ class _Season:
         self.recap_sounds = rng.random() < 0.5       # as the episode before did, or with a voice over it
 
     def plan(self) -> list[EpisodePlan]:
-        """The episodes, each in its turn."""
-        rng, cases, numbers = self.rng, self.cases, range(1, self.count + 1)
-        layouts = [self.layout(number) for number in numbers]
-        wanted = [case for case in cases if case in VARIANTS][:self.count]
-        variants = dict(zip(rng.sample(numbers, len(wanted)), wanted, strict=True))
-        sung, cued = rng.choice(numbers), rng.sample(numbers, min(2, self.count))
+        """The files of the season, in the order of their episodes."""
+        rng, cases = self.rng, self.cases
+        layouts = [self.layout(number) for number in range(1, self.count + 1)]
+        files = [(number,) for number in range(1, self.count + 1)]
+        if "double episode" in cases and self.count > 3:
+            middle = self.count // 2
+            files[middle - 1:middle + 1] = [(middle, middle + 1)]
+        wanted = [case for case in cases if case in VARIANTS][:len(files)]
+        variants = dict(zip(rng.sample(files, len(wanted)), wanted, strict=True))
+        sung, cued = rng.choice(files), rng.sample(files, min(2, len(files)))
         episodes = []
-        for number, layout in enumerate(layouts, 1):
-            variant = variants.get(number, "")
-            reel = _Reel(self.series, DUBS.index(variant) + 1 if variant in DUBS else 0)
-            reel.cases += _layout_cases(layout, self.openings[1]) + [variant] * bool(variant)
-            if "changed credits" in cases and number > self.count // 2:
-                reel.names, reel.cases = number, [*reel.cases, "changed credits"]
-            for part in layout:
-                self._add(reel, part, number, layouts)
-            if number == sung and "insert song" in cases:
+        for numbers in files:
+            variant = variants.get(numbers, "")
+            reel = self._reel(numbers, variant, layouts)
+            if numbers == sung and "insert song" in cases:
                 reel.insert_song(self.openings[0])
-            if number in cued:
+            if numbers in cued:
                 reel.play_cue(self.cue)
-            titles = ("useless chapters", "chapters")[number % 2]
-            titles = titles if titles in cases else ""
-            path = self.series.names.episode(self.number, number, self.series.sizes.height)
-            episodes.append(reel.episode(path, self.number, number, variant if variant in COPIES else "", titles))
+            titles = ("useless chapters", "chapters")[numbers[0] % 2]
+            path = self.series.names.episode(self.number, numbers, self.series.sizes.height)
+            episodes.append(reel.episode(path, self.number, numbers, variant if variant in COPIES else "",
+                                         titles if titles in cases else ""))
+        if "two versions" in cases:
+            episodes.append(self._second_version(rng.choice(episodes)))
         return episodes
+
+    def _reel(self, numbers: tuple[int, ...], variant: str, layouts: list[list["_Part"]]) -> "_Reel":
+        """One episode, or several after each other."""
+        reel = _Reel(self.series, DUBS.index(variant) + 1 if variant in DUBS else 0)
+        found = [case for number in numbers for case in _layout_cases(layouts[number - 1], self.openings[1])]
+        reel.cases += [*dict.fromkeys(found), *[variant] * bool(variant), *["double episode"] * (len(numbers) > 1)]
+        if "changed credits" in self.cases and numbers[0] > self.count // 2:
+            reel.names, reel.cases = numbers[0], [*reel.cases, "changed credits"]
+        for number in numbers:
+            for part in layouts[number - 1]:
+                self._add(reel, part, number, layouts)
+        return reel
+
+    def _second_version(self, episode: EpisodePlan) -> EpisodePlan:
+        """The same once more, encoded anew, as groups correct their releases."""
+        path = self.series.names.episode(self.number, episode.numbers, self.series.sizes.height, version=2)
+        return replace(episode, path=path, seed=self.rng.getrandbits(62), cases=(*episode.cases, "second version"))
 
     def _add(self, reel: "_Reel", part: "_Part", number: int, layouts: list[list["_Part"]]) -> None:
         if part.kind == "recap":
@@ -305,8 +325,9 @@ class _Season:
         at_end = last and "opening at the end" in cases
         opening, ending = self.openings[second], self.endings[second and self.two_endings]
         recap = [_Part("recap", seconds=rng.uniform(25, 70) * scale)] if "recaps" in cases and not first else []
-        sponsor = [_Part("sponsor", series.sponsor)] if "sponsor" in cases else []
-        start = [_Part("logo", series.logo)] if "logo" in cases else []
+        # Where a card stood beside all openings, no repeat would tell them apart.
+        sponsor = [_Part("sponsor", series.sponsor)] if "sponsor" in cases and rng.random() < CARD_SHARE else []
+        start = [_Part("logo", series.logo)] if "logo" in cases and rng.random() < CARD_SHARE else []
         start += recap if self.recap_first else []
         if "cold opens" in cases and rng.random() < 0.75:
             start.append(_Part("story", seconds=rng.uniform(40, 150) * scale))
@@ -345,7 +366,7 @@ def _movie(series: _Series) -> EpisodePlan:
     reel.cases += ["movie", "after-credits scene", "logo"]
     for part in _with_story(series, parts):
         reel.add(part)
-    return reel.episode(series.names.movie(), None, None)
+    return reel.episode(series.names.movie(), None, ())
 
 
 def _foreign(series: _Series, seed: str) -> EpisodePlan:
@@ -357,8 +378,8 @@ def _foreign(series: _Series, seed: str) -> EpisodePlan:
     for part in other.layout(1):
         reel.add(part)
     reel.truth = [replace(t, theme=FOREIGN_THEME + t.theme) for t in reel.truth]
-    number = series.sizes.episodes + 1
-    return reel.episode(series.names.episode(1, number, series.sizes.height), 1, number)
+    numbers = (series.sizes.episodes + 1,)
+    return reel.episode(series.names.episode(1, numbers, series.sizes.height), 1, numbers)
 
 
 @dataclass
@@ -464,7 +485,7 @@ class _Reel:
         spans = [(start, end) for part, start, end in self.parts if part.kind == "story" and not part.after]
         return max(spans, key=lambda span: span[1] - span[0])
 
-    def episode(self, path: str, season: int | None, number: int | None, copy: str = "", titles: str = ""
+    def episode(self, path: str, season: int | None, numbers: tuple[int, ...], copy: str = "", titles: str = ""
                 ) -> EpisodePlan:
         """The plan of the file. `titles`: chapters, useless chapters, or none; a copy has none."""
         fps = self.series.sizes.fps
@@ -474,7 +495,7 @@ class _Reel:
         truth, parts = (tuple(replace(t, start=t.start / faster, end=t.end / faster) for t in spans)
                         for spans in (self.truth, parts + self.traps))
         cases = tuple(self.cases + [titles] * bool(chapters))
-        return EpisodePlan(path, season, number, fps, self.rng.getrandbits(62), tuple(self.shown), tuple(self.heard),
+        return EpisodePlan(path, season, numbers, fps, self.rng.getrandbits(62), tuple(self.shown), tuple(self.heard),
                            truth, parts, cases, copy, chapters)
 
     def _chapters(self, titles: str) -> tuple[tuple[float, float, str], ...]:
@@ -485,7 +506,7 @@ class _Reel:
             ends = [*starts[1:], self.now]
             return tuple((a, b, f"Chapter {i}") for i, (a, b) in enumerate(zip(starts, ends, strict=True), 1))
         words = self.rng.choice(CHAPTER_WORDS)
-        letters = iter("ABCDEFGH")
+        letters = iter(string.ascii_uppercase)
         found: list[tuple[float, float, str]] = []
         for part, start, end in self.parts:
             title = words.get(part.kind, "")

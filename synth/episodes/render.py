@@ -33,7 +33,7 @@ def render_season(plan: SeasonPlan, folder: Path, pool: Pool = EVERY_CORE) -> St
 
     truth.json has the form of `locate.py --output`, and beside the markers what each episode is:
     {"season": {...}, "episodes": [{"path", "duration", "markers": [{"type", "start", "end", "theme"}],
-    "season", "number", "copy", "cases", "parts": [{"type", "start", "end", "theme"}]}]}, times in seconds.
+    "season", "numbers", "copy", "cases", "parts": [{"type", "start", "end", "theme"}]}]}, times in seconds.
     It is written first, and tells of all episodes, also of one that fails. Raises UserError where `folder` holds
     another season.
     """
@@ -77,7 +77,7 @@ def truth_text(plan: SeasonPlan) -> str:
               "title": plan.title, "cases": list(plan.cases), "sizes": vars(plan.sizes)}
     episodes = [{
         "path": episode.path, "duration": round(episode.duration, 3), "markers": _spans(episode.truth),
-        "season": episode.season, "number": episode.number, "copy": episode.copy, "cases": list(episode.cases),
+        "season": episode.season, "numbers": list(episode.numbers), "copy": episode.copy, "cases": list(episode.cases),
         "parts": _spans(episode.parts),
     } for episode in plan.episodes]
     return json.dumps({"season": season, "episodes": episodes}, ensure_ascii=False, indent=1) + "\n"

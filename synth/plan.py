@@ -280,12 +280,12 @@ def _events(rng: random.Random, segments: tuple[Segment, ...], label: float, sca
     subject = rng.choices(("calm", "lively"), (0.6, 0.4))[0]
     for i, segment in enumerate(segments):
         if segment.type == "episode":
-            events += _episode_events(rng, segment, label, scale, subject)
+            events += episode_events(rng, segment, label, scale, subject)
         elif segment.type == "preview":
             events += [Event("scene", segment.start, segment.end), Event("bgm", segment.start, segment.end)]
-            events += _spoken(rng, segment.start + 0.4, segment.end - 0.5, 0.85)
+            events += spoken(rng, segment.start + 0.4, segment.end - 0.5, 0.85)
         elif segment.type == "sponsor" and rng.random() < 0.6:
-            events += _spoken(rng, segment.start + 0.6, segment.end - 0.6, 0.9)
+            events += spoken(rng, segment.start + 0.6, segment.end - 0.6, 0.9)
         elif segment.type in ("opening", "ending") and i and rng.random() < 0.25:
             # The last sentence of the scene goes on over the first seconds of the music.
             seconds = min(rng.uniform(1.2, 3.5), segment.seconds / 3)
@@ -307,7 +307,7 @@ def _song_beside(rng: random.Random, segments: tuple[Segment, ...], label: float
     return [Event("song", nearest.end - gap - seconds, nearest.end - gap)]
 
 
-def _spoken(rng: random.Random, start: float, end: float, density: float) -> list[Event]:
+def spoken(rng: random.Random, start: float, end: float, density: float) -> list[Event]:
     """Sentences of 0.7 to 3.8 s with pauses between them; `density` in 0..1 is about the share of time with speech."""
     lines, now = [], start + rng.uniform(0, 1.5)
     while now < end - 0.7:
@@ -319,7 +319,7 @@ def _spoken(rng: random.Random, start: float, end: float, density: float) -> lis
     return lines
 
 
-def _episode_events(rng: random.Random, segment: Segment, label: float, scale: float, subject: str) -> list[Event]:
+def episode_events(rng: random.Random, segment: Segment, label: float, scale: float, subject: str) -> list[Event]:
     """Scenes of 12 to 45 s with speech and music; now and then black, silence, a song, quick cuts, staff names."""
     events: list[Event] = []
     start, end = segment.start, segment.end
@@ -348,7 +348,7 @@ def _episode_events(rng: random.Random, segment: Segment, label: float, scale: f
             events.append(Event("sign", *_placed(rng, a, b, rng.uniform(2, 5) * min(1, scale * 2))))
         if rng.random() < (0.3 if subject == "lively" else 0.12):
             events.append(Event("montage", *_placed(rng, a, b, min(b - a, rng.uniform(5, 18) * scale))))
-        events += _spoken(rng, a + 0.2, b - 0.3, rng.choice((0.35, 0.6, 0.8)))
+        events += spoken(rng, a + 0.2, b - 0.3, rng.choice((0.35, 0.6, 0.8)))
     for _ in range(rng.choice((0, 0, 1, 2))):
         events.append(Event("silence", *_placed(rng, start, end, min(end - start, rng.uniform(0.4, 2.0)))))
     if song:

@@ -80,13 +80,11 @@ class Picture(ABC):
     def __init__(self, plan: ClipPlan):
         self.plan = plan
         self.rng = np.random.default_rng(plan.rng_key(1, shared=True))
-        self.artist = self.make_artist()
         self.shots: list[Shot] = []
         self.overlays: list[Overlay] = []
         self.faded: dict[tuple[int, int], Sprite] = {}
         self.unit = plan.height / 180  # pixels; sizes below are for a height of 180
-        self.series_title = self.artist.title()
-        self.subtitled = self.rng.random() < 0.6
+        self._settle()
         self.gaps = plan.all("black", "white")
         self.line_starts = [e.start for e in plan.lines]
         if plan.season is None:
@@ -96,16 +94,27 @@ class Picture(ABC):
             self._paint_season()
         if self.subtitled:
             self._subtitles()
-        if self.rng.random() < 0.2:  # a station's mark, all the time
-            mark = self._text([(self.artist.firms(1)[0], self._size(9))], WHITE, None).faded(0.6)
-            self.overlays.append(
-                Overlay(0, plan.duration, mark, plan.width - mark.width - 8 * self.unit, 6 * self.unit)
-            )
+        self._station_mark()
         self.shots.sort(key=lambda s: s.start)
         self.shot_starts = [s.start for s in self.shots]
         self.overlays.sort(key=lambda o: o.start)
         self.last_key: tuple | None = None
         self.last_frame: np.ndarray | None = None
+
+    def _settle(self) -> None:
+        """Settle who paints, what the series is called, and whether there are subtitles."""
+        self.artist = self.make_artist()
+        self.series_title = self.artist.title()
+        self.subtitled = self.rng.random() < 0.6
+
+    def _station_mark(self) -> None:
+        """Add a station's mark, seen all the time, to one clip of five."""
+        if self.rng.random() < 0.2:
+            plan = self.plan
+            mark = self._text([(self.artist.firms(1)[0], self._size(9))], WHITE, None).faded(0.6)
+            self.overlays.append(
+                Overlay(0, plan.duration, mark, plan.width - mark.width - 8 * self.unit, 6 * self.unit)
+            )
 
     # What a family gives
 

@@ -7,6 +7,7 @@ voice, some bars of a song) and added where they belong: 200 s cost well under a
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 
@@ -123,13 +124,19 @@ class Song(ABC):
         return self.blocks[part, variant]
 
 
-def render_sound(plan: ClipPlan, studio_type: type[Studio]) -> np.ndarray:
-    """float32 (channels, samples) in -1..1, of exactly round(duration x sample_rate) samples."""
+def render_sound(plan: ClipPlan, studio_type: type[Studio],
+                 change: Callable[[Studio], None] | None = None) -> np.ndarray:
+    """float32 (channels, samples) in -1..1, of exactly round(duration x sample_rate) samples.
+
+    `change` is called with every studio that plays, before its first sound: to give it other voices, or another singer.
+    """
     rng = np.random.default_rng(plan.rng_key(2))
-    studio = studio_type(rng, plan.sample_rate)
-    shared = studio
-    if plan.season is not None:      # the opening and the ending sound the same in all clips of a season
+    studio = shared = studio_type(rng, plan.sample_rate)
+    # The opening and the ending sound the same in all clips of a season.
+    if plan.season is not None and any(segment.type in ("opening", "ending") for segment in plan.segments):
         shared = studio_type(np.random.default_rng(plan.rng_key(2, shared=True)), plan.sample_rate)
+    for player in {id(player): player for player in (studio, shared)}.values() if change else ():
+        change(player)
     size = round(plan.duration * plan.sample_rate)
     floor = np.resize(studio.noise(min(5.0, plan.duration)), size) * np.float32(LEVEL * decibel(rng.uniform(-60, -45)))
     track = np.repeat(floor[None], plan.channels, axis=0)

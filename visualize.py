@@ -13,7 +13,7 @@ recogniser its five best classes at each second. Exit code 1 where a video faile
 from datatools.commands import CommandParser
 from datatools.errors import run_command
 from datatools.layout import KINDS
-from datatools.paths import path
+from datatools.paths import path, path_text
 from datatools.text_detector import DETECTORS
 from utils.settings import devices, positive
 
@@ -31,6 +31,9 @@ def main(argv: list[str] | None = None) -> int:
                           help="look for the opening's end or the ending's start, whatever a file's name says")
     boundary.add_argument("--ocr", choices=DETECTORS, help="text detector (default: the training's, else easyocr)")
     boundary.add_argument("--ocr_weights", type=path, metavar="FOLDER", help="EasyOCR's (default: it downloads them)")
+    boundary.add_argument("--encoder", nargs="+", type=path_text, metavar="NAME",
+                          help="the encoders of the training whose weights are in a file, as tools/encode.py takes "
+                               "them, e.g. timm:MODEL:FILE; the others are found by themselves")
     classes = parser.add_argument_group("recognisers")
     classes.add_argument("--labels", type=path, metavar="FILE",
                          help="names of the classes, one a line or a CSV `id,name` (default: the checkpoint's)")
@@ -45,6 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     weights, given, output = (told.pop(name) for name in ("weights", "video", "output"))
     gpus, batch_size, label = told.pop("gpus"), told.pop("batch_size"), told.pop("true_label")
     told["true_label"] = label and (lambda video: label)
+    told["encoder"] = tuple(told["encoder"]) if told["encoder"] else None
     told["kind"] = next((kind for kind in KINDS if kind.title == told["kind"]), None)
     videos = videos_at(given)
     look = look_of(Predictor(weights, gpus=gpus), Asked(**told), batch_size)

@@ -2,6 +2,7 @@
 
     python benchmarks/encoders.py                  # a made clip
     python benchmarks/encoders.py clip.mp4
+    python benchmarks/encoders.py clip.mp4 --encoder transnetv2
 
 One process, one thread a library, as in a run over many clips with one process a core. Where the package onnx is
 installed, which torch needs to write its files, efficientnet_lite0 and transnetv2 are also run on onnxruntime.
@@ -24,20 +25,23 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 
+from benchmarks.cuts import WINDOW, package_net
 from benchmarks.machine import machine
 from datatools.commands import CommandParser
-from datatools.encoders import Encoder, efficientnet, find_encoder, loaded
-from datatools.encoders.transnet import ANSWERED, CONTEXT
+from datatools.encoders import CUT_RATE, Encoder, efficientnet, find_encoder, loaded, transnet
+from datatools.encoders.picture_net import load_weights
+from datatools.encoders.transnet_net import StretchNet
 from datatools.errors import run_command
 from datatools.features import encode_sound, extract_pictures
 from datatools.layout import CLIP_SECONDS
-from datatools.media import SAMPLE_RATE, read_audio
+from datatools.media import SAMPLE_RATE, read_audio, read_frames
 from datatools.onnx_silent import import_onnxruntime
 from datatools.paths import path
 from datatools.tables import markdown_table
 from synth.plan import plan_clip
 from synth.render import render_clip
 
+NAMES = (efficientnet.NAME, "silero", transnet.NAME)
 BATCHES = (1, 4, 16)
 PICTURES = 48           # that the ways of computing are compared on; the table tells of 200
 
@@ -63,11 +67,20 @@ def as_onnx(net: torch.nn.Module, example: torch.Tensor, file: Path):
     return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 
+def show_all(clip: Path) -> None:
+    """Decode what transnetv2 sees, and make its pictures."""
+    small = loaded(find_encoder(transnet.NAME)).small
+    for image in read_frames(clip, [place / CUT_RATE for place in range(CLIP_SECONDS * CUT_RATE)]):
+        if image is not None:
+            small(image)
+
+
 def clip_rows(clip: Path, encoders: list[Encoder]) -> list[list[str]]:
     """A row for each encoder: what it adds to the one pass over the clip."""
     samples = read_audio(clip)
     alone = cpu_seconds(extract_pictures, clip)
-    rows = [["decoding and small frames alone", f"{alone:.1f}"]]
+    rows = [["decoding and small frames alone", f"{alone:.1f}"],
+            [f"decoding {CUT_RATE} pictures a second for transnetv2 alone", f"{cpu_seconds(show_all, clip):.1f}"]]
     for encoder in encoders:
         if encoder.takes == "sound":
             cost = cpu_seconds(encode_sound, samples, [encoder])
@@ -95,20 +108,30 @@ def picture_rows(folder: Path) -> list[list[str]]:
 
 
 def cut_rows(folder: Path) -> list[list[str]]:
-    """CPU ms a picture of transnetv2."""
-    net = loaded(find_encoder("transnetv2")).net
-    window = torch.randint(0, 256, (1, ANSWERED + 2 * CONTEXT, 27, 48, 3), dtype=torch.uint8)
+    """CPU ms a picture of transnetv2's network, and a stretch; each picture of a whole run is computed twice."""
+    encoder = find_encoder(transnet.NAME)
+    net, length = package_net(encoder), 2 * transnet.AROUND
+    window = torch.randint(0, 256, (1, WINDOW, 27, 48, 3), dtype=torch.uint8)
+    stretches = window[0, :WINDOW // length * length].unflatten(0, (-1, length))
+
+    def row(name: str, cost: float, pictures: int) -> list[str]:
+        return [name, f"{cost / pictures * 1000:.1f}", f"{cost / pictures * 1000 * (length + 2):.0f}"]
+
     with torch.inference_mode():
-        rows = [["torch", f"{cpu_seconds(net, window) / ANSWERED * 1000:.1f}"]]
+        rows = [row("the package's, float32", cpu_seconds(net, window), WINDOW)]
     if session := as_onnx(net, window.clone(), folder / "cuts.onnx"):
         cost = cpu_seconds(lambda: session.run(None, {"x": window.numpy()}))
-        rows.append(["onnxruntime", f"{cost / ANSWERED * 1000:.1f}"])
+        rows.append(row("the same by onnxruntime", cost, WINDOW))
+    weights, pictures = load_weights(encoder.weights), len(stretches) * (length + 2)
+    for name, dtype in (("of stretches, float32", torch.float32), ("of stretches, bfloat16", torch.bfloat16)):
+        rows.append(row(name, cpu_seconds(StretchNet(weights, dtype), stretches), pictures))
     return rows
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = CommandParser(description=__doc__)
     parser.add_argument("clip", nargs="?", type=path, help="a clip of your own (default: a made one)")
+    parser.add_argument("--encoder", nargs="+", choices=NAMES, default=NAMES, help="default: all")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -117,11 +140,14 @@ def main(argv: list[str] | None = None) -> int:
             clip = Path(folder) / "made_start.mp4"
             render_clip(plan_clip(0, 0, "s"), clip)
         print(machine(), f"\n\n{len(read_audio(clip)) / SAMPLE_RATE:.0f} s of sound\n")
-        encoders = [find_encoder(name) for name in ("efficientnet_lite0", "silero", "transnetv2")]
+        encoders = [find_encoder(name) for name in args.encoder]
         print(markdown_table(["added by", "CPU s a clip"], clip_rows(clip, encoders)), "\n")
-        heading = ["200 different pictures, CPU s, in batches of", *map(str, BATCHES)]
-        print(markdown_table(heading, picture_rows(Path(folder))), "\n")
-        print(markdown_table(["transnetv2", "CPU ms a picture"], cut_rows(Path(folder))))
+        if efficientnet.NAME in args.encoder:
+            heading = ["200 different pictures, CPU s, in batches of", *map(str, BATCHES)]
+            print(markdown_table(heading, picture_rows(Path(folder))), "\n")
+        if transnet.NAME in args.encoder:
+            heading = ["network of transnetv2", "CPU ms a picture", "CPU ms a stretch"]
+            print(markdown_table(heading, cut_rows(Path(folder))))
     return 0
 
 

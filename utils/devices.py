@@ -5,33 +5,12 @@
     instruction_set()                       # "AVX2, no bfloat16 instructions", for logs and benchmarks
 """
 
-import os
-
 import torch
 from torch import nn
 
+from datatools.bfloat16 import cpu_computes_bfloat16, isa_limit
 from datatools.errors import UserError
 from utils.distributed import World
-
-# Values of ONEDNN_MAX_CPU_ISA under which oneDNN has no bfloat16 instruction. It then emulates bfloat16, at half the
-# speed of float32 (AVX-512) or a thirtieth (AVX2): https://uxlfoundation.github.io/oneDNN, "CPU Dispatcher Control".
-WITHOUT_BFLOAT16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")
-
-
-def _isa_limit() -> str:
-    """The newest instruction set that oneDNN may use, from its environment variable; "" without a limit."""
-    return (os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "").upper()
-
-
-def cpu_computes_bfloat16() -> bool:
-    """Whether oneDNN multiplies bfloat16 matrices in hardware, with the instruction set that it may use."""
-    if not torch.backends.mkldnn.is_available() or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return False
-    if torch.backends.cpu.get_cpu_capability().startswith("SVE") or not torch.cpu._is_avx2_supported():
-        return True      # on ARM, oneDNN's answer above means a hardware instruction
-    # On x86, oneDNN says yes for every AVX-512 processor, even where it emulates bfloat16.
-    in_hardware = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return in_hardware and _isa_limit() not in WITHOUT_BFLOAT16
 
 
 def autocast_dtype(device: torch.device) -> torch.dtype | None:
@@ -70,7 +49,7 @@ def prefer_speed(net: nn.Module, mixed: bool) -> None:
 def instruction_set() -> str:
     """The CPU's instruction set and whether it has bfloat16 instructions, in words."""
     kind = torch.backends.cpu.get_cpu_capability()
-    limit = f", oneDNN limited to {_isa_limit()}" if _isa_limit() else ""
+    limit = f", oneDNN limited to {isa_limit()}" if isa_limit() else ""
     return f"{kind}{limit}, {'bfloat16' if cpu_computes_bfloat16() else 'no bfloat16'} instructions"
 
 

@@ -104,13 +104,17 @@ class Predictor:
         `found` is {encoder: its settings} as the manifest or `Encoder.settings` tell them, `where` the place for the
         message.
         """
-        for name, then in self.encoders.items():
-            if name in found and found[name] != then:
-                differ = sorted(key for key in {*then, *found[name]} if then.get(key) != found[name].get(key))
-                told = ", ".join(f"{key} {then.get(key)} then, {found[name].get(key)} here" for key in differ)
+        for name in self.encoders.keys() & found.keys():
+            if differences := self.encoder_differences(name, found[name]):
                 raise UserError(f"{where}: its vectors of {name} are not those that {self.checkpoint} was trained on "
-                                f"({told}). Run datatools/preprocess.py with that --encoder, or leave the input out "
-                                f"with --without {name}.")
+                                f"({differences}). Run datatools/preprocess.py with that --encoder, or leave the input "
+                                f"out with --without {name}.")
+
+    def encoder_differences(self, name: str, found: dict) -> str:
+        """What an encoder's settings differ in from those of the training, in words; "" where they are the same."""
+        then = self.encoders[name]
+        differ = sorted(key for key in {*then, *found} if then.get(key) != found.get(key))
+        return ", ".join(f"{key} {then.get(key)} then, {found.get(key)} here" for key in differ)
 
     @property
     def device(self) -> torch.device:

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import torch
 
-from datatools.encoders import find_encoder
+from datatools.encoders import Encoder
 from datatools.errors import UserError, describe_error
 from datatools.features import letterbox
 from datatools.files import check_writable, save_text, write_atomic
@@ -35,6 +35,7 @@ from datatools.text_detector import load_detector
 from datatools.video_dataset import SlidingVideo, span_of
 from datatools.video_lists import videos_at
 from datatools.windows import window
+from utils.asked_encoders import window_inputs
 from utils.cli import RecognitionCommand
 from utils.devices import autocast
 from utils.drawing import BACK, FAINT, Timeline, TopFive, drawn_on, fitted, line_height, loudness, put_text, text_size
@@ -68,14 +69,16 @@ class Asked:
     """What may be asked of a model beside its videos; None where it is not.
 
     Of a boundary network: `truth`, a file of true times; `kind`, what is looked for where a file's name does not say
-    it; `ocr` and `ocr_weights`, the text detector. Of a recogniser: `labels` and `templates`, files of what it chooses
-    between; `true_label`, which tells a video's class; `num_frames` of a clip.
+    it; `ocr` and `ocr_weights`, the text detector; `encoder`, the words for encoders of its training. Of a recogniser:
+    `labels` and `templates`, files of what it chooses between; `true_label`, which tells a video's class; `num_frames`
+    of a clip.
     """
 
     truth: Path | None = None
     kind: Kind | None = None
     ocr: str | None = None
     ocr_weights: Path | None = None
+    encoder: tuple[str, ...] | None = None
     labels: Path | None = None
     templates: Path | None = None
     true_label: Callable[[Path], str | None] | None = None
@@ -98,7 +101,7 @@ def look_of(predictor: Predictor, asked: Asked, batch_size: int = 16) -> Look:
     """What a checkpoint's network sees, for `draw_videos`. Raises UserError where the question does not suit it."""
     finds_boundary = hasattr(predictor.net, "seconds")
     needless = (("labels", "templates", "true_label", "num_frames") if finds_boundary else
-                ("truth", "kind", "ocr", "ocr_weights"))
+                ("truth", "kind", "ocr", "ocr_weights", "encoder"))
     if given := [f"--{name}" for name in needless if getattr(asked, name) is not None]:
         what = "a boundary network" if finds_boundary else "a recogniser"
         raise UserError(f"{' '.join(given)}: nothing that can be asked of {predictor.network.__name__}, {what} "
@@ -106,7 +109,8 @@ def look_of(predictor: Predictor, asked: Asked, batch_size: int = 16) -> Look:
     for remark in predictor.content.get("remarks", ()):
         print(f"{predictor.checkpoint}: {remark}", file=sys.stderr)
     if finds_boundary:
-        return partial(see_boundary, predictor, asked.kind, read_truth(asked.truth) if asked.truth else {},
+        return partial(see_boundary, predictor, window_inputs(predictor, asked.encoder or ()), asked.kind,
+                       read_truth(asked.truth) if asked.truth else {},
                        detector_of(predictor, asked.ocr, asked.ocr_weights))
     return partial(see_classes, recogniser_of(predictor, asked, batch_size), asked.true_label)
 
@@ -126,12 +130,13 @@ def detector_of(predictor: Predictor, name: str | None, weights: Path | None):
 
 
 def see_boundary(
-    predictor: Predictor, kind: Kind | None, truth: dict[str, float], detector, video: Path, damage: list[str]
+    predictor: Predictor, inputs: tuple[str | Encoder, ...], kind: Kind | None, truth: dict[str, float], detector,
+    video: Path, damage: list[str],
 ) -> Seen:
     """Where a boundary network finds the boundary of a clip, or of an episode's first or last 200 s.
 
-    A file named <id>_start or <id>_end is a clip. Of any other one `kind` says what is looked for. `truth` is
-    {name: s from the file's start}. Raises UserError and MediaError.
+    A file named <id>_start or <id>_end is a clip. Of any other one `kind` says what is looked for. `inputs` are
+    window_inputs', `truth` is {name: s from the file's start}. Raises UserError and MediaError.
     """
     named = kind_of(video.stem)
     if kind is None and named is None:
@@ -140,8 +145,6 @@ def see_boundary(
     kind, lasts = kind or named, sum(span_of(video))
     is_ending = kind.letter == "e"
     start = math.floor(max(0.0, lasts - CLIP_SECONDS)) if is_ending and named is None else 0
-    inputs = tuple(name for name in predictor.inputs if name != "kind")
-    predictor.check_encoders({name: find_encoder(name).settings for name in predictor.encoders}, str(video))
     batch = window(video, start, inputs=inputs, kind=kind.number, detector=detector, salvage=damage)
     answer = {name: float(values[0]) for name, values in predictor(batch).items()}
     found, true = start + answer["seconds"], truth.get(video.stem)

@@ -11,9 +11,18 @@ import numpy as np
 from benchmarks.accuracy.report import SCORE_HEADS, interval_text, score_cells, sureness_tables
 from benchmarks.accuracy.seed import WITHOUT
 from benchmarks.machine import machine
-from datatools import preprocess
-from datatools.clips import ClipSet, clip_length, feature_problems, find_processed, raise_problems
+from datatools.clips import (
+    ClipSet,
+    clip_length,
+    clips_without,
+    feature_problems,
+    find_processed,
+    raise_problems,
+    recorded_encoders,
+)
 from datatools.dataset import ClipDataset
+from datatools.driver import Options, preprocess
+from datatools.encoders import Encoder
 from datatools.errors import UserError
 from datatools.files import check_writable, save_text
 from datatools.labels import doubled_labels, read_labels
@@ -29,6 +38,7 @@ from datatools.layout import (
 from datatools.scores import best_constant
 from datatools.submission import write_predictions, write_submission
 from datatools.tables import markdown_table
+from utils.asked_encoders import encoders_found, named_encoder
 from utils.batches import Batches
 from utils.default_weights import or_default
 from utils.evaluation import evaluate
@@ -80,23 +90,30 @@ def root_of(folder: Path) -> Path:
     return next((root for root in above if (root / "ROIs").is_dir()), folder.parent)
 
 
-def make_features(top: Path, folders: list[Path], save_root: Path, detector: str) -> None:
+def make_features(
+    top: Path, folders: list[Path], save_root: Path, detector: str, encoders: tuple[Encoder, ...] = ()
+) -> None:
     """Preprocess the videos of `folders`, which are `top` or lie below it. Raises UserError where no clip can be."""
     root = top.parent if folders == [top] else top
-    code = preprocess.main(["--data_root", str(root), "--save_root", str(save_root), "--ocr", detector, "--folders",
-                            *(str(folder.relative_to(root)) for folder in folders)])
+    code = preprocess(Options(root, save_root, ocr=detector, encoder=encoders,
+                              folders=[str(folder.relative_to(root)) for folder in folders]))
     if code > 1:
         raise UserError(f"{top}: preprocessing ended with exit code {code}, its message stands above.")
 
 
-def read_folder(top: Path, work: Path, detector: str = DETECTOR) -> LabelledFolder:
-    """The labelled clips of a folder; features of videos are made below `work`. Raises UserError where none is left."""
+def read_folder(
+    top: Path, work: Path, detector: str = DETECTOR, encoders: tuple[Encoder, ...] = ()
+) -> LabelledFolder:
+    """The labelled clips of a folder; features of videos are made below `work`, vectors of `encoders` among them.
+
+    Raises UserError where no clip is left.
+    """
     top = top.resolve()
     folders = clip_folders(top)
     root = root_of(folders[0])
     if not any(path.name.endswith(FEATURES) for folder in folders for path in folder.iterdir()):
         root = work / "processed"
-        make_features(top, folders, root, detector)
+        make_features(top, folders, root, detector, encoders)
         base = top.parent if folders == [top] else top
         folders = [root / folder.relative_to(base) for folder in folders]
     labels = [label for folder in folders for path in label_file(folder) for label in read_labels(path)]
@@ -122,10 +139,35 @@ def read_folder(top: Path, work: Path, detector: str = DETECTOR) -> LabelledFold
     return LabelledFolder(root, clips, {clip.name: truth[clip.name] for clip in clips}, missing, problems)
 
 
+def encoders_missing(predictor: Predictor, data: LabelledFolder) -> tuple[str, ...]:
+    """The encoders of a checkpoint's training that none of the clips has vectors of.
+
+    Raises UserError where the vectors that are there are not those of the training.
+    """
+    there = tuple(name for name in predictor.encoders
+                  if len(clips_without(data.root, data.clips, name)) < len(data.clips))
+    predictor.check_encoders(recorded_encoders(data.root, data.clips, there), str(data.root))
+    return tuple(name for name in predictor.encoders if name not in there)
+
+
+def encoder_remarks(title: str, predictor: Predictor, data: LabelledFolder, why: dict[str, str]) -> list[str]:
+    """A line for each encoder of a checkpoint that all or some of the clips lack; `why` tells what kept it out."""
+    missing, lines = encoders_missing(predictor, data), []
+    for name in predictor.encoders:
+        lacking = len(clips_without(data.root, data.clips, name))
+        if name in missing:
+            lines.append(f"{name}, an encoder of {title}: none of the clips has its vectors"
+                         + (f". {why[name]}" if name in why else ""))
+        elif lacking:
+            lines.append(f"{name}, an encoder of {title}: {lacking} of {len(data.clips)} clips have no vectors of it")
+    return lines
+
+
 def answer(predictor: Predictor, data: LabelledFolder, without: tuple[str, ...]) -> dict[str, Row]:
     """{clip: what the network tells} without some inputs. Raises UserError where a clip has no answer."""
-    left_out = tuple(dict.fromkeys((*data.missing, *without)))
-    dataset = ClipDataset(data.root, ClipSet(data.clips, None), predictor.inputs, left_out)
+    left_out = tuple(dict.fromkeys((*data.missing, *encoders_missing(predictor, data), *without)))
+    dims = {name: told["dim"] for name, told in predictor.encoders.items()}
+    dataset = ClipDataset(data.root, ClipSet(data.clips, None), predictor.inputs, left_out, dims)
     indices = list(range(len(dataset)))
     rows = predictor.rows(Batches(dataset, predictor.device, 0)(
         [indices[first:first + BATCH] for first in range(0, len(indices), BATCH)]))
@@ -141,25 +183,56 @@ def load(weights: Path) -> Predictor:
     return predictor
 
 
-def measure(top: Path, weights: list[Path], work: Path) -> str:
-    """The report as Markdown. Answers are written below `work`. Raises UserError."""
+def answer_without_each(predictor: Predictor, data: LabelledFolder) -> dict[str, dict[str, Row]]:
+    """{variant: answers} without each of the modalities that are there; none where only one is, or none may miss."""
+    if not hasattr(predictor.net, "explain"):
+        return {}
+    missing = {*data.missing, *encoders_missing(predictor, data)}
+    variants = {**WITHOUT, **{f"without {name}": name for name in predictor.encoders}}
+    there = {variant: name for variant, name in variants.items() if name not in missing}
+    return {variant: answer(predictor, data, (name,)) for variant, name in there.items()} if len(there) > 1 else {}
+
+
+def encoders_of_all(
+    predictors: dict[str, Predictor], words: tuple[str, ...]
+) -> tuple[tuple[Encoder, ...], dict[str, dict[str, str]]]:
+    """(the encoders of all checkpoints' trainings, {title: {encoder: why it is not found}}). Raises UserError.
+
+    Each of `words` goes to the checkpoints that were trained with its encoder, and to all where there is none such.
+    """
+    named = {word: named_encoder(word).name for word in words}
+    known = {name for predictor in predictors.values() for name in predictor.encoders}
+    found, lacking = {}, {}
+    for title, predictor in predictors.items():
+        mine = tuple(word for word, name in named.items() if name in predictor.encoders or name not in known)
+        encoders, lacking[title] = encoders_found(predictor, mine)
+        if other := next((name for name, encoder in encoders.items() if found.get(name, encoder) != encoder), None):
+            raise UserError(f"{title}: trained with another {other} than the checkpoints before it. Measure it alone.")
+        found |= encoders
+    return tuple(found.values()), lacking
+
+
+def measure(top: Path, weights: list[Path], work: Path, words: tuple[str, ...] = ()) -> str:
+    """The report as Markdown; `words` are those of --encoder. Answers are written below `work`. Raises UserError."""
     predictors = {str(path): load(path) for path in weights}
     trained_with = {title: predictor.content.get("text_detector") for title, predictor in predictors.items()}
+    encoders, lacking = encoders_of_all(predictors, words)
     check_writable(work)
-    data = read_folder(top, work, next(filter(None, trained_with.values()), DETECTOR))
+    data = read_folder(top, work, next(filter(None, trained_with.values()), DETECTOR), encoders)
     here = recorded_text_detector(data.root)
     remarks = [f"text boxes by {here}, {title} was trained on those of {then}" for title, then in trained_with.items()
                if here and then and here != then and "text_roi" not in data.missing]
     remarks += [f"{title.split()[-1]}: none of the clips has features of it" for title, name in WITHOUT.items()
                 if name in data.missing]
+    remarks += [line for title, predictor in predictors.items()
+                for line in encoder_remarks(title, predictor, data,
+                                            lacking[title] if data.root == work / "processed" else {})]
     told, alone = {}, {}
     for number, (title, predictor) in enumerate(predictors.items()):
         told[title] = answer(predictor, data, ())
         write_submission(work / f"answers{number}.csv", {name: row["seconds"] for name, row in told[title].items()})
         write_predictions(work / f"answers{number}_predictions.csv", told[title])
-        if hasattr(predictor.net, "explain"):
-            alone[title] = {variant: answer(predictor, data, (name,)) for variant, name in WITHOUT.items()
-                            if name not in data.missing and len(data.missing) < len(WITHOUT) - 1}
+        alone[title] = answer_without_each(predictor, data)
     texts = [f"Machine: {machine()}. {top}: {len(data.clips)} labelled clips. Intervals: 95%, bootstrap over clips.",
              *([f"{len(remarks + data.remarks)} remarks:\n\n" + "\n".join(
                  f"- {line}" for line in [*remarks, *data.remarks])] if remarks or data.remarks else []),
@@ -192,7 +265,7 @@ def folder_scores(data: LabelledFolder, told: dict[str, dict[str, Row]]) -> str:
 
 def folder_missing(data: LabelledFolder, told: dict, alone: dict[str, dict[str, dict[str, Row]]]) -> str:
     rows = []
-    for title, variants in alone.items():
+    for title, variants in ((title, variants) for title, variants in alone.items() if variants):
         for variant, answers in {"all": told[title], **variants}.items():
             table = evaluate(np.array([row["seconds"] for row in answers.values()]),
                              np.array([data.truth[name] for name in answers]))

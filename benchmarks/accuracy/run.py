@@ -29,14 +29,14 @@ from datatools.commands import CommandParser
 from datatools.errors import UserError, run_command
 from datatools.files import save_text
 from datatools.numbers import count
-from datatools.paths import path
+from datatools.paths import path, path_text
 from datatools.stages import number_of_cores
 from synth.plan import FAMILIES
 
 SHORT = Sizes(train=12, seasons=1, damaged=2, height=90)
 
 
-def main(argv: list[str] | None = None) -> int:
+def build_parser() -> CommandParser:
     parser = CommandParser(description=__doc__)
     parser.add_argument("--work_dir", type=path, default=ROOT / "work_dir/accuracy", help="default: %(default)s")
     parser.add_argument("--seeds", type=count, nargs="+", default=[0, 1, 2],
@@ -57,11 +57,21 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seasons", type=count, default=Sizes.seasons, help="test seasons a family (%(default)s)")
     parser.add_argument("--test_folder", type=path, metavar="FOLDER", help="measure --weights on its labelled clips")
     parser.add_argument("--weights", type=path, nargs="+", metavar="CHECKPOINT", help="of boundary networks")
-    args = parser.parse_args(argv)
+    parser.add_argument("--encoder", type=path_text, nargs="+", default=(), metavar="NAME",
+                        help="for a folder of videos: the encoders of the trainings whose weights are in a file, as "
+                             "tools/encode.py takes them")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = build_parser().parse_args(argv)
     if (args.test_folder is None) != (args.weights is None):
         raise UserError("--test_folder and --weights go together: which clips, and which checkpoints answer them.")
+    if args.encoder and not args.test_folder:
+        raise UserError("--encoder goes with --test_folder: it tells the encoders of --weights.")
     if args.test_folder:
-        print(measure(args.test_folder, args.weights, args.work_dir / "folders" / args.test_folder.resolve().name))
+        print(measure(args.test_folder, args.weights, args.work_dir / "folders" / args.test_folder.resolve().name,
+                      tuple(args.encoder)))
         return 0
     sizes = SHORT if args.short else Sizes(train=args.train, seasons=args.seasons)
     epochs = 2 if args.short else None

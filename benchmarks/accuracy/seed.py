@@ -112,7 +112,7 @@ def answer_command(name: str, prefix: Path, processed: Path, folder: str, output
             "--folder", folder, "--output", str(output), "--gpus", "cpu", "--use_amp", "--num_workers", "0", *more]
 
 
-def without(encoders: tuple[str, ...]) -> dict[str, list[str]]:
+def without(encoders: Iterable[str]) -> dict[str, list[str]]:
     """{what is missing: the inputs to leave out}; encoders go with the sound or the picture that they take."""
     return {variant: [left_out, *(name for name in encoders if left_out == ("mfcc" if hears(name) else "frames"))]
             for variant, left_out in WITHOUT.items()}
@@ -130,15 +130,16 @@ def is_trained(prefix: Path) -> bool:
 class Seed:
     """One seed's clips, trainings and answers below `work`; every step skips what exists already.
 
-    Trainings and answers lie in a folder named by the families trained on, and by the `encoders` whose vectors AVTDist
-    takes as further modalities; the clips and features are shared.
+    Trainings and answers lie in a folder named by the families trained on, and by the encoders whose vectors AVTDist
+    takes as further modalities, {name: word of preprocess.py's --encoder}; the clips and features are shared.
     """
 
     def __init__(self, work: Path, families: tuple[str, ...], sizes: Sizes, seed: int, cores: int, epochs: int | None,
-                 encoders: tuple[str, ...] = ()):
-        self.families, self.sizes, self.seed, self.cores, self.encoders = families, sizes, seed, cores, encoders
+                 encoders: dict[str, str] | None = None):
+        self.families, self.sizes, self.seed, self.cores = families, sizes, seed, cores
+        self.encoders = encoders or {}
         self.raw, self.processed = work / "raw", work / "processed"
-        self.work = work / "_".join([*families, *encoders])
+        self.work = work / "_".join([*families, *self.encoders])
         self.answers = self.work / "answers"
         self.more = ["--max_epoch", str(epochs)] if epochs else []
         self.networks: list[str] = []       # those of NETWORKS that were trained, and fusions of them
@@ -165,7 +166,7 @@ class Seed:
         started = time.perf_counter()
         code = subprocess.run([sys.executable, "datatools/preprocess.py", "--data_root", self.raw, "--save_root",
                                self.processed, "--ocr", "rapidocr", "--folders", *plans, *self.damaged,
-                               *(["--encoder", *self.encoders] if self.encoders else [])], cwd=ROOT).returncode
+                               *(["--encoder", *self.encoders.values()] if self.encoders else [])], cwd=ROOT).returncode
         if code:
             raise UserError(f"{self.raw}: preprocessing ended with exit code {code}, its message stands above.")
         self.took("features", started)

@@ -173,6 +173,10 @@ class AVTDist(nn.Module):
     one source (sound, picture, text) go missing together. In training a clip's loss is a weighted mean: from all its
     modalities, and with the total weight `modality_dropout` from all but one source's and from one modality alone.
     clip_facts.py: `with_rhythm` adds features of the sound, `with_scenes` of frames and text.
+
+    `members` networks, each with its own start, are trained side by side and answer by the mean of their probabilities
+    (Lakshminarayanan and others, Simple and scalable predictive uncertainty estimation using deep ensembles, 2017):
+    where one looks in a wrong place, the others seldom look in the same one.
     """
 
     inputs = ("mfcc", "frames", "text_roi", "kind")
@@ -192,8 +196,11 @@ class AVTDist(nn.Module):
         with_scenes: bool = True,
         standardise: bool = True,
         encoders: str = "",
+        members: int = 1,
     ):
         super().__init__()
+        if members < 1:
+            raise ValueError(f"members {members}: expected 1 or more")
         if not standardise:
             raise ValueError("standardise: its colours are always relative to their clip")
         if modality_dropout > 1:
@@ -229,6 +236,9 @@ class AVTDist(nn.Module):
             nn.Conv1d(half, 1, 9, padding=4),
         )
         self.register_buffer("interval_scale", torch.ones(()))     # answer +- this * spread; validation sets it
+        self.others = nn.ModuleList([
+            AVTDist(channels, frame_channels, text_channels, sound_channels, dilations, dropout, feature_dropout,
+                    modality_dropout, gru, with_rhythm, with_scenes, standardise, encoders) for _ in range(members - 1)])
 
     @staticmethod
     def encoder_dims(encoders: str) -> dict[str, int]:
@@ -255,8 +265,12 @@ class AVTDist(nn.Module):
             kind = torch.zeros(len(mfcc), dtype=torch.long, device=mfcc.device)
         if self.training:
             kind = kind * (torch.rand(len(kind), device=kind.device) >= UNASKED)
-        parts = self.look(mfcc, frames, text_roi, kind, **encoded)
-        return self.views(parts, present) if self.training else self.agree(parts, present)
+        looked = [(net, net.look(mfcc, frames, text_roi, kind, **encoded)) for net in (self, *self.others)]
+        if self.training:
+            each = [net.views(parts, present) for net, parts in looked]
+            told = {name: torch.cat([outputs[name] for outputs in each], 1) for name in each[0]}
+            return told | {"shares": told["shares"] / len(each)}
+        return mean_of([net.agree(parts, present) for net, parts in looked])
 
     def views(self, parts: list[Tensor], present: Tensor) -> dict[str, Tensor]:
         """The outputs from all of `present` (B, M), from all but a random source's, and from a random one alone.
@@ -326,8 +340,8 @@ class AVTDist(nn.Module):
         where it is missing.
         """
         present = torch.stack([varies(each) for each in (mfcc, frames, text_roi, *encoded.values())], 1)
-        parts = self.look(mfcc, frames, text_roi, kind, **encoded)
-        outputs = self.agree(parts, present)
+        looked = [(net, net.look(mfcc, frames, text_roi, kind, **encoded)) for net in (self, *self.others)]
+        outputs = mean_of([net.agree(parts, present) for net, parts in looked])
         answer = self.seconds(outputs)
         reach = self.interval_scale * self.spread(outputs)
         low, high = (answer - reach).clamp(min=0), (answer + reach).clamp(max=CLIP_SECONDS)
@@ -335,7 +349,7 @@ class AVTDist(nn.Module):
         for i, name in enumerate(self.modalities):
             alone = torch.zeros_like(present)
             alone[:, i] = present[:, i]
-            said = self.seconds(self.weigh(parts, alone))
+            said = self.seconds(mean_of([net.weigh(parts, alone) for net, parts in looked]))
             told[name] = said.masked_fill(present[:, i] == 0, float("nan"))
         return told
 
@@ -350,6 +364,14 @@ class AVTDist(nn.Module):
         weights = outputs["quarters"].softmax(1)
         distance = places(weights) - AVTDist.seconds(outputs)[:, None]
         return ((weights * distance.square()).sum(1) + SHARPEST**2).sqrt()
+
+
+def mean_of(outputs: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The outputs of several networks as one: the mean of their probabilities, as logits."""
+    if len(outputs) == 1:
+        return outputs[0]
+    return {"steps": torch.stack([each["steps"].softmax(2) for each in outputs]).mean(0).clamp(min=1e-12).log(),
+            "quarters": torch.stack([each["quarters"].softmax(1) for each in outputs]).mean(0).clamp(min=1e-12).log()}
 
 
 def weight_near(outputs: dict[str, Tensor], seconds: Tensor, reach: float = 1.0) -> Tensor:

@@ -65,7 +65,7 @@ def sound_stretches(a: np.ndarray, b: np.ndarray, shifts: Sequence[int], rate: f
                 continue
             mean = apart[begin:end][told[begin:end]].mean()
             start_a, end_a = (nearest + begin * rate) / POINT_RATE, (nearest + end * rate) / POINT_RATE
-            found.append(Stretch(max(0.0, start_a), end_a, begin / POINT_RATE, end / POINT_RATE,
+            found.append(Stretch(start_a, end_a, begin / POINT_RATE, end / POINT_RATE,
                                  float(max(0.0, 1 - 2 * mean))))
     return found
 
@@ -114,7 +114,8 @@ def _edges(speaks: np.ndarray, begin: int, end: int) -> tuple[int, int]:
     total = np.pad(np.cumsum(speaks, dtype=np.float64), (1, 0))
     middle = (begin + end) // 2
     low, high = max(0, begin - SMOOTH), min(len(speaks), end + SMOOTH)
-    start = low + int(np.argmin(total[low:min(begin + SMOOTH, middle) + 1]))
+    early = total[low:min(begin + SMOOTH, middle) + 1]
+    start = low + len(early) - 1 - int(np.argmin(early[::-1]))      # the last such place: silence before it is no part
     first = max(end - SMOOTH, middle)
     return start, first + int(np.argmax(total[first:high + 1]))
 
@@ -159,7 +160,7 @@ AnyStretch = TypeVar("AnyStretch")
 def without_shadows(found: list[AnyStretch]) -> list[AnyStretch]:
     """Without stretches of one pair that better ones cover in both episodes, as where a song repeats its bars."""
     kept: list[AnyStretch] = []
-    for one in sorted(found, key=lambda stretch: -stretch.score * (stretch.end_b - stretch.start_b)):
+    for one in sorted(found, key=lambda one: (1 - 2 * BORDER - one.score) * (one.end_b - one.start_b)):
         covered = any(min(_covered(one.start_a, one.end_a, other.start_a, other.end_a),
                           _covered(one.start_b, one.end_b, other.start_b, other.end_b)) > SHADOW for other in kept)
         if not covered:

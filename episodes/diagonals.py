@@ -20,6 +20,7 @@ PICTURE_GAP = 20.0         # s between two pictures of a stretch that agree
 PICTURE_SLACK = 0.4        # s that pictures of a stretch may lie off the diagonal
 LEAST_PICTURES = 4         # of a stretch
 SHADOW = 0.7               # of a stretch, of either episode, that a better one covers
+OTHER_RATE = 0.8           # a stretch at another rate weighs so much less
 
 
 @dataclass(frozen=True)
@@ -160,12 +161,18 @@ AnyStretch = TypeVar("AnyStretch")
 def without_shadows(found: list[AnyStretch]) -> list[AnyStretch]:
     """Without stretches of one pair that better ones cover in both episodes, as where a song repeats its bars."""
     kept: list[AnyStretch] = []
-    for one in sorted(found, key=lambda one: (1 - 2 * BORDER - one.score) * (one.end_b - one.start_b)):
+    for one in sorted(found, key=_weight, reverse=True):
         covered = any(min(_covered(one.start_a, one.end_a, other.start_a, other.end_a),
                           _covered(one.start_b, one.end_b, other.start_b, other.end_b)) > SHADOW for other in kept)
         if not covered:
             kept.append(one)
     return kept
+
+
+def _weight(stretch: AnyStretch) -> float:
+    """Longer and better ones weigh more; bits that differ as much as at BORDER weigh nothing."""
+    share = OTHER_RATE if getattr(stretch, "rate", 1.0) != 1 else 1.0
+    return share * (stretch.score - (1 - 2 * BORDER)) * (stretch.end_b - stretch.start_b)
 
 
 def _covered(start: float, end: float, other_start: float, other_end: float) -> float:

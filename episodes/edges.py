@@ -27,8 +27,12 @@ LEAST_LIKENESS = 0.4       # correlation of the changes of two sounds that are t
 LEAST_APART = 0.7          # of the logarithm of two members' distance, between beyond and within
 MOST_EVIDENCE = 3.0        # that one step may give, in nats
 PICTURES_COUNT = 2.0       # times as much as sound, since they change at once
-FLAT = 6.0                 # levels; a picture that deviates less from its mean tells nothing
-QUIET_BELOW = 5.0          # nats below the loud steps of the members' sound
+FLAT = 6.0                 # levels; a picture that deviates less from its mean tells next to nothing
+QUIET_BELOW = 5.0          # nats below the loud steps of the members' sound; quieter ones tell next to nothing
+FAINT = 0.2                # nats that a step gives where all is black or silent, in all members at once
+USUAL_APART = 2.0          # of the logarithm of the distance, where a file has nothing beyond the edge
+SAME_PICTURES = 0.8        # correlation of two pictures that are the same
+LEAST_STEPS = 20           # that tell something, on one side of an edge
 LAG_STEPS = 3              # a change of sound is taken over so many steps
 
 
@@ -51,19 +55,39 @@ def refine(theme: Theme, prints: Sequence[Prints], paths: Sequence[Path] | None 
     spans = [(episode, one) for episode, ones in theme.members.items() for one in ones]
     if paths is None or len(spans) < 2:
         return theme
-    starts = _edges(spans, 1, paths)
-    ends = _edges(spans, -1, paths)
+    starts, alike = _edges(spans, 1, paths)
+    ends, also_alike = _edges(spans, -1, paths)
     members: dict[int, list[Occurrence]] = {episode: [] for episode in theme.members}
     for (episode, one), start, end in zip(spans, starts, ends, strict=True):
         start, end = max(0.0, start), min(end, prints[episode].duration or end)
         good = end - start > 0.5 * (one.end - one.start)
         members[episode].append(one._replace(start=start, end=end) if good else one)
+    members = _with_pictures(members, list(zip(alike, also_alike, strict=True)))
     lengths = [(one.end - one.start) * one.rate for ones in members.values() for one in ones]
     return replace(theme, members=members, length=float(np.median(lengths)))
 
 
-def _edges(spans: list[tuple[int, Occurrence]], side: int, paths: Sequence[Path]) -> list[float]:
-    """The start (side 1: the theme lies after it) or end (side -1) of each occurrence, s of its file."""
+def _with_pictures(
+    members: dict[int, list[Occurrence]], alike: list[tuple[float | None, float | None]]
+) -> dict[int, list[Occurrence]]:
+    """The members with the share of others whose pictures are the same near the edges, where that was looked at."""
+    shares = iter(alike)
+    found = {}
+    for episode, ones in members.items():
+        found[episode] = []
+        for one in ones:
+            seen = [share for share in next(shares) if share is not None]
+            found[episode].append(one._replace(pictures=max(seen)) if seen else one)
+    return found
+
+
+def _edges(
+    spans: list[tuple[int, Occurrence]], side: int, paths: Sequence[Path]
+) -> tuple[list[float], list[float | None]]:
+    """The start (side 1: the theme lies after it) or end (side -1) of each occurrence, s of its file.
+
+    With it, the share of the others whose pictures are the same there; None where there are no pictures.
+    """
     places = [one.start if side == 1 else one.end for _, one in spans]
     windows = [Window(place, one.rate, REACH) for place, (_, one) in zip(places, spans, strict=True)]
     order = sorted(range(len(spans)), key=lambda number: -(spans[number][1].sound + spans[number][1].pictures))
@@ -79,7 +103,30 @@ def _edges(spans: list[tuple[int, Occurrence]], side: int, paths: Sequence[Path]
             if member.lag is not None:
                 at = side * edge + member.lag * STEP      # in the theme's own time
                 places[number] = member.window.place + at / member.window.rate
-    return places
+    shares = dict(zip(members, _alike(aligned, (times > 0) & (times < REACH - MOST_LAG)), strict=True))
+    return places, [shares[number] for number in range(len(spans))]
+
+
+def _alike(members: list[_Member], within: np.ndarray) -> list[float | None]:
+    """For each member the share of the others with the same pictures; None without pictures."""
+    seen = [None if one.pictures is None or one.lag is None else _standardised(one.pictures[within][::4])
+            for one in members]
+    found: list[float | None] = []
+    for number, one in enumerate(seen):
+        others = [other for index, other in enumerate(seen) if index != number and other is not None]
+        if one is None or not others:
+            found.append(None)
+            continue
+        likeness = [float(_median((one * other).mean(axis=(1, 2)))) for other in others]
+        found.append(float(np.mean([value > SAME_PICTURES for value in likeness])))
+    return found
+
+
+def _standardised(pictures: np.ndarray) -> np.ndarray:
+    """Pictures with mean 0 and deviation 1; NaN where they are all but one colour."""
+    deviation = pictures.std(axis=(1, 2), keepdims=True)
+    centred = pictures - pictures.mean(axis=(1, 2), keepdims=True)
+    return np.where(deviation < FLAT, np.nan, centred / np.maximum(deviation, 1e-6))
 
 
 def _change(members: list[_Member], times: np.ndarray) -> float | None:
@@ -172,45 +219,61 @@ def _shifted(values: np.ndarray | None, lag: int) -> np.ndarray | None:
 def _sound_evidence(members: list[_Member], within: np.ndarray, beyond: np.ndarray) -> np.ndarray:
     """float64 (steps,): the logarithm of how much likelier the members' sounds are within the theme than beyond it."""
     sounds = [member.sound for member in members if member.sound is not None]
-    distances = []
+    distances, faint = [], []
     for one, other in itertools.combinations(sounds, 2):
         apart = one - other
-        apart = np.abs(apart - np.nanmedian(apart[within], axis=0)).mean(axis=1)      # loudness and equaliser aside
+        apart = np.abs(apart - _median(apart[within])).mean(axis=1)      # loudness and equaliser aside
         level = np.fmax(one.mean(axis=1), other.mean(axis=1))
-        apart[level < np.nanpercentile(level[within], 90) - QUIET_BELOW] = np.nan
         distances.append(apart)
-    return _evidence(distances, within, beyond, len(within))
+        faint.append(level < _loud(level[within]) - QUIET_BELOW)
+    return _evidence(distances, faint, within, beyond)
+
+
+def _loud(levels: np.ndarray) -> float:
+    return float(np.percentile(levels[np.isfinite(levels)], 90)) if np.isfinite(levels).any() else -np.inf
 
 
 def _picture_evidence(members: list[_Member], within: np.ndarray, beyond: np.ndarray) -> np.ndarray:
     """The same, of their pictures."""
     pictures = [member.pictures for member in members if member.pictures is not None]
     flat = [one.std(axis=(1, 2)) < FLAT for one in pictures]
-    distances = []
+    distances, faint = [], []
     for one, other in itertools.combinations(range(len(pictures)), 2):
-        apart = np.abs(pictures[one] - pictures[other]).mean(axis=(1, 2))
-        apart[flat[one] & flat[other]] = np.nan
-        distances.append(apart)
-    return _evidence(distances, within, beyond, len(within))
+        distances.append(np.abs(pictures[one] - pictures[other]).mean(axis=(1, 2)))
+        faint.append(flat[one] & flat[other])
+    return _evidence(distances, faint, within, beyond)
 
 
-def _evidence(distances: list[np.ndarray], within: np.ndarray, beyond: np.ndarray, number: int) -> np.ndarray:
-    """Mean over the pairs whose distance, (steps,) each, is clearly lower within; 0 where it is NaN."""
+def _evidence(
+    distances: list[np.ndarray], faint: list[np.ndarray], within: np.ndarray, beyond: np.ndarray
+) -> np.ndarray:
+    """Mean over the pairs whose distance, (steps,) each, is clearly lower within; 0 where it is NaN.
+
+    `faint`: bool (steps,) each, where both members are black, or silent.
+    """
     evidence = []
-    for distance in distances:
-        log = np.log(distance + 0.1)
-        if np.isfinite(log[within]).sum() < 20 or np.isfinite(log[beyond]).sum() < 20:
+    for distance, dim in zip(distances, faint, strict=True):
+        log = np.where(dim, np.nan, np.log(distance + 0.1))
+        if np.isfinite(log[within]).sum() < LEAST_STEPS:
             continue
-        low, high = np.nanmedian(log[within]), np.nanmedian(log[beyond])
+        low = float(_median(log[within]))
+        high = float(_median(log[beyond])) if np.isfinite(log[beyond]).sum() >= LEAST_STEPS else low + USUAL_APART
         if high - low < LEAST_APART:
             continue
         spread = max(0.25 * (high - low), (_spread(log[within]) + _spread(log[beyond])) / 2)
         ratio = ((log - high) ** 2 - (log - low) ** 2) / (2 * spread ** 2)
         ratio = np.where(log < low, MOST_EVIDENCE, np.where(log > high, -MOST_EVIDENCE, ratio))
-        evidence.append(np.nan_to_num(np.clip(ratio, -MOST_EVIDENCE, MOST_EVIDENCE)))
-    return np.mean(evidence, axis=0) if evidence else np.zeros(number)
+        ratio = np.nan_to_num(np.clip(ratio, -MOST_EVIDENCE, MOST_EVIDENCE))
+        evidence.append(np.where(dim & np.isfinite(distance), FAINT, ratio))
+    return np.mean(evidence, axis=0) if evidence else np.zeros(len(within))
+
+
+def _median(values: np.ndarray) -> np.ndarray:
+    """Along the first axis, of the finite values; 0 where there are none."""
+    values = values[np.isfinite(values.reshape(len(values), -1)).all(axis=1)]
+    return np.median(values, axis=0) if len(values) else np.zeros(values.shape[1:])
 
 
 def _spread(values: np.ndarray) -> float:
     """Standard deviation, by the median of the deviations."""
-    return float(1.48 * np.nanmedian(np.abs(values - np.nanmedian(values))))
+    return float(1.48 * _median(np.abs(values - _median(values))))

@@ -100,33 +100,33 @@ class Prints:
         return Prints(*arrays, duration)
 
 
-def make_prints(path: Path) -> Prints:
-    """The prints of a file; without sound, or without pictures, that part is empty.
+def make_prints(path: Path, pictures: bool = True) -> Prints:
+    """The prints of a file; without sound, or without pictures, that part is empty. `pictures`: whether to read them.
 
     What cannot be decoded is silence, and pictures that are left out; whether a file is whole is not told here.
     Raises MediaError where it is no media file, or nothing in it can be decoded.
     """
     with open_media(path) as container:
-        audio, video = audio_stream(container), video_stream(container)
+        audio, video = audio_stream(container), video_stream(container) if pictures else None
         duration = file_duration(container) or 0.0
         sound = _Sound(audio, float(time_zero(container)))
-        pictures = _Pictures(video, float(time_zero(container)))
+        keyframes = _Pictures(video, float(time_zero(container)))
         try:
             for packet in container.demux([stream for stream in (audio, video) if stream is not None]):
                 if audio is not None and packet.stream.index == audio.index:
                     sound.add(packet)
                 elif packet.is_keyframe or not packet.size:
-                    pictures.add(packet)
+                    keyframes.add(packet)
         except av.FFmpegError:
             pass      # what was read so far counts
-    if not sound.next and not pictures.found_any:
+    if not sound.next and not keyframes.found_any:
         raise MediaError(f"{path}: neither sound nor a picture could be decoded. Encode it again, or remove it.")
     samples = sound.samples()
-    order = np.argsort(pictures.times, kind="stable")
+    order = np.argsort(keyframes.times, kind="stable")
     points, slowed = sound_points(samples)
-    return Prints(points, slowed, np.array(pictures.times, np.float64)[order],
-                  np.array(pictures.hashes, np.uint64)[order],
-                  max(duration, len(samples) / SOUND_RATE, max(pictures.times, default=0.0)))
+    return Prints(points, slowed, np.array(keyframes.times, np.float64)[order],
+                  np.array(keyframes.hashes, np.uint64)[order],
+                  max(duration, len(samples) / SOUND_RATE, max(keyframes.times, default=0.0)))
 
 
 class _Sound:

@@ -58,56 +58,65 @@ def sound_stretches(a: np.ndarray, b: np.ndarray, shifts: Sequence[int], rate: f
     """Where points a, uint32 (n,), and b, uint32 (m,), agree for at least `least` points of b, at one of `shifts`."""
     found: list[Stretch] = []
     for shift in shifts:
-        for begin, end in _agreeing(*_apart(a, b, shift, rate), least):
+        for begin, end in _agreeing(*_apart(a, b, shift, rate, 0, len(b)), least):
             nearest = min((shift, shift - 1, shift + 1), key=lambda one: _mean_apart(a, b, one, rate, begin, end))
-            apart, told = _apart(a, b, nearest, rate)
-            begin, end = _edges(np.where(told, BORDER - apart, 0), begin, end)
+            low, high = max(0, begin - SMOOTH), min(len(b), end + SMOOTH)
+            apart, told = _apart(a, b, nearest, rate, low, high)
+            speaks = np.where(told, BORDER * NUM_BITS - apart, 0)
+            begin, end = (low + edge for edge in _edges(speaks, begin - low, end - low))
             if end - begin < least:
                 continue
-            mean = apart[begin:end][told[begin:end]].mean()
+            mean = apart[begin - low:end - low].mean(where=told[begin - low:end - low]) / NUM_BITS
             start_a, end_a = (nearest + begin * rate) / POINT_RATE, (nearest + end * rate) / POINT_RATE
-            found.append(Stretch(start_a, end_a, begin / POINT_RATE, end / POINT_RATE,
-                                 float(max(0.0, 1 - 2 * mean))))
+            found.append(Stretch(start_a, end_a, begin / POINT_RATE, end / POINT_RATE, float(max(0.0, 1 - 2 * mean))))
     return found
 
 
-def _apart(a: np.ndarray, b: np.ndarray, shift: int, rate: float) -> tuple[np.ndarray, np.ndarray]:
-    """For each point of b, (share of bits in which its counterpart differs, whether both tell something)."""
-    first = max(0, int(np.ceil(-shift / rate)))
-    last = min(len(b), int(np.floor((len(a) - 1 - shift) / rate)) + 1)
-    apart, told = np.full(len(b), 0.5, np.float32), np.zeros(len(b), bool)
-    if last <= first:
-        return apart, told
-    mine = b[first:last]
+def _apart(
+    a: np.ndarray, b: np.ndarray, shift: int, rate: float, begin: int, end: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """For b's points from `begin` to `end`, (bits in which their counterparts differ, whether both tell something)."""
+    first = min(end, max(begin, int(np.ceil(-shift / rate))))
+    last = max(first, min(end, int(np.floor((len(a) - 1 - shift) / rate)) + 1))
+    apart, told = np.zeros(end - begin, np.uint8), np.zeros(end - begin, bool)
+    mine, there = b[first:last], slice(first - begin, last - begin)
     if rate == 1:
         other = a[first + shift:last + shift]
     else:
         other = a[np.clip(np.round(np.arange(first, last) * rate).astype(np.int64) + shift, 0, len(a) - 1)]
-    told[first:last] = (mine != 0) & (other != 0)
-    apart[first:last] = np.bitwise_count(mine ^ other) / np.float32(NUM_BITS)
+    told[there] = (mine != 0) & (other != 0)
+    apart[there] = np.bitwise_count(mine ^ other)
+    apart[~told] = 0
     return apart, told
 
 
 def _mean_apart(a: np.ndarray, b: np.ndarray, shift: int, rate: float, begin: int, end: int) -> float:
-    apart, told = _apart(a, b, shift, rate)
-    return apart[begin:end].mean(where=told[begin:end]) if told[begin:end].any() else 0.5
+    apart, told = _apart(a, b, shift, rate, begin, end)
+    return apart.sum() / told.sum() if told.any() else NUM_BITS / 2
 
 
 def _agreeing(apart: np.ndarray, told: np.ndarray, least: int) -> list[tuple[int, int]]:
     """(begin, end) of the stretches, roughly; shorter gaps are bridged."""
-    half = SMOOTH // 2
-    count = np.pad(np.cumsum(np.pad(told, half), dtype=np.int64), (1, 0))
-    total = np.pad(np.cumsum(np.pad(np.where(told, apart, 0), half), dtype=np.float64), (1, 0))
-    count, total = count[SMOOTH:] - count[:-SMOOTH], total[SMOOTH:] - total[:-SMOOTH]      # (n + 1,)
-    good = (count >= LEAST_TOLD * SMOOTH) & (total <= MOST_APART * count)
-    borders = np.flatnonzero(np.diff(good, prepend=False, append=False))
+    count, total = _window_sums(told), _window_sums(apart)
+    good = (count >= LEAST_TOLD * SMOOTH) & (total <= MOST_APART * NUM_BITS * count)
+    borders = np.flatnonzero(good[1:] != good[:-1]) + 1
+    borders = [0] * bool(good[0]) + borders.tolist() + [len(apart)] * bool(good[-1])
     spans: list[tuple[int, int]] = []
-    for begin, end in borders.reshape(-1, 2).tolist():
+    for begin, end in zip(borders[::2], borders[1::2], strict=True):
         if spans and begin - spans[-1][1] <= BRIDGED:
             spans[-1] = spans[-1][0], end
         else:
             spans.append((begin, end))
     return [(begin, min(end, len(apart))) for begin, end in spans if end - begin >= least - SMOOTH]
+
+
+def _window_sums(values: np.ndarray) -> np.ndarray:
+    """int32 (n,): the sum of the SMOOTH values around each."""
+    total = np.zeros(len(values) + SMOOTH + 1, np.int32)
+    half = SMOOTH // 2
+    np.cumsum(values, out=total[half + 1:half + 1 + len(values)])
+    total[half + 1 + len(values):] = total[half + len(values)]
+    return total[SMOOTH:SMOOTH + len(values)] - total[:len(values)]
 
 
 def _edges(speaks: np.ndarray, begin: int, end: int) -> tuple[int, int]:

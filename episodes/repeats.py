@@ -25,6 +25,7 @@ QUERY_STEP = 4             # every so many points of an episode look for equals;
 NEW_STEP = 2               # the same, of the stored episodes, for one new episode
 BLOCK = 24                 # episodes that look at once; bounds the memory
 SHIFT_SECONDS = 0.25       # two pictures at shifts this near vote together
+RUN_SLACK = 0.4            # s that equals in a run may lie off it
 NEAR_BITS = 10             # pictures that differ in no more of 64 bits are the same
 
 
@@ -120,10 +121,7 @@ def _sound_runs(prints: Sequence[Prints], looks: Iterator[_Equal], least: float)
             found += some
             if len(rates) > 1:
                 equal = _unexplained(equal, some)
-    by_pair: dict[tuple[int, int], list[Run]] = {}
-    for run in found:
-        by_pair.setdefault((run.a, run.b), []).append(run)
-    return [run for group in by_pair.values() for run in without_shadows(group)]
+    return _without_shadows(found)
 
 
 def _sound_runs_at(prints: Sequence[Prints], equal: _Equal, rate: float, least: float) -> list[Run]:
@@ -150,17 +148,22 @@ def _run(a: int, b: int, stretch: Stretch, rate: float, witness: str) -> Run:
 
 def _unexplained(equal: _Equal, found: list[Run]) -> _Equal:
     """Without the points that lie in runs; at a slant, each of those would vote for some dozens of shifts."""
-    kept = np.ones(len(equal.a), bool)
-    order = np.lexsort((equal.b, equal.a))
-    codes = equal.a[order] << 32 | equal.b[order]
+    kept = _outside(found, equal.a, equal.b, equal.a_index / POINT_RATE, equal.b_index / POINT_RATE)
+    return _Equal(equal.kind, *(part[kept] for part in (equal.a, equal.b, equal.a_index, equal.b_index)))
+
+
+def _outside(found: list[Run], a: np.ndarray, b: np.ndarray, a_time: np.ndarray, b_time: np.ndarray) -> np.ndarray:
+    """bool (n,): which equals, of episodes a and b at some seconds, lie in none of the runs."""
+    kept = np.ones(len(a), bool)
+    order = np.lexsort((b, a))
+    codes = a[order] << 32 | b[order]
     for run in found:
         begin, end = np.searchsorted(codes, [run.a << 32 | run.b, (run.a << 32 | run.b) + 1])
         here = order[begin:end]
-        seconds = equal.b_index[here] / POINT_RATE
-        off = equal.a_index[here] / POINT_RATE - run.start_a - (seconds - run.start_b) * run.rate
-        inside = (seconds > run.start_b - 1) & (seconds < run.end_b + 1) & (np.abs(off) < 0.3)
+        off = a_time[here] - run.start_a - (b_time[here] - run.start_b) * run.rate
+        inside = (b_time[here] > run.start_b - 1) & (b_time[here] < run.end_b + 1) & (np.abs(off) < RUN_SLACK)
         kept[here[inside]] = False
-    return _Equal(equal.kind, *(part[kept] for part in (equal.a, equal.b, equal.a_index, equal.b_index)))
+    return kept
 
 
 # ---------------------------------------------------------------- pictures
@@ -194,14 +197,31 @@ def _picture_runs(prints: Sequence[Prints], new: int | None, least: float) -> li
     for rate in (1.0, RETIMED, 1 / RETIMED):
         votes = shifts(a * len(prints) + b, np.round(a_time / SHIFT_SECONDS).astype(np.int64),
                        np.round(b_time * rate / SHIFT_SECONDS).astype(np.int64))
-        order = np.lexsort((a_time, b, a))
-        codes = (a * len(prints) + b)[order]
-        for one, two, group in _by_pair(votes, len(prints)):
-            begin, end = np.searchsorted(codes, [one * len(prints) + two, one * len(prints) + two + 1])
-            here = order[begin:end]
-            found += [_run(one, two, stretch, rate, "pictures") for stretch in picture_stretches(
-                (a_time[here], b_time[here]), (prints[one].picture_times, prints[two].picture_times),
-                [shift * SHIFT_SECONDS for shift in group], rate, least)]
+        some = _picture_runs_at(prints, (a, b, a_time, b_time), votes, rate, least)
+        found += some
+        kept = _outside(some, a, b, a_time, b_time)
+        a, b, a_time, b_time = a[kept], b[kept], a_time[kept], b_time[kept]
+    return _without_shadows(found)
+
+
+def _picture_runs_at(
+    prints: Sequence[Prints], same: tuple[np.ndarray, ...], votes: Votes, rate: float, least: float
+) -> list[Run]:
+    """`same`: episodes a, b, and times in them, of the pictures that are the same."""
+    a, b, a_time, b_time = same
+    order = np.lexsort((a_time, b, a))
+    codes = (a * len(prints) + b)[order]
+    found = []
+    for one, two, group in _by_pair(votes, len(prints)):
+        begin, end = np.searchsorted(codes, [one * len(prints) + two, one * len(prints) + two + 1])
+        here = order[begin:end]
+        found += [_run(one, two, stretch, rate, "pictures") for stretch in picture_stretches(
+            (a_time[here], b_time[here]), (prints[one].picture_times, prints[two].picture_times),
+            [shift * SHIFT_SECONDS for shift in group], rate, least)]
+    return found
+
+
+def _without_shadows(found: list[Run]) -> list[Run]:
     by_pair: dict[tuple[int, int], list[Run]] = {}
     for run in found:
         by_pair.setdefault((run.a, run.b), []).append(run)

@@ -47,6 +47,7 @@ BLOCK = 128                   # spectra that are made at once, so that they stay
 
 PICTURE_SIDE = 32             # pixels to which a picture is shrunk
 PICTURE_WAVES = 8             # its lowest frequencies along each side that are kept
+NO_WAVE = 4.0                 # what coding may make of a wave that is not there
 FLAT = 6.0                    # levels of 255; a picture that deviates less from its mean tells nothing
 
 SOUND_GAP = 0.05              # s; a longer one between two packets is silence, a shorter one a rounded time
@@ -224,7 +225,7 @@ def picture_hash(grey: np.ndarray) -> int | None:
         return None
     waves = cv2.dct(grey.astype(np.float32))[:PICTURE_WAVES, :PICTURE_WAVES].ravel()
     waves[0] = 0      # brightness
-    return int.from_bytes(np.packbits(waves > np.median(waves)).tobytes(), "big")
+    return int.from_bytes(np.packbits(waves > np.median(waves) + NO_WAVE).tobytes(), "big")
 
 
 # ---------------------------------------------------------------- points of sound

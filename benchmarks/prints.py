@@ -44,8 +44,9 @@ def made_season(rng: np.random.Generator, number_of: int, speech: np.ndarray) ->
     cuts = [(np.sort(rng.uniform(0, THEME_SECONDS, 25)), rng.integers(0, 2**64, 25, np.uint64)) for _ in range(2)]
     found = []
     for _ in range(number_of):
-        sound = np.where(rng.random(round(SECONDS * POINT_RATE)) < 0.02, rng.choice(speech, round(SECONDS * POINT_RATE)),
-                         rng.integers(1, 2**32, round(SECONDS * POINT_RATE), np.uint32)).astype(np.uint32)
+        points = round(SECONDS * POINT_RATE)
+        sound = np.where(rng.random(points) < 0.02, rng.choice(speech, points),
+                         rng.integers(1, 2**32, points, np.uint32)).astype(np.uint32)
         times, pictures = np.sort(rng.uniform(0, SECONDS, KEYFRAMES)), rng.integers(0, 2**64, KEYFRAMES, np.uint64)
         for theme, (moments, hashes), start in zip(themes_, cuts, (rng.uniform(0, 180), rng.uniform(1200, 1340)),
                                                    strict=True):
@@ -54,7 +55,8 @@ def made_season(rng: np.random.Generator, number_of: int, speech: np.ndarray) ->
             kept = (times < start) | (times > start + THEME_SECONDS)
             times, pictures = np.append(times[kept], start + moments), np.append(pictures[kept], hashes)
         order = np.argsort(times)
-        found.append(Prints(sound, rng.integers(1, 2**32, len(sound), np.uint32), times[order], pictures[order], SECONDS))
+        slowed = rng.integers(1, 2**32, points, np.uint32)
+        found.append(Prints(sound, slowed, times[order], pictures[order], SECONDS))
     return found
 
 
@@ -131,7 +133,8 @@ def measure_video(video: Path) -> list[list[str]]:
 
 def main(argv: list[str] | None = None) -> int:
     parser = CommandParser(description=__doc__)
-    parser.add_argument("--episodes", type=number(int, low=2, high=100_000), default=1000, help="made ones (%(default)s)")
+    parser.add_argument("--episodes", type=number(int, low=2, high=100_000), default=1000,
+                        help="made ones (%(default)s)")
     parser.add_argument("--season", type=number(int, low=2, high=100_000), default=SEASON,
                         help="episodes of a season (%(default)s)")
     parser.add_argument("--video", type=path, help="measure the making of this file's prints instead")

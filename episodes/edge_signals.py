@@ -75,7 +75,7 @@ def _bands() -> np.ndarray:
 
 
 def read_pictures(path: Path, window: Window) -> np.ndarray | None:
-    """Grey pictures shown at the steps, float32 (steps, SIDE, SIDE), NaN beyond the video; None where there are none."""
+    """Grey pictures shown at the steps, float32 (steps, SIDE, SIDE), NaN beyond the video; None without a picture."""
     times = window.times()
     starts, pictures, end = [], [], 0.0
     converter = VideoReformatter()

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from episodes.edge_signals import STEP, Window, read_pictures, read_sound, steps
-from episodes.fingerprint import POINT_RATE, Prints
+from episodes.fingerprint import Prints
 from episodes.themes import Occurrence, Theme
 
 REACH = 6.0                # s of the theme's own time that are looked at on both sides of an edge

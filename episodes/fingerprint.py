@@ -92,8 +92,8 @@ class Prints:
         name, version, rate, duration, points, pictures, checksum = HEAD.unpack_from(data)
         body = memoryview(data)[HEAD.size:]
         if name != NAME or version != VERSION or rate != POINT_RATE:
-            raise ValueError(f"prints of version {version} with {rate} points a second, expected version {VERSION} with "
-                             f"{POINT_RATE}. Make them again.")
+            raise ValueError(f"prints of version {version} with {rate} points a second, expected version {VERSION} "
+                             f"with {POINT_RATE}. Make them again.")
         if len(body) != 8 * points + 16 * pictures or zlib.crc32(body) != checksum:
             raise ValueError("prints that are cut off or damaged. Make them again.")
         parts = np.split(np.frombuffer(body, np.uint8), np.cumsum([4 * points, 4 * points, 8 * pictures]))

@@ -176,8 +176,8 @@ def _picture_runs(prints: Sequence[Prints], new: int | None, least: float) -> li
         return []
     hashes, times = pool.keys.astype(np.uint64), np.concatenate([one.picture_times for one in prints])
     # Of two hashes that differ in few bits, one of four quarters is likely the same (always, up to 3 bits).
-    quarter = np.concatenate([((hashes >> np.uint64(16 * part)) & np.uint64(0xFFFF)).astype(np.uint32) + 1 + part * 2**17
-                              for part in range(4)])
+    quarters = [(hashes >> np.uint64(16 * part)) & np.uint64(0xFFFF) for part in range(4)]
+    quarter = np.concatenate([one.astype(np.uint32) + 1 + part * 2**17 for part, one in enumerate(quarters)])
     place = np.tile(np.arange(len(hashes)), 4)
     mine = pool.episode_of(place)
     pairs_found = []

@@ -32,8 +32,8 @@ def points(original) -> np.ndarray:
     return sound_points(soxr.resample(original, RATE, SOUND_RATE))[0]
 
 
-@pytest.mark.parametrize(("rate", "bit_rate"), [(48_000, "64000"), (24_000, "24000"), (8_000, "16000")])
-def test_a_copy_at_another_rate_has_the_same_points(tmp_path, original, points, rate, bit_rate):
+@pytest.mark.parametrize("rate", [48_000, 24_000, 8_000])
+def test_a_copy_at_another_rate_has_the_same_points(tmp_path, original, points, rate):
     sound = soxr.resample(original, RATE, rate)[None] * np.float32(0.3)      # quieter too
     copy = make_prints(write_media(tmp_path / "copy.mkv", sound=sound, sound_rate=rate))
     assert wrong_bits(points, copy.sound) < 0.2
@@ -69,7 +69,8 @@ def test_sound_of_no_length_has_no_points():
 
 def test_sound_that_begins_late_keeps_its_time(tmp_path, original):
     images = [numbered_picture(5)] * 20
-    late = write_media(tmp_path / "late.mkv", images, sound=original[None, :10 * RATE], sound_rate=RATE, sound_start=4.0)
+    late = write_media(tmp_path / "late.mkv", images, sound=original[None, :10 * RATE], sound_rate=RATE,
+                       sound_start=4.0)
     prints = make_prints(late)
     told = np.flatnonzero(prints.sound)
     assert told[0] / POINT_RATE == pytest.approx(4.0, abs=0.5)

@@ -1,0 +1,188 @@
+"""How far two episodes agree along a diagonal: a's time is `shift + rate * b's time`.
+
+    sound_stretches(a.sound, b.sound, shifts, rate=1.0, least=160)     # list of Stretch
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from episodes.fingerprint import NUM_BITS, POINT_RATE
+
+SMOOTH = 2 * POINT_RATE    # points over which bits that differ are averaged
+MOST_APART = 0.29          # share of bits that differ, on that average, within a stretch; chance is 0.5
+BORDER = 0.32              # a point that differs in a smaller share speaks for the stretch, else against it
+BRIDGED = 4 * POINT_RATE   # points of a gap within a stretch, as where somebody speaks over it
+LEAST_TOLD = 0.3           # of the points of a window that tell something
+PICTURE_GAP = 20.0         # s between two pictures of a stretch that agree
+PICTURE_SLACK = 0.4        # s that pictures of a stretch may lie off the diagonal
+LEAST_PICTURES = 4         # of a stretch
+SHADOW = 0.7               # of a stretch, of either episode, that a better one covers
+OTHER_RATE = 0.8           # a stretch at another rate weighs so much less
+
+
+@dataclass(frozen=True)
+class Run:
+    """A stretch that two episodes share; times in seconds from each file's time zero.
+
+    a, b      the episodes' places in the sequence, a < b
+    rate      how much faster b plays it than a: 1.0, RETIMED or 1 / RETIMED
+    score     0 (chance) to 1 (identical)
+    witness   sound or pictures
+    """
+
+    a: int
+    b: int
+    start_a: float
+    end_a: float
+    start_b: float
+    end_b: float
+    rate: float
+    score: float
+    witness: str
+
+
+class Stretch(NamedTuple):
+    """Seconds in both episodes; score from 0 (chance) to 1 (identical)."""
+
+    start_a: float
+    end_a: float
+    start_b: float
+    end_b: float
+    score: float
+
+
+def sound_stretches(a: np.ndarray, b: np.ndarray, shifts: Sequence[int], rate: float, least: int) -> list[Stretch]:
+    """Where points a, uint32 (n,), and b, uint32 (m,), agree for at least `least` points of b, at one of `shifts`."""
+    found: list[Stretch] = []
+    for shift in shifts:
+        for begin, end in _agreeing(*_apart(a, b, shift, rate, 0, len(b)), least):
+            nearest = min((shift, shift - 1, shift + 1), key=lambda one: _mean_apart(a, b, one, rate, begin, end))
+            low, high = max(0, begin - SMOOTH), min(len(b), end + SMOOTH)
+            apart, told = _apart(a, b, nearest, rate, low, high)
+            speaks = np.where(told, BORDER * NUM_BITS - apart, 0)
+            begin, end = (low + edge for edge in _edges(speaks, begin - low, end - low))
+            if end - begin < least:
+                continue
+            mean = apart[begin - low:end - low].mean(where=told[begin - low:end - low]) / NUM_BITS
+            start_a, end_a = (nearest + begin * rate) / POINT_RATE, (nearest + end * rate) / POINT_RATE
+            found.append(Stretch(start_a, end_a, begin / POINT_RATE, end / POINT_RATE, float(max(0.0, 1 - 2 * mean))))
+    return found
+
+
+def _apart(
+    a: np.ndarray, b: np.ndarray, shift: int, rate: float, begin: int, end: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """For b's points from `begin` to `end`, (bits in which their counterparts differ, whether both tell something)."""
+    first = min(end, max(begin, int(np.ceil(-shift / rate))))
+    last = max(first, min(end, int(np.floor((len(a) - 1 - shift) / rate)) + 1))
+    apart, told = np.zeros(end - begin, np.uint8), np.zeros(end - begin, bool)
+    mine, there = b[first:last], slice(first - begin, last - begin)
+    if rate == 1:
+        other = a[first + shift:last + shift]
+    else:
+        other = a[np.clip(np.round(np.arange(first, last) * rate).astype(np.int64) + shift, 0, len(a) - 1)]
+    told[there] = (mine != 0) & (other != 0)
+    apart[there] = np.bitwise_count(mine ^ other)
+    apart[~told] = 0
+    return apart, told
+
+
+def _mean_apart(a: np.ndarray, b: np.ndarray, shift: int, rate: float, begin: int, end: int) -> float:
+    apart, told = _apart(a, b, shift, rate, begin, end)
+    return apart.sum() / told.sum() if told.any() else NUM_BITS / 2
+
+
+def _agreeing(apart: np.ndarray, told: np.ndarray, least: int) -> list[tuple[int, int]]:
+    """(begin, end) of the stretches, roughly; shorter gaps are bridged."""
+    count, total = _window_sums(told), _window_sums(apart)
+    good = (count >= LEAST_TOLD * SMOOTH) & (total <= MOST_APART * NUM_BITS * count)
+    borders = np.flatnonzero(good[1:] != good[:-1]) + 1
+    borders = [0] * bool(good[0]) + borders.tolist() + [len(apart)] * bool(good[-1])
+    spans: list[tuple[int, int]] = []
+    for begin, end in zip(borders[::2], borders[1::2], strict=True):
+        if spans and begin - spans[-1][1] <= BRIDGED:
+            spans[-1] = spans[-1][0], end
+        else:
+            spans.append((begin, end))
+    return [(begin, min(end, len(apart))) for begin, end in spans if end - begin >= least - SMOOTH]
+
+
+def _window_sums(values: np.ndarray) -> np.ndarray:
+    """int32 (n,): the sum of the SMOOTH values around each."""
+    total = np.zeros(len(values) + SMOOTH + 1, np.int32)
+    half = SMOOTH // 2
+    np.cumsum(values, out=total[half + 1:half + 1 + len(values)])
+    total[half + 1 + len(values):] = total[half + len(values)]
+    return total[SMOOTH:SMOOTH + len(values)] - total[:len(values)]
+
+
+def _edges(speaks: np.ndarray, begin: int, end: int) -> tuple[int, int]:
+    """The edges, near rough ones, between which the most speaks for the stretch."""
+    total = np.pad(np.cumsum(speaks, dtype=np.float64), (1, 0))
+    middle = (begin + end) // 2
+    low, high = max(0, begin - SMOOTH), min(len(speaks), end + SMOOTH)
+    early = total[low:min(begin + SMOOTH, middle) + 1]
+    start = low + len(early) - 1 - int(np.argmin(early[::-1]))      # the last such place: silence before it is no part
+    first = max(end - SMOOTH, middle)
+    return start, first + int(np.argmax(total[first:high + 1]))
+
+
+def picture_stretches(
+    same: tuple[np.ndarray, np.ndarray], sampled: tuple[np.ndarray, np.ndarray], shifts: Sequence[float],
+    rate: float, least: float
+) -> list[Stretch]:
+    """Where pictures agree for at least `least` seconds of b.
+
+    same      times in a and in b of the pictures that agree, float64 (n,) each, ascending in a
+    sampled   times of all pictures of a and of b
+    shifts    s
+    """
+    found = []
+    for shift in shifts:
+        on = np.abs(same[0] - rate * same[1] - shift) < PICTURE_SLACK
+        a_time, b_time = same[0][on], same[1][on]
+        if len(a_time) < LEAST_PICTURES:
+            continue
+        for begin, end in _groups(b_time, PICTURE_GAP):
+            a_part, b_part = a_time[begin:end], b_time[begin:end]
+            count = min(len(np.unique(a_part)), len(np.unique(b_part)))
+            if count < LEAST_PICTURES or b_part.max() - b_part.min() < least:
+                continue
+            there = min(np.count_nonzero((times >= part.min()) & (times <= part.max()))
+                        for times, part in zip(sampled, (a_part, b_part), strict=True))
+            found.append(Stretch(float(a_part.min()), float(a_part.max()), float(b_part.min()), float(b_part.max()),
+                                 min(1.0, count / max(1, there))))
+    return found
+
+
+def _groups(times: np.ndarray, gap: float) -> list[tuple[int, int]]:
+    """(begin, end) of the parts of ascending times between gaps."""
+    borders = [0, *(np.flatnonzero(np.diff(times) > gap) + 1).tolist(), len(times)]
+    return list(zip(borders[:-1], borders[1:], strict=True))
+
+
+AnyStretch = TypeVar("AnyStretch")
+
+
+def without_shadows(found: list[AnyStretch]) -> list[AnyStretch]:
+    """Without stretches of one pair that better ones cover in both episodes, as where a song repeats its bars."""
+    kept: list[AnyStretch] = []
+    for one in sorted(found, key=_weight, reverse=True):
+        covered = any(min(_covered(one.start_a, one.end_a, other.start_a, other.end_a),
+                          _covered(one.start_b, one.end_b, other.start_b, other.end_b)) > SHADOW for other in kept)
+        if not covered:
+            kept.append(one)
+    return kept
+
+
+def _weight(stretch: AnyStretch) -> float:
+    """Longer and better ones weigh more; bits that differ as much as at BORDER weigh nothing."""
+    share = OTHER_RATE if getattr(stretch, "rate", 1.0) != 1 else 1.0
+    return share * (stretch.score - (1 - 2 * BORDER)) * (stretch.end_b - stretch.start_b)
+
+
+def _covered(start: float, end: float, other_start: float, other_end: float) -> float:
+    return (min(end, other_end) - max(start, other_start)) / max(1e-9, end - start)

@@ -1,0 +1,237 @@
+"""Runs joined into themes: what several episodes share, such as an opening, wherever each of them plays it.
+
+    for theme in themes(found, prints):
+        theme.members[3]               # [Occurrence(start=61.2, end=151.2, rate=1.0, sound=1.0, pictures=1.0)]
+        features(theme, prints)        # {"num_members": 11.0, "share": 0.92, "length": 90.0, ...}
+
+A song that is also sung within the story is an occurrence whose sound agrees with the others and whose pictures do not.
+What a theme is (an opening, an ending, a recap) is not decided here.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from episodes.diagonals import Run
+from episodes.fingerprint import RETIMED, Prints
+
+SAME_OVERLAP = 0.4         # of two stretches' union; with more, they are the same part of an episode
+EDGE_SECONDS = 1.5         # edges of runs that are nearer belong together
+INNER_SECONDS = 5.0        # a run is cut no nearer to its edges
+LEAST_EDGES = 2            # runs that end at a place where others are cut
+LEAST_EDGE_SHARE = 0.5     # of the runs that pass the place
+SLACK_SECONDS = 1.0        # two witnesses of one run lie at most this far apart
+
+
+class Occurrence(NamedTuple):
+    """Where an episode plays a theme.
+
+    start, end  seconds from the file's time zero
+    rate        how much faster than most members: 1.0, RETIMED or 1 / RETIMED
+    sound       share of the other occurrences it was compared with whose sound agrees
+    pictures    the same, of pictures
+    """
+
+    start: float
+    end: float
+    rate: float
+    sound: float
+    pictures: float
+
+
+@dataclass(frozen=True)
+class Theme:
+    """members: episode's place in the sequence -> its occurrences, by time. `length`: s, at the speed of most."""
+
+    members: dict[int, list[Occurrence]]
+    length: float
+
+
+@dataclass(frozen=True)
+class _Link:
+    """A run with both witnesses: a score from 0 to 1 each."""
+
+    run: Run
+    sound: float
+    pictures: float
+
+
+def themes(found: Sequence[Run], prints: Sequence[Prints]) -> list[Theme]:
+    """Runs as themes, those with the most members first. A run is cut where a theme of others begins or ends."""
+    links = _cut(_both_witnesses(found))
+    if not links:
+        return []
+    sides = _sides(links)                # (2 * links, 3): episode, start, end; first all of a, then all of b
+    same = _same_places(sides)
+    number = len(links)
+    pairs = np.concatenate([same, np.stack([np.arange(number), np.arange(number) + number], axis=1)])
+    graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(len(sides), len(sides)))
+    _, theme_of = connected_components(graph, directed=False)
+    places = coo_array((np.ones(len(same), bool), (same[:, 0], same[:, 1])), shape=(len(sides), len(sides)))
+    _, place_of = connected_components(places, directed=False)
+    made = [_theme(links, sides, np.flatnonzero(theme_of == label), place_of) for label in np.unique(theme_of)]
+    return sorted(made, key=lambda theme: (-len(theme.members), -theme.length))
+
+
+def features(theme: Theme, prints: Sequence[Prints]) -> dict[str, float]:
+    """What tells openings, endings and the rest apart; medians over all occurrences.
+
+    num_members, share (of all episodes), share_between (of those from the first member to the last)
+    length, start (s from the file's start), to_end (s from the end to the file's), start_share, end_share (of the
+    duration), start_spread, to_end_spread (median deviation, s)
+    sound, pictures (0 to 1), most_times (in one episode), other_pictures (share of occurrences where pictures differ)
+    """
+    spans = [(number, one) for number, ones in theme.members.items() for one in ones]
+    start = np.array([one.start for _, one in spans])
+    to_end = np.array([prints[number].duration - one.end for number, one in spans])
+    duration = np.array([prints[number].duration for number, _ in spans])
+    pictures = np.array([one.pictures for _, one in spans])
+    numbers = sorted(theme.members)
+    found = {
+        "num_members": len(numbers), "share": len(numbers) / len(prints),
+        "share_between": len(numbers) / (numbers[-1] - numbers[0] + 1), "length": theme.length,
+        "start": np.median(start), "to_end": np.median(to_end), "start_share": np.median(start / duration),
+        "end_share": np.median(1 - to_end / duration), "start_spread": _spread(start), "to_end_spread": _spread(to_end),
+        "sound": np.median([one.sound for _, one in spans]), "pictures": np.median(pictures),
+        "most_times": max(map(len, theme.members.values())),
+        "other_pictures": np.mean((pictures < 0.5 * pictures.max()) & (pictures.max() > 0)),
+    }
+    return {name: float(value) for name, value in found.items()}
+
+
+def _spread(values: np.ndarray) -> float:
+    return float(np.median(np.abs(values - np.median(values))))
+
+
+# ---------------------------------------------------------------- runs
+
+
+def _both_witnesses(found: Sequence[Run]) -> list[_Link]:
+    """Runs of sound, with the share of each that pictures confirm; then the runs that pictures alone tell of."""
+    by_pair: dict[tuple[int, int], list[Run]] = {}
+    for run in found:
+        if run.witness == "pictures":
+            by_pair.setdefault((run.a, run.b), []).append(run)
+    links, used = [], set()
+    for run in found:
+        if run.witness == "sound":
+            confirming = [one for one in by_pair.get((run.a, run.b), ()) if _same_diagonal(run, one)]
+            used |= {id(one) for one in confirming}
+            links.append(_Link(run, run.score, max((one.score for one in confirming), default=0.0)))
+    return links + [_Link(run, 0.0, run.score) for run in found if run.witness == "pictures" and id(run) not in used]
+
+
+def _same_diagonal(one: Run, other: Run) -> bool:
+    begin, end = max(one.start_b, other.start_b), min(one.end_b, other.end_b)
+    at_one = one.start_a + (begin - one.start_b) * one.rate
+    at_other = other.start_a + (begin - other.start_b) * other.rate
+    return end - begin > 0.3 * (one.end_b - one.start_b) and abs(at_one - at_other) < SLACK_SECONDS
+
+
+def _sides(links: Sequence[_Link]) -> np.ndarray:
+    """float64 (2 * links, 3): episode, start, end."""
+    return np.array([(link.run.a, link.run.start_a, link.run.end_a) for link in links]
+                    + [(link.run.b, link.run.start_b, link.run.end_b) for link in links]).reshape(-1, 3)
+
+
+def _cut(links: list[_Link]) -> list[_Link]:
+    """Runs cut where many others begin or end, as where one pair shares a recap and the opening after it."""
+    if not links:
+        return []
+    sides, number = _sides(links), len(links)
+    places: list[set[float]] = [set() for _ in links]      # seconds of a
+    for side in (0, 1):
+        for episode in np.unique(sides[:, 0]):
+            here = np.flatnonzero(sides[:, 0] == episode)
+            for place in _common_edges(sides[here, 1], sides[here, 2]):
+                inside = here[(sides[here, 1] < place - INNER_SECONDS) & (sides[here, 2] > place + INNER_SECONDS)]
+                for index in inside[(inside >= number) == side].tolist():
+                    run = links[index % number].run
+                    at_a = run.start_a + (place - run.start_b) * run.rate if side else place
+                    if all(abs(at_a - other) > INNER_SECONDS for other in places[index % number]):
+                        places[index % number].add(at_a)
+    return [part for link, cuts in zip(links, places, strict=True) for part in _parts(link, sorted(cuts))]
+
+
+def _common_edges(starts: np.ndarray, ends: np.ndarray) -> list[float]:
+    """Places in one episode where enough of its runs begin or end, beside those that pass there."""
+    edges = np.sort(np.concatenate([starts, ends]))
+    groups = np.split(edges, np.flatnonzero(np.diff(edges) > EDGE_SECONDS) + 1)
+    found = []
+    for group in groups:
+        place = float(np.median(group))
+        passing = np.count_nonzero((starts < place - INNER_SECONDS) & (ends > place + INNER_SECONDS))
+        if passing and len(group) >= max(LEAST_EDGES, LEAST_EDGE_SHARE * passing):
+            found.append(place)
+    return found
+
+
+def _parts(link: _Link, cuts: Iterable[float]) -> list[_Link]:
+    run = link.run
+    bounds = [run.start_a, *cuts, run.end_a]
+    parts = []
+    for begin, end in zip(bounds[:-1], bounds[1:], strict=True):
+        at_b = [run.start_b + (time - run.start_a) / run.rate for time in (begin, end)]
+        parts.append(replace(link, run=replace(run, start_a=begin, end_a=end, start_b=at_b[0], end_b=at_b[1])))
+    return parts
+
+
+# ---------------------------------------------------------------- themes
+
+
+def _same_places(sides: np.ndarray) -> np.ndarray:
+    """Pairs of sides, int64 (n, 2), that are the same part of an episode."""
+    found = [np.zeros((0, 2), np.int64)]
+    order = np.argsort(sides[:, 0], kind="stable")
+    for here in np.split(order, np.flatnonzero(np.diff(sides[order, 0])) + 1):
+        start, end = sides[here, 1], sides[here, 2]
+        both = np.minimum(end[:, None], end) - np.maximum(start[:, None], start)
+        either = np.maximum(end[:, None], end) - np.minimum(start[:, None], start)
+        one, other = np.nonzero(np.triu(both > SAME_OVERLAP * either, 1))
+        found.append(np.stack([here[one], here[other]], axis=1))
+    return np.concatenate(found)
+
+
+def _theme(links: Sequence[_Link], sides: np.ndarray, mine: np.ndarray, place_of: np.ndarray) -> Theme:
+    """The theme of the sides `mine`; `place_of` (sides,) tells which of them are one occurrence."""
+    number = len(links)
+    labels, occurrence_of = np.unique(place_of[mine], return_inverse=True)
+    of_side = dict(zip(mine.tolist(), occurrence_of.tolist(), strict=True))
+    speed = _speeds([(of_side[side], of_side[side + number], links[side].run.rate) for side in mine.tolist()
+                     if side < number], len(labels))
+    members: dict[int, list[Occurrence]] = {}
+    lengths = []
+    for occurrence in range(len(labels)):
+        here = mine[occurrence_of == occurrence]
+        start, end = np.median(sides[here, 1]), np.median(sides[here, 2])
+        mine_links = [links[side % number] for side in here.tolist()]
+        sound = float(np.mean([link.sound > 0 for link in mine_links]))
+        pictures = float(np.mean([link.pictures > 0 for link in mine_links]))
+        lengths.append((end - start) * speed[occurrence])
+        members.setdefault(int(sides[here[0], 0]), []).append(
+            Occurrence(float(start), float(end), speed[occurrence], sound, pictures))
+    return Theme({episode: sorted(members[episode]) for episode in sorted(members)}, float(np.median(lengths)))
+
+
+def _speeds(runs: list[tuple[int, int, float]], number: int) -> list[float]:
+    """How fast each of so many occurrences is played, from (one, other, rate of the other) of the runs between them."""
+    near: dict[int, list[tuple[int, int]]] = {}
+    for one, other, rate in runs:
+        step = round(np.log(rate) / np.log(RETIMED))
+        near.setdefault(one, []).append((other, step))
+        near.setdefault(other, []).append((one, -step))
+    steps = {0: 0}
+    waiting = [0]
+    while waiting:
+        one = waiting.pop()
+        for other, step in near.get(one, ()):
+            if other not in steps:
+                steps[other] = steps[one] + step
+                waiting.append(other)
+    usual = Counter(steps.values()).most_common(1)[0][0]
+    return [float(RETIMED ** (steps.get(occurrence, usual) - usual)) for occurrence in range(number)]

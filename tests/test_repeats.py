@@ -1,0 +1,208 @@
+"""Runs, themes and their edges, on a small season: two openings, one episode 4% faster, a song sung in the story."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soxr
+
+from episodes.edges import refine
+from episodes.fingerprint import RETIMED, SOUND_RATE, Prints, sound_points
+from episodes.repeats import Run, features, runs, runs_with, themes
+from tests.episode_sounds import RATE, joined, song, story
+from tests.media_files import write_media
+
+THEME = 24.0                                     # s
+# s of story before the opening, and between it and the ending; which opening
+EPISODES = [(5.0, 20.0, 1), (12.0, 25.0, 1), (0.0, 30.0, 1), (9.0, 21.0, 2), (16.0, 24.0, 2)]
+FASTER = 1                                       # the episode that is played at 25 pictures a second
+ENDING = 9                                       # the ending's song
+
+
+def episode_sound(number: int) -> np.ndarray:
+    before, between, opening = EPISODES[number]
+    return joined(story(number, before), song(opening, THEME), story(20 + number, between), song(ENDING, THEME),
+                  story(40 + number, 8.0))
+
+
+def places(number: int) -> list[tuple[float, float]]:
+    """Of opening and ending, (start, end) in seconds."""
+    before, between, _ = EPISODES[number]
+    speed = RETIMED if number == FASTER else 1.0
+    return [(start / speed, (start + THEME) / speed) for start in (before, before + THEME + between)]
+
+
+def prints_of(sound: np.ndarray, speed: float = 1.0, pictures: tuple = ((), ())) -> Prints:
+    samples = soxr.resample(sound, RATE * speed, SOUND_RATE)
+    times, hashes = pictures
+    return Prints(*sound_points(samples), np.array(times, np.float64), np.array(hashes, np.uint64),
+                  len(samples) / SOUND_RATE)
+
+
+@pytest.fixture(scope="module")
+def season() -> list[Prints]:
+    return [prints_of(episode_sound(number), RETIMED if number == FASTER else 1.0) for number in range(len(EPISODES))]
+
+
+@pytest.fixture(scope="module")
+def found(season) -> list[Run]:
+    return runs(season)
+
+
+def near(run: Run, which: int) -> bool:
+    """Whether a run is opening (0) or ending (1) of both its episodes, within half a second."""
+    wanted = (*places(run.a)[which], *places(run.b)[which])
+    return np.abs(np.subtract(wanted, (run.start_a, run.end_a, run.start_b, run.end_b))).max() < 0.6
+
+
+def test_all_runs_of_all_pairs_are_found_and_nothing_else(found):
+    endings = {(run.a, run.b) for run in found if near(run, 1)}
+    openings = {(run.a, run.b) for run in found if near(run, 0)}
+    assert endings == {(a, b) for a in range(5) for b in range(a + 1, 5)}
+    assert openings == {(0, 1), (0, 2), (1, 2), (3, 4)}
+    assert len(found) == 14
+    assert all(run.witness == "sound" and 0.5 < run.score <= 1 for run in found)
+
+
+def test_a_run_tells_how_much_faster_the_other_episode_plays_it(found):
+    for run in found:
+        assert run.rate == pytest.approx({0: RETIMED, 1: 1 / RETIMED}[run.a]
+                                         if (run.a == 0 and run.b == FASTER) or run.a == FASTER else 1.0)
+
+
+def test_the_same_pitch_played_faster_is_found():
+    """As `atempo` would make it: short pieces moved nearer to each other, each of them as it was."""
+    theme, piece, step = song(3, 30.0), 2400, 600
+    starts = np.arange(0, len(theme) - piece, step)
+    squeezed = np.zeros(int(len(theme) / RETIMED) + piece)
+    weight = np.zeros(len(squeezed))
+    for start in starts:
+        at = round(start / RETIMED)
+        squeezed[at:at + piece] += theme[start:start + piece] * np.hanning(piece)
+        weight[at:at + piece] += np.hanning(piece)
+    squeezed = (squeezed / np.maximum(weight, 0.1)).astype(np.float32)
+    season = [prints_of(joined(story(1, 6), theme, story(2, 6))), prints_of(joined(story(3, 9), squeezed, story(4, 6)))]
+    rates = [run.rate for run in runs(season)]
+    assert rates == [pytest.approx(RETIMED)]
+
+
+def test_a_new_episode_alone_finds_the_runs_that_it_has_among_all(season, found):
+    ours = runs_with(season[-1], season[:-1])
+    wanted = [run for run in found if run.b == len(season) - 1]
+    assert [(run.a, run.b) for run in ours] == [(run.a, run.b) for run in wanted]
+    assert np.allclose([run.start_a for run in ours], [run.start_a for run in wanted], atol=0.2)
+
+
+def test_silence_and_story_share_nothing():
+    silent = [prints_of(np.zeros(60 * RATE, np.float32)) for _ in range(3)]
+    assert runs(silent) == []
+    assert runs([prints_of(story(70 + number, 60)) for number in range(3)]) == []
+    assert runs([]) == [] and themes([], []) == []
+
+
+def cuts(start: float, seed: int) -> tuple[list[float], list[int]]:
+    """Times and hashes of a theme's keyframes."""
+    rng = np.random.default_rng(seed)
+    times = start + np.sort(rng.uniform(0, THEME, 12))
+    return times.tolist(), rng.integers(0, 2**63, 12).tolist()
+
+
+def test_pictures_alone_find_a_theme_in_a_dub():
+    season = [prints_of(joined(story(number, 5 + number), song(80 + number, THEME), story(30 + number, 9)),
+                        pictures=cuts(5.0 + number, 1)) for number in range(3)]
+    found = runs(season)
+    assert {(run.a, run.b, run.witness) for run in found} == {(a, b, "pictures") for a, b in ((0, 1), (0, 2), (1, 2))}
+    assert all(run.start_b - run.start_a == pytest.approx(run.b - run.a, abs=0.01) for run in found)
+
+
+def test_themes_tell_two_openings_apart(season, found):
+    ending, first, second = themes(found, season)
+    assert sorted(ending.members) == [0, 1, 2, 3, 4]
+    assert sorted(first.members) == [0, 1, 2]
+    assert sorted(second.members) == [3, 4]
+    assert ending.length == pytest.approx(THEME, abs=0.6)
+    assert ending.members[FASTER][0].rate == pytest.approx(RETIMED)
+    told = features(ending, season)
+    assert told["share"] == 1 and told["num_members"] == 5 and told["most_times"] == 1
+    assert told["to_end"] == pytest.approx(8.0, abs=0.6) and told["to_end_spread"] < 0.5
+    assert features(second, season)["share"] == pytest.approx(0.4)
+    assert features(second, season)["share_between"] == 1
+
+
+def test_a_song_sung_in_the_story_is_told_by_its_pictures():
+    openings = [prints_of(joined(story(number, 4 + number), song(1, THEME), story(30 + number, 12)),
+                          pictures=cuts(4.0 + number, 1)) for number in range(3)]
+    sung = prints_of(joined(story(50, 30.0), song(1, THEME), story(51, 10)), pictures=cuts(30.0, 5))
+    season = [*openings, sung]
+    (theme,) = themes(runs(season), season)
+    assert [theme.members[number][0].pictures > 0.5 for number in range(4)] == [True, True, True, False]
+    assert [theme.members[number][0].sound for number in range(4)] == [1.0] * 4
+    assert features(theme, season)["other_pictures"] == pytest.approx(0.25)
+
+
+def test_a_recap_before_the_opening_is_cut_off_where_others_begin():
+    recap = story(90, 12.0)
+    season = [prints_of(joined(story(number, 6), recap if number < 2 else story(60 + number, 4 + number),
+                               song(1, THEME), story(30 + number, 10))) for number in range(5)]
+    found = themes(runs(season), season)
+    assert sorted(found[0].members) == [0, 1, 2, 3, 4]
+    assert found[0].length == pytest.approx(THEME, abs=0.8)
+    assert sorted(found[1].members) == [0, 1]
+    assert found[1].length == pytest.approx(12.0, abs=1.2)
+
+
+# ---------------------------------------------------------------- edges
+
+FPS = 12
+
+
+def moving(seed: int, seconds: float) -> list[np.ndarray]:
+    """Pictures with a new look every second or so and something that moves."""
+    rng, images = np.random.default_rng(seed), []
+    for index in range(round(seconds * FPS)):
+        if index % 14 == 0:
+            look = rng.integers(0, 255, (4, 6, 3), np.uint8).repeat(12, axis=0).repeat(12, axis=1)
+        images.append(np.roll(look, index % 14, axis=1))
+    return images
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> list:
+    """Three files of a season whose theme is THEME long; its music rings on for 0.5 s over the story."""
+    folder, found = tmp_path_factory.mktemp("edges"), []
+    music = song(1, THEME + 0.5)
+    for number in range(3):
+        before, after = 8.0 + 1.5 * number, 9.0
+        rest = story(30 + number, after)
+        rest[:RATE // 2] = music[-(RATE // 2):]
+        sound = joined(story(number, before), music[:-(RATE // 2)], rest)
+        images = moving(10 + number, before) + moving(1, THEME) + moving(20 + number, after)
+        found.append(write_media(folder / f"{number}.mkv", images, fps=FPS, sound=sound[None], sound_rate=RATE))
+    return found
+
+
+def test_edges_lie_where_the_pictures_begin_and_cease_to_be_the_same(files):
+    season = [prints_of(joined(story(number, 8.0 + 1.5 * number), song(1, THEME + 0.5), story(30 + number, 8.5)))
+              for number in range(3)]
+    (theme,) = themes(runs(season), season)
+    refined = refine(theme, season, files)
+    for number in range(3):
+        (one,), (rough,) = refined.members[number], theme.members[number]
+        start = 8.0 + 1.5 * number
+        assert one.start == pytest.approx(start, abs=0.06)
+        assert one.end == pytest.approx(start + THEME, abs=0.06)
+        assert abs(rough.end - start - THEME) > 0.2      # the prints alone follow the music
+        assert one.pictures == 1.0
+    assert refined.length == pytest.approx(THEME, abs=0.06)
+
+
+def test_a_file_that_cannot_be_read_keeps_its_edges(files, tmp_path):
+    season = [prints_of(joined(story(number, 8.0 + 1.5 * number), song(1, THEME + 0.5), story(30 + number, 8.5)))
+              for number in range(3)]
+    (theme,) = themes(runs(season), season)
+    refined = refine(theme, season, [*files[:2], tmp_path / "gone.mkv"])
+    assert refined.members[2] == theme.members[2]
+    assert refined.members[0][0].start == pytest.approx(8.0, abs=0.06)
+    assert refine(theme, season) == theme
+    alone = replace(theme, members={0: theme.members[0]})
+    assert refine(alone, season, files) == alone

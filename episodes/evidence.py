@@ -91,6 +91,30 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Repeat:
+    """A part of an episode that other episodes of the season share: what its theme is, and where it lies here.
+
+    theme       tells the themes of a season apart
+    start, end  seconds; edges that the theme's members found together
+    spread      seconds; how far its edges are off, on average
+    members     number of episodes that have it
+    share       of the season's episodes that have it, 0 to 1
+    position    median of where its members' middles lie, as shares of their episodes, 0 to 1
+    sound, pictures     how well this part agrees with the other members, 0 to 1; nan where that was not compared
+    """
+
+    theme: int
+    start: float
+    end: float
+    spread: float = 0.05
+    members: int = 2
+    share: float = 1.0
+    position: float = 0.0
+    sound: float = math.nan
+    pictures: float = math.nan
+
+
+@dataclass(frozen=True)
 class EpisodeEvidence:
     """All evidence of one episode; `duration` in seconds. `remarks`: what could not be read, a sentence each."""
 

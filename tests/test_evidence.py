@@ -2,11 +2,20 @@
 
 import numpy as np
 import pytest
+import torch
+from media_files import numbered_picture, write_media
+from test_windows import write_episode
 
 from datatools.errors import UserError
+from datatools.features import Pictures
+from datatools.media import MediaError
+from datatools.windows import window
 from episodes import chapter_evidence
+from episodes import network_evidence as network_evidence_module
 from episodes.chapters import Chapter, type_of_title
 from episodes.evidence import Curve, EpisodeEvidence, Evidence, pack, unpack
+from episodes.network_evidence import network_evidence
+from episodes.reading import Part, read_parts, spans
 
 EPISODE = EpisodeEvidence(
     1440.0, (Evidence("chapters", "opening", 60.0, 150.0, 0.9), Evidence("networks", "ending", 1300.25, None, 0.4)),
@@ -97,3 +106,90 @@ def test_our_own_chapters_are_known_by_what_the_file_holds(tmp_path):
     for length in range(0, len(content), 7):      # cut off anywhere, it says less, and nothing fails
         (tmp_path / "a.mkv").write_bytes(content[:length])
         assert chapter_evidence.own_starts(tmp_path / "a.mkv") in ([], [60.0])
+
+
+# ---------------------------------------------------------------- boundary networks
+
+
+class Loudest:
+    """Takes the second whose picture is brightest for the boundary; where none is bright, any with little weight."""
+
+    inputs, encoders = ("mfcc", "frames", "text_roi", "kind"), {}
+
+    def __init__(self):
+        self.asked = []
+
+    def quarters(self, batch):
+        assert batch["frames"].shape == (1, 200, 66, 88, 3) and batch["mfcc"].shape == (1, 20, 8616)
+        self.asked.append(int(batch["kind"]))
+        bright = batch["frames"][0].float().mean((1, 2, 3))
+        weights = torch.full((800,), 1 / 800)
+        if bright.max() > 100:
+            weights = torch.zeros(800)
+            weights[4 * int(bright.argmax()) + 2] = 1.0
+        return weights[None]
+
+
+def part_with_light(start: float, seconds: int, *lit: int) -> Part:
+    frames = np.zeros((seconds, 66, 88, 3), np.uint8)
+    frames[list(lit)] = 255
+    return Part(start, seconds, None, Pictures(seconds, frames, {}, {}))
+
+
+def test_the_windows_that_see_a_boundary_name_it_and_the_others_weigh_little():
+    network = Loudest()
+    found = network_evidence([part_with_light(0.0, 400, 149), part_with_light(1000.0, 400, 305)], 1400.0, [network])
+    assert network.asked == [1, 1, 1, 2, 2, 2]
+    (opening,) = [each for each in found.spans if each.kind == "opening"]
+    (ending,) = [each for each in found.spans if each.kind == "ending"]
+    assert (opening.start, opening.end) == (None, pytest.approx(149.625, abs=0.01)) and opening.confidence > 0.9
+    assert (ending.start, ending.end) == (pytest.approx(1305.625, abs=0.01), None) and ending.confidence > 0.9
+    curve = found.curve("networks", "opening")
+    assert len(curve.values) == 5600 and np.isnan(curve.values[1600:]).all() and not np.isnan(curve.values[:1600]).any()
+
+
+def test_networks_that_see_nothing_say_nothing():
+    assert network_evidence([part_with_light(0.0, 300)], 300.0, [Loudest()]).spans == ()
+
+
+def test_two_windows_that_disagree_are_half_as_sure():
+    """Each sees a light that the other does not: neither is where all look."""
+    found = network_evidence([part_with_light(0.0, 300, 70, 230)], 300.0, [Loudest()])
+    assert all(each.confidence <= 1.0 for each in found.spans)
+    both = part_with_light(0.0, 300, 150)
+    dim = part_with_light(0.0, 300, 120, 170)      # argmax takes the first in both windows
+    assert network_evidence([both], 300.0, [Loudest()]).spans[0].confidence == pytest.approx(1.0)
+    assert network_evidence([dim], 300.0, [Loudest()]).spans[0].end == pytest.approx(120.625)
+
+
+def test_an_episodes_windows_are_those_of_clips_cut_out_of_it(tmp_path):
+    """What a network gets from a part is what datatools.windows makes of the same span."""
+    path = write_episode(tmp_path / "e.mkv", 20)
+    (part,) = read_parts(path, 20.0)
+    (start, batch), = network_evidence_module._windows(part, ("mfcc", "frames", "text_roi", "kind"), 1, ())
+    wanted = window(path, start, 20, inputs=("mfcc", "frames", "text_roi"), kind=1)
+    assert start == 0.0 and batch.keys() == wanted.keys()
+    for name, tensor in wanted.items():
+        assert torch.equal(batch[name], tensor), name
+
+
+# ---------------------------------------------------------------- head and tail
+
+
+def test_a_silent_file_and_a_damaged_one_give_what_they_hold(tmp_path):
+    path = write_media(tmp_path / "mute.mkv", [numbered_picture(7)] * 40, fps=2)
+    remarks = []
+    (part,) = read_parts(path, 20.0, remarks=remarks)
+    assert part.samples is None and part.pictures.count == 20 and "no sound" in remarks[0]
+    content = write_episode(tmp_path / "e.mkv", 20).read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(content[:len(content) // 2])
+    remarks = []
+    (part,) = read_parts(tmp_path / "cut.mkv", 20.0, remarks=remarks)
+    assert 5 < part.pictures.count < 15 and remarks
+    with pytest.raises(MediaError):
+        read_parts(tmp_path / "none.mkv", 20.0)
+
+
+def test_head_and_tail_of_a_short_episode_are_one_part():
+    assert spans(300.5) == [(0.0, 301)]
+    assert spans(1440.3) == [(0.0, 400), (1040.0, 401)]

@@ -5,10 +5,12 @@ import pytest
 from media_files import numbered_picture, tone, write_media
 
 from datatools.features import Pictures
-from episodes.candidates import USUAL_RULES
+from episodes.candidates import USUAL_RULES, Rules
 from episodes.curve_evidence import change_curve, kind_curves
 from episodes.edge_evidence import MOST_SECONDS, Shown, blanks, cuts, picture_moments, places_to_look, silences
 from episodes.evidence import EpisodeEvidence, Evidence, Repeat
+from episodes.gathering import first_look, second_look
+from episodes.joining import join
 from episodes.reading import Part
 from episodes.text_evidence import MOST_PICTURES, moved_up, text_evidence
 
@@ -133,3 +135,27 @@ def test_seconds_are_given_to_the_kind_that_they_are_like():
                                  300.0)
     assert (opening.kind, story.kind) == ("opening", None)
     assert opening.values[102] < 0.1 and opening.values[107] > 0.9
+
+
+# ---------------------------------------------------------------- all together
+
+
+def test_an_episode_is_looked_at_twice_and_its_edges_end_up_on_cuts(tmp_path):
+    """A theme whose season knows its edges to a third of a second; the pictures change at 4.0 and at 10.0 s."""
+    images = [numbered_picture(0b10101010)] * 50 + [numbered_picture(0b01010101)] * 75 + \
+        [numbered_picture(0b11110000)] * 75
+    sound = tone(16.0, 16_000)
+    sound[:, 64_000 - 3_200:64_000] = 0
+    path = write_media(tmp_path / "a.mkv", images, fps=12.5, sound=sound, sound_rate=16_000)
+    repeat = Repeat(0, 3.8, 10.2, 0.3, members=8, position=0.4, sound=1.0, pictures=1.0)
+    evidence = second_look(path, first_look(path), [repeat], rules := Rules(lengths=(3.0, 25.0)))
+    assert {each.source for each in evidence.spans} == {"cut", "silence"} and not evidence.remarks
+    (marker,) = join({"a": evidence}, {"a": [repeat]}, rules)["a"]
+    assert (marker.start, marker.end) == (pytest.approx(4.0, abs=0.02), pytest.approx(10.0, abs=0.02))
+
+
+def test_a_file_without_sound_or_pictures_is_told_of_and_goes_on(tmp_path):
+    path = write_media(tmp_path / "a.mkv", [numbered_picture(9)] * 100, fps=10)
+    repeat = Repeat(0, 1.0, 6.0, members=8, position=0.4, sound=1.0, pictures=1.0)
+    evidence = second_look(path, first_look(path), [repeat], Rules(lengths=(3.0, 25.0)))
+    assert len(evidence.remarks) == 1 and "no sound" in evidence.remarks[0]

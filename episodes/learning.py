@@ -27,11 +27,12 @@ CALIBRATION = (0.0, 0.5, 0.9, 0.968, 0.99, 0.997, 1.0)     # edges of the table 
 
 @dataclass(frozen=True)
 class KnownSeason:
-    """The evidence of a season's episodes by name, what they share, and their true markers."""
+    """The evidence of a season's episodes by name, what they share, their true markers, and the rules for them."""
 
     episodes: Mapping[str, EpisodeEvidence]
     repeats: Mapping[str, Sequence[Repeat]]
     truth: Mapping[str, Sequence[Marker]]
+    rules: Rules = USUAL_RULES
 
 
 def is_right(candidate: Candidate, evidence: EpisodeEvidence, truth: Iterable[Marker], rules: Rules) -> bool:
@@ -41,21 +42,21 @@ def is_right(candidate: Candidate, evidence: EpisodeEvidence, truth: Iterable[Ma
                                                      for side, time in edges.items()) for marker in truth)
 
 
-def examples(seasons: Iterable[KnownSeason], rules: Rules = USUAL_RULES) -> tuple[np.ndarray, np.ndarray]:
+def examples(seasons: Iterable[KnownSeason]) -> tuple[np.ndarray, np.ndarray]:
     """All candidates' features, float64 (n, len(FEATURES)), and whether each is right, bool (n,)."""
     told, right = [], []
     for season in seasons:
         for name, evidence in season.episodes.items():
             repeats = season.repeats.get(name, ())
-            for candidate in candidates(evidence, repeats, rules):
-                told.append(features(candidate, evidence, repeats, rules))
-                right.append(is_right(candidate, evidence, season.truth.get(name, ()), rules))
+            for candidate in candidates(evidence, repeats, season.rules):
+                told.append(features(candidate, evidence, repeats, season.rules))
+                right.append(is_right(candidate, evidence, season.truth.get(name, ()), season.rules))
     return np.array(told).reshape(-1, len(FEATURES)), np.array(right, bool)
 
 
-def learn(seasons: Iterable[KnownSeason], origin: str, rules: Rules = USUAL_RULES) -> Model:
+def learn(seasons: Iterable[KnownSeason], origin: str) -> Model:
     """A logistic model of which candidates are right. Raises UserError where there is nothing to learn from."""
-    told, right = examples(seasons, rules)
+    told, right = examples(seasons)
     if right.all() or not right.any():
         raise UserError(f"{int(right.sum())} of {len(right)} candidates are right: nothing to learn from. Take more "
                         "seasons.")
@@ -101,16 +102,16 @@ class Measured:
         return "\n".join(lines)
 
 
-def measure(seasons: Iterable[KnownSeason], model: Model, rules: Rules = USUAL_RULES) -> Measured:
+def measure(seasons: Iterable[KnownSeason], model: Model) -> Measured:
     """Join each season's evidence and hold the markers beside its truth."""
     found = Measured()
     for season in seasons:
-        joined = join(season.episodes, season.repeats, rules, model)
+        joined = join(season.episodes, season.repeats, season.rules, model)
         for name, markers in joined.items():
             truth = season.truth.get(name, ())
             found.known += len(truth)
             for marker in markers:
-                _count(found, marker, truth, rules)
+                _count(found, marker, truth, season.rules)
     return found
 
 

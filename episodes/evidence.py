@@ -4,21 +4,22 @@
     unpack(pack(found)) == found                  # bytes, to be kept until the file changes
 
 The functions that find evidence stand in a file each: chapter_evidence.py, network_evidence.py, edge_evidence.py,
-text_evidence.py, curve_evidence.py. joining.py makes markers from all of it. Times are seconds from the file's time
-zero.
+text_evidence.py, curve_evidence.py, season_evidence.py. joining.py makes markers from all of it. Times are seconds from
+the file's time zero.
 """
 
 import io
 import json
 import math
 import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
 from datatools.errors import UserError
 from datatools.numbers import shortened
-from episodes.markers import TYPES
+from episodes.markers import TYPES, Marker
 
 SOURCES = ("person", "chapters", "sound", "pictures", "networks", "recogniser", "cut", "black", "silence", "text")
 EDGES = ("start", "end", "change")
@@ -136,6 +137,12 @@ class EpisodeEvidence:
         every = (self, *others)
         return EpisodeEvidence(self.duration, sum((each.spans for each in every), ()),
                                sum((each.curves for each in every), ()), sum((each.remarks for each in every), ()))
+
+
+def person_evidence(markers: Mapping[str, Sequence[Marker]]) -> tuple[Evidence, ...]:
+    """What a person says of an episode, {type: markers}; an empty sequence: there is none of that type."""
+    return tuple(Evidence("person", kind, start, end) for kind, ones in markers.items()
+                 for start, end in [(one.start, one.end) for one in ones] or [(None, None)])
 
 
 def _head(curve: Curve) -> dict:

@@ -152,14 +152,13 @@ def test_networks_that_see_nothing_say_nothing():
     assert network_evidence([part_with_light(0.0, 300)], 300.0, [Loudest()]).spans == ()
 
 
-def test_two_windows_that_disagree_are_half_as_sure():
-    """Each sees a light that the other does not: neither is where all look."""
-    found = network_evidence([part_with_light(0.0, 300, 70, 230)], 300.0, [Loudest()])
-    assert all(each.confidence <= 1.0 for each in found.spans)
-    both = part_with_light(0.0, 300, 150)
-    dim = part_with_light(0.0, 300, 120, 170)      # argmax takes the first in both windows
-    assert network_evidence([both], 300.0, [Loudest()]).spans[0].confidence == pytest.approx(1.0)
-    assert network_evidence([dim], 300.0, [Loudest()]).spans[0].end == pytest.approx(120.625)
+def test_two_windows_that_disagree_are_less_sure_than_two_that_agree():
+    """Lights at 30 and at 270 s: the first window sees one, the second the other; at 150 s, both see the same."""
+    apart = network_evidence([part_with_light(0.0, 300, 30, 130, 270)], 300.0, [Loudest()])
+    together = network_evidence([part_with_light(0.0, 300, 150)], 300.0, [Loudest()])
+    assert together.spans[0].confidence == pytest.approx(1.0)
+    shared = [each for each in apart.spans if each.kind == "opening" and each.end == pytest.approx(130.625, abs=0.1)]
+    assert shared and shared[0].confidence < 0.7
 
 
 def test_an_episodes_windows_are_those_of_clips_cut_out_of_it(tmp_path):

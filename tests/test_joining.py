@@ -1,13 +1,15 @@
 """All evidence joined into markers: rather none than a wrong one."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from episodes.candidates import FEATURES, Rules, candidates, features
-from episodes.evidence import Curve, EpisodeEvidence, Evidence, Repeat
+from episodes.evidence import Curve, EpisodeEvidence, Evidence, Repeat, person_evidence
 from episodes.joining import join, load_model
+from episodes.markers import Marker
+from episodes.season_evidence import repeats_of
 
 DURATION = 1440.0
 OPENING = Repeat(0, 60.0, 150.0, members=12, share=0.95, position=0.07, sound=0.98, pictures=0.95)
@@ -136,6 +138,12 @@ def test_a_person_wins_and_moves_the_theme_in_the_other_episodes():
     assert [m.start for m in found["07"] if m.type == "ending"] == [1307.0]
 
 
+def test_what_a_person_says_of_an_episode_becomes_evidence():
+    told = person_evidence({"opening": (Marker("opening", 1.0, 2.0),), "ending": ()})
+    assert told == (Evidence("person", "opening", 1.0, 2.0), Evidence("person", "ending", None, None))
+    assert joined(*told, repeats=(OPENING, ENDING)) == [("opening", 1.0, 2.0)]
+
+
 def test_a_person_who_says_that_there_is_none_is_believed_for_that_episode():
     episodes, repeats = season(e02=Evidence("person", "opening", None, None))
     found = join(episodes, repeats)
@@ -150,6 +158,36 @@ def test_a_person_can_teach_a_theme_that_was_too_doubtful():
     assert join({"02": episode()}, repeats)["02"] == ()
     (taught,) = join(episodes, repeats)["02"]
     assert (taught.type, taught.start, taught.end) == ("opening", 40.0, 72.0) and "person" in taught.evidence
+
+
+# ---------------------------------------------------------------- themes
+
+
+@dataclass
+class Played:
+    start: float
+    end: float
+    sound: float = 1.0
+    pictures: float = 0.0
+
+
+@dataclass
+class Theme:
+    members: dict
+
+
+def test_each_episode_is_told_its_themes_with_their_share_and_place():
+    theme = Theme({0: [Played(0.0, 90.0), Played(500.0, 590.0)], 2: [Played(50.0, 150.0)]})
+    first, second, third = repeats_of([theme], [1000.0, 1000.0, 140.0])
+    assert [(each.start, each.members, each.share) for each in first] == [(0.0, 2, 2 / 3), (500.0, 2, 2 / 3)]
+    assert second == [] and third[0].end == 140.0
+    assert first[0].position == pytest.approx(0.545) and np.isnan(first[0].pictures)
+
+
+def test_pictures_that_do_not_agree_count_where_others_do():
+    """Where none agree in the whole season, as in films without pictures, they tell nothing."""
+    theme = Theme({0: [Played(0.0, 90.0, pictures=1.0)], 1: [Played(0.0, 90.0, pictures=0.0)]})
+    assert [each[0].pictures for each in repeats_of([theme], [1000.0, 1000.0])] == [1.0, 0.0]
 
 
 # ---------------------------------------------------------------- the model

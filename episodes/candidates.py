@@ -24,6 +24,10 @@ NEAR = {"chapters": 3.0, "networks": 1.5, "moments": 1.0}  # s; within which a s
 LEAST_SNAP = 0.12           # s; an edge is moved to a moment at least this near, up to SNAP times its spread
 SNAP = 3.0
 SAME = 0.7                  # share of their union in which two spans overlap that mean the same part
+CARD = (2.0, 20.0)          # s; by how much a repeat is longer than an opening or ending where a card is part of it
+AT_END = 3.0                # s; what ends this near to the file's end ends the file
+AGREE = 1.5                 # s; edges that are further apart contradict each other
+EXACT = 0.5                 # s; how exactly openings and endings are of the usual length
 MOST_GUESSES = 6            # edges tried where the networks tell only the other one
 KINDS = ("opening", "ending", "recap", "preview")
 
@@ -80,8 +84,12 @@ class Edge:
 
 def candidates(evidence: EpisodeEvidence, repeats: Sequence[Repeat], rules: Rules) -> list[Candidate]:
     """All parts that may be marked, of a plausible length; several may mean the same part."""
-    found = [Candidate(kind, repeat.start, min(repeat.end, evidence.duration), "sound", repeat)
-             for repeat in repeats for kind in ("opening", "ending")]
+    found = [Candidate(kind, each.start, min(each.end, evidence.duration), "sound", each)
+             for repeat in repeats for each in (repeat, *_without_card(repeat, evidence, rules))
+             for kind in ("opening", "ending")]
+    # A preview's music is the same in each episode, its pictures are not; it ends the file.
+    found += [Candidate("preview", repeat.start, evidence.duration, "sound", repeat) for repeat in repeats
+              if repeat.pictures < 0.5 and evidence.duration - repeat.end < AT_END]
     for told in evidence.of("chapters", "recogniser", "text"):
         if told.is_span:
             kinds = (told.kind,) if told.kind else ("opening", "ending") if told.source == "chapters" else ()
@@ -92,6 +100,23 @@ def candidates(evidence: EpisodeEvidence, repeats: Sequence[Repeat], rules: Rule
         if told.kind and not told.is_span:
             found += _with_guesses(told, evidence, rules)
     return [each for each in found if _is_plausible(each, evidence.duration, rules)]
+
+
+def _without_card(repeat: Repeat, evidence: EpisodeEvidence, rules: Rules) -> list[Repeat]:
+    """A theme of the usual length within a longer repeat, where a moment parts it from what is before or after it.
+
+    A sponsor's card that follows each opening of a season repeats with it, as if it were a part of it.
+    """
+    usual = TYPICAL * rules.scale
+    if not usual + CARD[0] * rules.scale <= repeat.end - repeat.start <= usual + CARD[1] * rules.scale:
+        return []
+    found = []
+    for side, place in (("end", repeat.start + usual), ("start", repeat.end - usual)):
+        near = [moment_of(each) for each in evidence.of(*MOMENTS) if abs(moment_of(each) - place) <= NEAR["moments"]]
+        if near:
+            time = min(near, key=lambda time: abs(time - place))
+            found.append(replace(repeat, **{side: time}))
+    return found
 
 
 def _is_plausible(candidate: Candidate, duration: float, rules: Rules) -> bool:
@@ -132,6 +157,11 @@ def overlap(one: tuple[float, float], other: tuple[float, float]) -> float:
     shared = min(one[1], other[1]) - max(one[0], other[0])
     union = max(one[1], other[1]) - min(one[0], other[0])
     return max(0.0, shared / union) if union > 0 else 0.0
+
+
+def _agree(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Whether both edges of two spans are the same but for what a chapter may be off."""
+    return all(abs(a - b) <= AGREE for a, b in zip(one, other, strict=True))
 
 
 # ---------------------------------------------------------------- where exactly
@@ -182,9 +212,11 @@ def _snap(edge: Edge, evidence: EpisodeEvidence) -> Edge:
 
 
 FEATURES = (
-    "constant", "ending", "other kinds", "usual length", "short", "place", "far from its place",
+    "constant", "ending", "other kinds", "usual length", "exact length", "short", "place", "far from its place",
     "repeats", "members", "share", "sound agrees", "pictures agree", "pictures differ", "theme's place",
-    "where the theme is", "chapter", "chapter of another kind", "chapter's edges", "networks looked",
+    "where the theme is", "within a longer repeat", "repeat with other edges", "chapter",
+    "chapter with other edges", "chapter of another kind", "chapter's edges",
+    "networks looked",
     "networks' weight", "credits", "moment at start", "moment at end", "guessed", "rival", "sources",
 )
 
@@ -211,7 +243,9 @@ def _of_place(candidate: Candidate, duration: float, rules: Rules) -> dict[str, 
     place = {"opening": 1 - middle, "ending": middle}.get(candidate.kind, max(middle, 1 - middle))
     low, high = (edge * rules.scale for edge in USUAL)
     return {"usual length": math.exp(-max(low - candidate.length, candidate.length - high, 0) / (10 * rules.scale)),
-            "short": float(candidate.length < 40 * rules.scale), "place": place,
+            "exact length": math.exp(-max(0.0, abs(candidate.length - TYPICAL * rules.scale) - EXACT) / EXACT),
+            "short": float(candidate.length < 40 * rules.scale and candidate.kind in ("opening", "ending")),
+            "place": place,
             "far from its place": float(place < 0.7)}
 
 
@@ -219,13 +253,18 @@ def _of_repeats(candidate: Candidate, repeats: list[Repeat], duration: float) ->
     """Of the theme at this place; `rival`: how much more of the season another theme has that lies in the same half."""
     span = candidate.start, candidate.end
     same = [each for each in repeats if overlap((each.start, each.end), span) >= SAME]
-    own = candidate.repeat or max(same, key=lambda each: each.share, default=None)
+    own = candidate.repeat or max((each for each in same if _agree((each.start, each.end), span)),
+                                  key=lambda each: each.share, default=None)
     late = candidate.kind == "ending"
     others = [each.share for each in repeats if each not in (own, *same)
               and ((each.start + each.end) / 2 / duration > 0.5) == late]
     told = {"rival": max([0.0, *others]) - (own.share if own else 0.0)}
     if own is None:
+        told["repeat with other edges"] = float(any(overlap((each.start, each.end), span) > 0.3 for each in repeats))
         return told
+    longer = [each for each in repeats if own.theme == each.theme and each.start < span[1] and span[0] < each.end
+              and each.end - each.start > own.end - own.start + CARD[0] / 2]
+    told["within a longer repeat"] = float(bool(longer))
     middle = sum(span) / 2 / duration
     fits = own.position if late else 1 - own.position
     return told | {
@@ -237,18 +276,21 @@ def _of_repeats(candidate: Candidate, repeats: list[Repeat], duration: float) ->
 
 
 def _of_chapters(candidate: Candidate, evidence: EpisodeEvidence) -> dict[str, float]:
-    span, own, other, edges = (candidate.start, candidate.end), 0.0, 0.0, [0.0, 0.0]
+    span, own, other, beside, edges = (candidate.start, candidate.end), 0.0, 0.0, 0.0, [0.0, 0.0]
     for each in evidence.of("chapters"):
         spans = (each.start, candidate.end if each.end is None else each.end)
         agrees = overlap(spans, span) >= SAME
-        if each.kind == candidate.kind and agrees:
+        if each.kind == candidate.kind and _agree(spans, span):
             own = max(own, each.confidence)
-        elif each.kind and agrees:
+        elif each.kind == candidate.kind and overlap(spans, span) > 0.3:
+            beside = 1.0
+        elif each.kind and each.kind != candidate.kind and agrees:
             other = max(other, each.confidence)
         for index, time in enumerate(span):
             if any(place is not None and abs(place - time) <= 1.0 for place in (each.start, each.end)):
                 edges[index] = 1.0
-    return {"chapter": own, "chapter of another kind": other, "chapter's edges": sum(edges) / 2}
+    return {"chapter": own, "chapter of another kind": other, "chapter with other edges": beside * (own == 0),
+            "chapter's edges": sum(edges) / 2}
 
 
 def _of_networks(candidate: Candidate, evidence: EpisodeEvidence) -> dict[str, float]:

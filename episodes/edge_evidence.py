@@ -16,7 +16,7 @@ import numpy as np
 
 from datatools.encoders import CUT_RATE, find_encoder, loaded
 from datatools.media import SAMPLE_RATE, read_frames
-from episodes.candidates import NETWORK_EDGE, USUAL, Rules, candidates
+from episodes.candidates import CARD, NETWORK_EDGE, TYPICAL, USUAL, Rules, candidates
 from episodes.evidence import EpisodeEvidence, Evidence, Repeat
 
 LOOK, LEAST_LOOK = 2.0, 0.5        # s; to both sides of an edge; the latter where a season has refined it
@@ -55,6 +55,10 @@ def places_to_look(evidence: EpisodeEvidence, repeats: Sequence[Repeat], rules: 
         look = LOOK if each.repeat is None else min(LOOK, max(LEAST_LOOK, 3 * each.repeat.spread))
         asked += [(time - look, time + look) for side, time in (("start", each.start), ("end", each.end))
                   if each.source != "networks" or side == NETWORK_EDGE[each.kind]]
+    usual = TYPICAL * rules.scale
+    for each in repeats:      # a card may be part of a longer one
+        if usual + CARD[0] * rules.scale <= each.end - each.start <= usual + CARD[1] * rules.scale:
+            asked += [(time - LEAST_LOOK, time + LEAST_LOOK) for time in (each.start + usual, each.end - usual)]
     for each in evidence.of("networks"):
         low, high = (length * rules.scale for length in USUAL)
         asked.append((each.start + low, each.start + high) if each.end is None else (each.end - high, each.end - low))

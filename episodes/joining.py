@@ -36,27 +36,35 @@ from episodes.markers import LEAST_SECONDS, Marker
 WEIGHTS = Path(__file__).with_name("joining_weights.json")
 SURE = 3.0                  # mean errors within which an edge lies with 95% (Laplace)
 OVERLAPPING = 2.0           # s; markers that overlap by less are taken to follow each other
+GROUPS = ("sound", "chapters", "networks")      # sources of candidates; the last one also stands for all others
 MOST_CONFIDENT = 0.999      # of what no person has said
 
 
 @dataclass(frozen=True)
 class Model:
-    """A logistic model over candidates.FEATURES; `origin` tells how the weights came about."""
+    """A logistic model over candidates.FEATURES for each of GROUPS; `origin` tells how the weights came about."""
 
-    weights: np.ndarray
+    weights: Mapping[str, np.ndarray]
     origin: str
 
-    def probability(self, told: np.ndarray) -> float:
+    def probability(self, candidate: Candidate, told: np.ndarray) -> float:
         """That a candidate with these features is right."""
-        return float(1 / (1 + np.exp(-np.clip(told @ self.weights, -30, 30))))
+        return float(1 / (1 + np.exp(-np.clip(told @ self.weights[group_of(candidate)], -30, 30))))
+
+
+def group_of(candidate: Candidate) -> str:
+    """Which weights judge a candidate: what a source says counts differently by whose candidate it is."""
+    return candidate.source if candidate.source in GROUPS else GROUPS[-1]
 
 
 @functools.lru_cache(maxsize=4)
 def load_model(path: Path = WEIGHTS) -> Model:
-    """The model of a JSON file, {"origin": ..., "weights": {feature: weight}}; a feature that is missing weighs 0."""
+    """The model of a JSON file, {"origin": ..., "weights": {group: {feature: weight}}}; what is missing weighs 0."""
     content = json.loads(path.read_text(encoding="utf-8"))
-    assert content["weights"].keys() <= {*FEATURES}, f"{path}: weights of other features. Learn it again."
-    return Model(np.array([content["weights"].get(name, 0.0) for name in FEATURES]), content["origin"])
+    named = {group: content["weights"][group] for group in GROUPS}
+    assert all(weights.keys() <= {*FEATURES} for weights in named.values()), f"{path}: other features. Learn it again."
+    return Model({group: np.array([weights.get(name, 0.0) for name in FEATURES]) for group, weights in named.items()},
+                 content["origin"])
 
 
 def join(
@@ -88,7 +96,7 @@ def _markers(evidence: EpisodeEvidence, repeats: list[Repeat], judge: tuple, cou
         if candidate.kind in settled or (known and candidate.kind not in known):
             continue
         told = features(candidate, evidence, repeats, rules)
-        probability = MOST_CONFIDENT if known else min(MOST_CONFIDENT, model.probability(told))
+        probability = MOST_CONFIDENT if known else min(MOST_CONFIDENT, model.probability(candidate, told))
         marker, gain = _priced(candidate, evidence, probability, rules)
         if known:
             marker = replace(marker, evidence=(*marker.evidence, "person"))

@@ -17,14 +17,16 @@ from datatools.errors import UserError
 from datatools.files import save_text
 from episodes.candidates import FEATURES, USUAL_RULES, Candidate, Rules, candidates, edge_of, features
 from episodes.evidence import EpisodeEvidence, Repeat
-from episodes.joining import Model, join
+from episodes.joining import GROUPS, Model, group_of, join
 from episodes.markers import Marker
 
 # What was believed before anything was learnt, cautiously: it holds where the seasons show nothing else.
 PRIOR = {
-    "constant": -6.0, "other kinds": 1.0, "usual length": 2.5, "short": -4.0, "place": 1.0, "far from its place": -3.0,
+    "constant": -6.0, "other kinds": 1.0, "usual length": 2.0, "exact length": 0.5, "short": -4.0, "place": 1.0,
+    "far from its place": -3.0,
     "repeats": 1.0, "members": 2.5, "share": 2.0, "sound agrees": 1.5, "pictures agree": 2.5, "pictures differ": -5.0,
-    "theme's place": 2.0, "where the theme is": 3.0, "chapter": 9.0, "chapter of another kind": -6.0,
+    "theme's place": 2.0, "where the theme is": 3.0, "within a longer repeat": -1.0,
+    "repeat with other edges": -4.0, "chapter with other edges": -2.0, "chapter": 9.0, "chapter of another kind": -6.0,
     "chapter's edges": 1.0, "networks looked": -0.5, "networks' weight": 8.0, "credits": 2.0, "moment at start": 0.3,
     "moment at end": 0.3, "guessed": -0.5, "rival": -2.0, "sources": 2.0,
 }
@@ -50,49 +52,62 @@ def is_right(candidate: Candidate, evidence: EpisodeEvidence, truth: Iterable[Ma
                                                      for side, time in edges.items()) for marker in truth)
 
 
-def examples(seasons: Iterable[KnownSeason]) -> tuple[np.ndarray, np.ndarray]:
-    """All candidates' features, float64 (n, len(FEATURES)), and whether each is right, bool (n,)."""
-    told, right = [], []
+def examples(seasons: Iterable[KnownSeason]) -> tuple[list[Candidate], np.ndarray, np.ndarray]:
+    """All n candidates, their features, float64 (n, len(FEATURES)), and whether each is right, bool (n,)."""
+    found, told, right = [], [], []
     for season in seasons:
         for name, evidence in season.episodes.items():
             repeats = season.repeats.get(name, ())
             for candidate in candidates(evidence, repeats, season.rules):
+                found.append(candidate)
                 told.append(features(candidate, evidence, repeats, season.rules))
                 right.append(is_right(candidate, evidence, season.truth.get(name, ()), season.rules))
-    return np.array(told).reshape(-1, len(FEATURES)), np.array(right, bool)
+    return found, np.array(told).reshape(-1, len(FEATURES)), np.array(right, bool)
 
 
 def learn(seasons: Iterable[KnownSeason], origin: str) -> Model:
     """A logistic model of which candidates are right: the most probable weights, normally distributed around PRIOR.
 
-    So a feature that these seasons never show, such as networks, keeps the weight that it had before. Raises UserError
-    where there is nothing to learn from.
+    So a feature that these seasons never show keeps the weight that it had before. Raises UserError where there is
+    nothing to learn from.
     """
-    told, right = examples(seasons)
+    found, told, right = examples(seasons)
     if right.all() or not right.any():
         raise UserError(f"{int(right.sum())} of {len(right)} candidates are right: nothing to learn from. Take more "
                         "seasons.")
-    prior = prior_model().weights
+    groups = np.array([group_of(candidate) for candidate in found])
+    return Model({group: _most_probable(told[groups == group], right[groups == group]) for group in GROUPS}, origin)
+
+
+def _most_probable(told: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """The weights (features,) under which `right` (n,) is most probable, given PRIOR."""
+    prior = prior_weights()
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         """Minus the logarithm of the weights' probability, and its gradient."""
         score = told @ weights
         wrong = 1 / (1 + np.exp(-np.clip(score, -30, 30))) - right
         apart = (weights - prior) / BELIEF**2
-        return float((np.logaddexp(0, score) - right * score).sum() + apart @ (weights - prior) / 2), \
-            told.T @ wrong + apart
+        return (float((np.logaddexp(0, score) - right * score).sum() + apart @ (weights - prior) / 2),
+                told.T @ wrong + apart)
 
-    return Model(minimize(loss, prior, jac=True, method="L-BFGS-B").x, origin)
+    return minimize(loss, prior, jac=True, method="L-BFGS-B").x
+
+
+def prior_weights() -> np.ndarray:
+    """PRIOR in the order of the features."""
+    return np.array([PRIOR.get(name, 0.0) for name in FEATURES])
 
 
 def prior_model() -> Model:
-    """The model of PRIOR, from which nothing has been learnt."""
-    return Model(np.array([PRIOR.get(name, 0.0) for name in FEATURES]), "set by hand, cautiously; learnt from nothing")
+    """The model from which nothing has been learnt."""
+    return Model({group: prior_weights() for group in GROUPS}, "set by hand, cautiously; learnt from nothing")
 
 
 def save_model(path: Path, model: Model) -> None:
     """Write a model as `load_model` reads it."""
-    weights = {name: round(float(weight), 4) for name, weight in zip(FEATURES, model.weights, strict=True)}
+    weights = {group: {name: round(float(weight), 3) for name, weight in zip(FEATURES, model.weights[group],
+                                                                             strict=True)} for group in GROUPS}
     save_text(path, json.dumps({"origin": model.origin, "weights": weights}, indent=1) + "\n")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from episodes.candidates import FEATURES, Rules, candidates, features
 from episodes.evidence import Curve, EpisodeEvidence, Evidence, Repeat, person_evidence
-from episodes.joining import join, load_model
+from episodes.joining import GROUPS, join, load_model
 from episodes.markers import Marker
 from episodes.season_evidence import repeats_of
 
@@ -163,6 +163,13 @@ def test_a_person_can_teach_a_theme_that_was_too_doubtful():
 # ---------------------------------------------------------------- themes
 
 
+def test_a_card_that_follows_each_opening_may_be_no_part_of_it():
+    """The repeat lasts 97 s; the pictures change at 90 s, as long as openings last: both are weighed."""
+    spans = [(each.start, each.end) for each in candidates(
+        episode(Evidence("cut", None, 150.0, 150.0)), [replace(OPENING, end=157.0)], Rules())]
+    assert spans == [(60.0, 157.0), (60.0, 150.0)]
+
+
 @dataclass
 class Played:
     start: float
@@ -211,4 +218,5 @@ def test_every_feature_is_finite_and_within_bounds_for_any_evidence():
 
 def test_the_weights_tell_how_they_came_about():
     model = load_model()
-    assert model.origin and len(model.weights) == len(FEATURES)
+    assert model.origin and {*model.weights} == {*GROUPS}
+    assert all(len(weights) == len(FEATURES) and weights.any() for weights in model.weights.values())

@@ -48,10 +48,15 @@ MP4_TIMESCALE = 90_000
 # What people call these parts, as the whole title, with a number or such a word behind it.
 BEHIND = r"[\s:：.#-]*(\d+|[ivx]+|theme|song|credits|sequence|start|[ab])?"
 NAMES = {
-    "opening": rf"(op|ncop|opening|intro|オープニング|片头|片頭){BEHIND}{BEHIND}",
-    "ending": rf"(ed|nced|ending|outro|closing|credits|end credits|エンディング|片尾){BEHIND}{BEHIND}",
-    "recap": rf"(recap|previously|previously on.*|last time|前回|前情提要){BEHIND}",
-    "preview": rf"(preview|next|next time|next episode|next episode preview|次回予告|次回|予告|预告|預告){BEHIND}",
+    "opening": rf"(op|ncop|opening|intro|オープニング(テーマ)?|片头|片頭|vorspann|générique( de début| d'ouverture)?|"
+               rf"cabecera|entrada|опенинг){BEHIND}{BEHIND}",
+    "ending": rf"(ed|nced|ending|outro|closing|credits|end credits|エンディング(テーマ)?|片尾|abspann|nachspann|"
+              rf"générique de fin|créditos( finales)?|cierre|эндинг){BEHIND}{BEHIND}",
+    "recap": r"(recap|previously|previously on.*|last time|前回(のあらすじ)?|あらすじ|前情提要|rückblick|"
+             rf"was bisher geschah|résumé|précédemment|resumen|anteriormente){BEHIND}",
+    "preview": r"(preview|next|next time|next episode|next episode preview|次回予告|次回|予告|预告|預告|下集[预預]告|"
+               r"vorschau|aperçu|prochainement|prochain épisode|avance|próximo episodio|"
+               rf"en el próximo episodio){BEHIND}",
 }
 
 

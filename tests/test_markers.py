@@ -214,6 +214,8 @@ def test_aniskip_needs_a_duration_and_its_own_form(tmp_path):
     ("Intro", "opening"), ("NCED", "ending"), ("End Credits", "ending"), ("ED1", "ending"),
     ("エンディング", "ending"), ("片头", "opening"),
     ("Recap", "recap"), ("Preview", "preview"), ("次回予告", "preview"), ("Next Episode Preview", "preview"),
+    ("Vorspann", "opening"), ("Générique de fin", "ending"), ("Créditos", "ending"), ("Was bisher geschah", "recap"),
+    ("Prochain épisode", "preview"), ("前回のあらすじ", "recap"), ("オープニングテーマ", "opening"),
     ("Part A", None), ("A Sad Ending", None), ("Operation", None), ("Education", None), ("Episode", None), ("", None),
     ("Chapter 1", None), ("The Opening of the Gate", None), ("Editor's cut", None), ("Avant", None), ("Eyecatch", None),
 ])

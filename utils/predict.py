@@ -4,6 +4,7 @@
     columns = predictor(batch)                # {"seconds": (B,), ...} for the tensors of a batch
     rows = predictor.rows(batches)            # {index: {"seconds": 91.3, ...}} for many batches
     rows, wrong = predictor.answers(batches)  # the same, and {index: why} of samples that cannot be answered
+    predictor.quarters(batch)                 # (B, 800), the weight of each quarter of a second
     predictor.columns(batch)["logits"]        # (B, classes), of a video recogniser
 """
 
@@ -28,6 +29,8 @@ from utils.task import Batch, answer
 from utils.threads import adapt_threads
 
 Rows = dict[int, dict[str, float]]     # by a sample's place in its data set
+QUARTERS = 4 * CLIP_SECONDS
+QUARTERS_SPREAD = 0.4                  # s; standard deviation around an answer that has no distribution
 ROUNDING = 1e-4                        # s that an answer may lie outside of the clip
 
 
@@ -140,6 +143,21 @@ class Predictor:
         with autocast(self.device, self.mixed):
             columns = answer(self.answering, {n: batch[n].to(self.device) for n in self.inputs}, self.inputs)
         return {name: column.float() for name, column in columns.items()}
+
+    @torch.inference_mode()
+    def quarters(self, batch: Batch) -> Tensor:
+        """How likely the boundary lies in each quarter of a second, (B, 800) float32, 0 to 1 with the sum 1.
+
+        A network that answers with a time alone, such as AVTNet, gives all its weight to the QUARTERS_SPREAD around it.
+        """
+        adapt_threads(self.net)
+        with autocast(self.device, self.mixed):
+            outputs = answer(self.net, {n: batch[n].to(self.device) for n in self.inputs}, self.inputs)
+        if "quarters" in outputs:
+            return outputs["quarters"].float().softmax(1).cpu()
+        seconds = self.net.seconds(outputs).float().cpu()
+        places = (torch.arange(QUARTERS) + 0.5) * (CLIP_SECONDS / QUARTERS)
+        return torch.softmax(-((places - seconds[:, None]) / QUARTERS_SPREAD).square() / 2, 1)
 
     def rows(self, batches: Iterable[Batch]) -> Rows:
         """The answers to many batches, {index of the sample: {column: value}}. Raises UserError as `__call__`."""

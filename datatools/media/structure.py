@@ -83,7 +83,7 @@ def blocks_follow(path: Path, place: int, next_place: int) -> bool:
     with open(path, "rb") as file:
         for width in range(1, 9):       # of the block's size, which lies before its content, and the ID before that
             file.seek(place - width - 1)
-            identity, length = _element(file)
+            identity, length = element(file)
             if identity in BLOCKS and file.tell() == place:
                 break
         else:
@@ -93,7 +93,7 @@ def blocks_follow(path: Path, place: int, next_place: int) -> bool:
                 if length is None or file.tell() + length > next_place:
                     return False
                 file.seek(length, os.SEEK_CUR)
-            identity, length = _element(file)
+            identity, length = element(file)
             if file.tell() >= next_place or not identity or identity[0] == 0:
                 return file.tell() == next_place and identity in BLOCKS
     return False
@@ -109,7 +109,7 @@ def _missing(end: int | None, size: int) -> str | None:
     return f"{end - size:,} bytes are missing of {end:,}" if end is not None and end > size else None
 
 
-def _element(file: BinaryIO) -> tuple[bytes, int | None]:
+def element(file: BinaryIO) -> tuple[bytes, int | None]:
     """ID and size of the Matroska element that begins here; None for an unknown size (RFC 8794, sections 4 and 5)."""
     first = file.read(1)
     width = 9 - first[0].bit_length() if first and first[0] else 0
@@ -126,10 +126,10 @@ def _element(file: BinaryIO) -> tuple[bytes, int | None]:
 def _broken_matroska(file: BinaryIO, size: int) -> str | None:
     """What is wrong with the sizes of a segment and its parts, or with the checksums that some writers add."""
     file.seek(0)
-    identity, length = _element(file)
+    identity, length = element(file)
     while identity and identity != SEGMENT and length is not None and length < size:
         file.seek(length, os.SEEK_CUR)
-        identity, length = _element(file)
+        identity, length = element(file)
     if identity != SEGMENT:
         return None
     end = size if length is None else file.tell() + length      # None: written live
@@ -137,7 +137,7 @@ def _broken_matroska(file: BinaryIO, size: int) -> str | None:
         return _missing(end, size)
     for _ in range(MOST_PARTS):
         place = file.tell()
-        identity, length = _element(file) if place < end else (b"", None)
+        identity, length = element(file) if place < end else (b"", None)
         if not identity:
             return None
         if length is None:

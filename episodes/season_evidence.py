@@ -1,0 +1,48 @@
+"""What a season's themes say of each of its episodes, in the form that joining.py takes.
+
+    repeats = repeats_of(themes, durations)      # repeats[3]: the parts of the fourth episode that others share
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from episodes.evidence import Repeat
+
+SPREAD = 0.1      # s; mean error of a theme's edges, where it is not told
+
+
+class Played(Protocol):
+    """Where an episode plays a theme, s; shares of the other occurrences whose sound and whose pictures agree."""
+
+    start: float
+    end: float
+    sound: float
+    pictures: float
+
+
+class Theme(Protocol):
+    """A theme's occurrences, by the place of their episode in the season."""
+
+    members: Mapping[int, Sequence[Played]]
+
+
+def repeats_of(themes: Sequence[Theme], durations: Sequence[float]) -> list[list[Repeat]]:
+    """For each episode of a season the themes that it plays; `durations` (s) of all its episodes, in their order.
+
+    Where no pictures agree in the whole season, they were not compared.
+    """
+    found: list[list[Repeat]] = [[] for _ in durations]
+    seen = any(one.pictures > 0 for theme in themes for ones in theme.members.values() for one in ones)
+    for number, theme in enumerate(themes):
+        middles = [(one.start + one.end) / 2 / durations[place] for place, ones in theme.members.items()
+                   for one in ones]
+        position = float(np.clip(np.median(middles), 0, 1)) if middles else 0.0
+        for place, ones in theme.members.items():
+            found[place] += [Repeat(
+                number, max(0.0, one.start), min(one.end, durations[place]), getattr(theme, "spread", SPREAD),
+                len(theme.members), len(theme.members) / len(durations), position, one.sound,
+                one.pictures if seen else math.nan) for one in ones]
+    return [sorted(repeats, key=lambda each: each.start) for repeats in found]

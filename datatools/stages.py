@@ -150,25 +150,36 @@ def run_stage(
     process as each clip finishes, also where it failed; it may return a reason why it failed after all.
     Prints the summary and returns the report.
     """
-    from tqdm import tqdm
-
     report = StageReport(title, kept=list(kept or []), failed=list(unusable or []))
     started = time.perf_counter()
-    if jobs:
-        results = _results(function, jobs, pool) if pool.ray_address is None else _ray_results(function, jobs, pool)
-        bar = tqdm(total=len(jobs), desc=title, unit="clip", dynamic_ncols=True, mininterval=0.5)
-        with contextlib.closing(results):
-            for item in results:
-                reason = (on_item(item) if on_item else None) or item.reason
-                if reason is None:
-                    report.done.append(item.name)
-                else:
-                    report.failed.append((item.name, reason))
-                bar.update()
-        bar.close()
+    with contextlib.closing(finished_items(title, function, jobs, pool)) as items:
+        for item in items:
+            reason = (on_item(item) if on_item else None) or item.reason
+            if reason is None:
+                report.done.append(item.name)
+            else:
+                report.failed.append((item.name, reason))
     report.seconds = time.perf_counter() - started
     print(report.summary())
     return report
+
+
+def finished_items(
+    title: str, function: Callable, jobs: list[tuple[str, tuple]], pool: Pool = EVERY_CORE, unit: str = "clip",
+) -> Iterator[Item]:
+    """What becomes of each of `jobs` as in `run_stage`, in the order in which they end, with a progress bar.
+
+    Close the iterator where you leave it early: that ends the processes.
+    """
+    from tqdm import tqdm
+
+    if jobs:
+        results = _results(function, jobs, pool) if pool.ray_address is None else _ray_results(function, jobs, pool)
+        with contextlib.closing(results), tqdm(total=len(jobs), desc=title, unit=unit, dynamic_ncols=True,
+                                               mininterval=0.5) as bar:
+            for item in results:
+                yield item
+                bar.update()
 
 
 def _results(function: Callable, jobs: list[tuple[str, tuple]], pool: Pool) -> Iterator[Item]:

@@ -13,7 +13,7 @@ import functools
 import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,15 +108,16 @@ class Grouping:
     others: tuple[tuple[Path, EpisodeName], ...]
 
 
-def find_videos(paths: Iterable[Path]) -> list[Path]:
+def find_videos(paths: Iterable[Path], on_error: Callable[[OSError], None] | None = None) -> list[Path]:
     """The video files among and below `paths`, sorted, each once; hidden files and folders are not looked into.
 
-    Raises UserError for a path that is not there, or a file named by itself that is no video.
+    `on_error` is told of folders that cannot be read. Raises UserError for a path that is not there, or a file named by
+    itself that is no video.
     """
     found = []
     for path in map(Path, paths):
         if path.is_dir():
-            for parent, folders, files in os.walk(path):
+            for parent, folders, files in os.walk(path, onerror=on_error):
                 folders[:] = [name for name in folders if not name.startswith(".")]
                 found += [Path(parent, name) for name in files if _is_video(name)]
         elif not path.exists():
@@ -153,7 +154,7 @@ def read_name(path: Path) -> EpisodeName:
         pattern.fullmatch(name) for pattern in PARTS)), ""))
     series, season, kind, numbers = name.series or above.series, name.season, name.kind, name.numbers
     if season is None:
-        same = _key(series) == _key(above.series)
+        same = series_key(series) == series_key(above.series)
         season = int(season_folder[1]) if season_folder else above.season if same else None
     if DISC_FOLDER.fullmatch(inside) or DISC_FILE.fullmatch(stem):
         kind, numbers, season, series = "unknown", (), None, above.series
@@ -319,21 +320,22 @@ def _title(text: str) -> str:
 # ---------------------------------------------------------------- many files
 
 
-def group_seasons(paths: Iterable[Path]) -> Grouping:
+def group_seasons(paths: Iterable[Path], read: Callable[[Path], EpisodeName] = read_name) -> Grouping:
     """Files as seasons: those of one folder of a series (with its season folders), series and season.
 
+    `read` may know the names already: reading them is slow.
     A season that nothing tells is the first. Files of a folder that tell no number, and are no movies or extras, are
     one season together, without a number, where there are at least two of them.
     """
     groups: dict[tuple, list[tuple[Path, EpisodeName]]] = {}
     others = []
     for path in sorted(set(map(Path, paths)), key=_natural):
-        name = read_name(path)
+        name = read(path)
         if name.kind in ("movie", "extra") or (name.kind == "special" and not name.numbers):
             others.append((path, name))
         elif name.numbers:
             season = 1 if name.season is None else name.season
-            groups.setdefault((_show_folder(path), _key(name.series), season), []).append((path, name))
+            groups.setdefault((show_folder(path), series_key(name.series), season), []).append((path, name))
         else:
             groups.setdefault((path.parent, None, None), []).append((path, name))
     seasons = []
@@ -345,13 +347,14 @@ def group_seasons(paths: Iterable[Path]) -> Grouping:
     return Grouping(tuple(seasons), tuple(others))
 
 
-def _show_folder(path: Path) -> Path:
+def show_folder(path: Path) -> Path:
     """The folder of a file's series: above a folder that only names a season or the specials."""
     inside = _plain(path.parent.name)
     return path.parent.parent if SEASON_FOLDER.fullmatch(inside) or SPECIALS_FOLDER.fullmatch(inside) else path.parent
 
 
-def _key(series: str) -> str:
+def series_key(series: str) -> str:
+    """What two spellings of a series' title have in common."""
     return re.sub(r"[\W_]+", " ", series.casefold()).strip()
 
 

@@ -42,7 +42,7 @@ def write_kept(path: Path, text: str, replace: bool = False, dry_run: bool = Fal
     if present is not None and _checksum(present) not in written:
         if not replace:
             raise EditedError(f"{path}: made or changed by someone else. It is left as it is; remove it, or have it "
-                              "replaced (what it holds is kept then).")
+                              "replaced (--replace; what it holds is kept).")
         before, written = present, []
     lines = [f"{path}: {'new' if present is None else 'replaced'}", *(f"  {line}" for line in text.splitlines())]
     shown = "\n".join(lines) + "\n"

@@ -252,8 +252,12 @@ class Library:
             f"SELECT {COLUMNS} FROM files WHERE size = ? AND sample IS NOT NULL", size)]
 
     def move(self, old: Known, found: Found) -> None:
-        """A known file lies at another path now."""
+        """A known file lies at another path now; corrections of either path are its own."""
         with self._change() as base:
+            if not base.execute("SELECT 1 FROM files WHERE id = ? AND path = ?", (old.id, old.path)).fetchone():
+                return      # another run was faster
+            base.execute("UPDATE OR REPLACE corrections SET file = ? WHERE file = "
+                         "(SELECT id FROM files WHERE path = ?)", (old.id, found.path))
             base.execute("DELETE FROM files WHERE path = ?", (found.path,))
             base.execute("UPDATE files SET path = ?, mtime_ns = ?, name = NULL, decided = NULL WHERE id = ?",
                          (found.path, found.mtime_ns, old.id))

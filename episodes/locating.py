@@ -80,7 +80,7 @@ def run_pass(asked: Asked, ways: Ways) -> Report:
         files = [found for found in scan.files if found.path not in set(silent)]
         report.silent = len(scan.files) - len(files)
         _look(library, asked, ways, files, report)
-        _decide(asked, ways, groups, _current(library, here, ways), report)
+        _decide(asked, ways, groups, _current(library, here, ways), files, report)
         _answer(library, asked, files, _current(library, here, ways), report)
     return report
 
@@ -222,8 +222,11 @@ def look_at(state: Path, ways: Ways, found: Found, again: bool, wait: bool) -> s
 # ---------------------------------------------------------------- deciding
 
 
-def _decide(asked: Asked, ways: Ways, groups: list[Group], current: dict[str, Known], report: Report) -> None:
+def _decide(
+    asked: Asked, ways: Ways, groups: list[Group], current: dict[str, Known], files: list[Found], report: Report,
+) -> None:
     """Decide about each group that has changed, was corrected, or was never decided about."""
+    shown, by_name = {found.path: str(found.shown) for found in files}, {}
     with Library(asked.state) as library:
         corrections = library.corrections()
     jobs = []
@@ -232,9 +235,12 @@ def _decide(asked: Asked, ways: Ways, groups: list[Group], current: dict[str, Kn
         keeps = tuple(path for path in group.keeps if path in current)
         key = _key(members, current, corrections, ways)
         if any(current[path].decided != key for path in keeps):
+            by_name[keeps[0]] = keeps
             jobs.append((keeps[0], (asked.state, ways, members, keeps, key)))
     with contextlib.closing(finished_items("deciding", decide_group, jobs, asked.pool, "show")) as items:
-        report.failed += [(item.name, item.reason) for item in items if item.reason]
+        for item in items:
+            if item.reason:
+                report.failed += [(shown[path], item.reason) for path in by_name[item.name] if path in shown]
 
 
 def _key(members: Iterable[Member], current: dict[str, Known], corrections: dict, ways: Ways) -> str:

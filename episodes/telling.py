@@ -1,6 +1,7 @@
 """What locate.py prints, and the file of all markers that it writes (--output)."""
 
 import hashlib
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from datatools.errors import UserError
 from datatools.paths import check_output
 from episodes.library import Library, Written
 from episodes.locating import Report
-from episodes.markers import EpisodeMarkers, Marker, save_csv, save_json
+from episodes.markers import EpisodeMarkers, save_csv, save_json
 from episodes.placing import DONE, FAILED
 
 OUTPUT = "output"      # the form of --output's file in the state
@@ -16,9 +17,9 @@ WRITERS = {".json": save_json, ".csv": save_csv}
 HEADS = ("episode", "opening", "ending", "other")
 
 
-def report_text(report: Report, table: bool = True) -> str:
-    """A table of all markers, what was left or failed and why, and what there is in all."""
-    lines = _table(report.episodes) if table and report.episodes else []
+def report_text(report: Report, episodes: list[EpisodeMarkers]) -> str:
+    """A table of these episodes' markers, what was left or failed and why, and what there is in all."""
+    lines = _table(episodes) if episodes else []
     lines += [f"left {name}: {reason}" for name, reason in sorted(set(report.left))]
     lines += [f"failed {name}: {reason}" for name, reason in sorted(set(report.failed))]
     return "\n".join([*lines, summary(report)])
@@ -29,13 +30,14 @@ def summary(report: Report) -> str:
     having = Counter(kind for episode in report.episodes for kind in {marker.type for marker in episode.markers})
     unsure = sum(not any(marker.type in ("opening", "ending") for marker in episode.markers)
                  for episode in report.episodes)
-    failed = len({name for name, _ in report.failed})
-    parts = [f"{len(report.episodes)} episodes: {having['opening']} with an opening, {having['ending']} with an "
-             f"ending, {unsure} not sure, {failed} failed"]
+    failed = {name for name, _ in report.failed}
+    number = len(failed | {episode.path for episode in report.episodes})
+    parts = [f"{number} episodes: {having['opening']} with an opening, {having['ending']} with an "
+             f"ending, {unsure} not sure, {len(failed)} failed"]
     unchanged = len(report.episodes) - report.looked
     parts += [f"{unchanged} unchanged"] * (unchanged > 0)
     parts += [f"{len({name for name, _ in report.left})} left"] * bool(report.left)
-    parts += [f"{report.silent} openings without credits, trailers and the like passed over"] * bool(report.silent)
+    parts += [f"{report.silent} extras passed over"] * bool(report.silent)
     written = Counter(note.outcome for note in report.notes)
     parts += [f"{written[DONE]} files written"] * bool(written[DONE])
     return "; ".join(parts)
@@ -61,10 +63,6 @@ def _clock(seconds: float) -> str:
     return f"{minutes}:{rest / 10:04.1f}"
 
 
-def sources(markers: tuple[Marker, ...]) -> str:
-    return ", ".join(dict.fromkeys(word for marker in markers for word in marker.evidence))
-
-
 # ---------------------------------------------------------------- the file of all markers
 
 
@@ -75,21 +73,29 @@ def check_markers_file(library: Library, path: Path, replace: bool, taken_in: bo
     """
     if path.suffix.lower() not in WRITERS:
         raise UserError(f"--output {path}: expected a name that ends in .json or .csv.")
-    target = check_output(path)
-    if not target.exists() or replace or taken_in:
-        return
-    before = library.written().get(str(path.absolute()))
-    if before is None or before.content != _checksum(target):
+    if not (replace or taken_in or _is_ours(library, path)):
         raise UserError(f"{path}: made or changed by someone else. It is left as it is. To take a person's changes in: "
                         f"--correct {path}; to have it replaced: --replace; or name another file.")
 
 
-def save_markers_file(library: Library, path: Path, episodes: list[EpisodeMarkers]) -> None:
-    """Write all markers, and remember how."""
+def save_markers_file(library: Library, path: Path, episodes: list[EpisodeMarkers], replace: bool) -> None:
+    """Write all markers, and remember how. Raises UserError as `check_markers_file`.
+
+    replace   also a file that someone else made or changed; that one gets the ending .before
+    """
+    check_markers_file(library, path, replace, False)
+    if not _is_ours(library, path):
+        os.replace(path, f"{path}.before")
     WRITERS[path.suffix.lower()](path, episodes)
     status = path.stat()
     library.save_written([Written(str(path.absolute()), None, OUTPUT, _checksum(path), status.st_size,
                                   status.st_mtime_ns)])
+
+
+def _is_ours(library: Library, path: Path) -> bool:
+    """Whether a file is as it was written, or not there."""
+    target, before = check_output(path), library.written().get(str(path.absolute()))
+    return not target.exists() or before is not None and before.content == _checksum(target)
 
 
 def _checksum(path: Path) -> str:

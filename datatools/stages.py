@@ -10,6 +10,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from datatools.numbers import MOST_WORKERS, number
 from datatools.paths import folder_below, path
 
 TIME_LIMIT = 3600.0      # s for one clip; text detection on a slow core takes some minutes
+PARENT_SECONDS = 1.0     # between two looks of a worker at whether its main process lives
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -191,7 +193,7 @@ def _results(function: Callable, jobs: list[tuple[str, tuple]], pool: Pool) -> I
     workers = min(pool.workers or number_of_cores(), len(jobs))
     # One library thread a worker: the workers fill all cores, and threads of libraries would only compete with them.
     with _environment(dict.fromkeys(THREAD_VARIABLES, "1") if workers > 1 else {}):
-        processes = ProcessPool(workers, initializer=_ignore_interrupts,
+        processes = ProcessPool(workers, initializer=_begin_worker,
                                 context=multiprocessing.get_context("spawn"))
         try:
             futures = {
@@ -223,8 +225,16 @@ def _death(exit_code: int) -> str:
     return f"its process ended without a result (exit code {exit_code})."
 
 
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)      # the main process ends its workers
+def _begin_worker() -> None:
+    """Leave it to the main process to end this one, and end by itself where that one was killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:      # an orphan has another parent
+        time.sleep(PARENT_SECONDS)
+    os._exit(1)
 
 
 @contextlib.contextmanager

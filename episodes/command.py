@@ -24,8 +24,7 @@ from episodes.ways import CHAPTERS
 def run(told: dict) -> int:
     """Run with the flags of locate.py; returns the exit code."""
     _check(told)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))      # ends the workers, too
+    end_on_sigterm()
     places = Places(tuple(told["write"]), told["markers_folder"], told["edl_action"], told["replace"], told["dry_run"])
     asked = Asked(tuple(told["paths"]), told["state"] or default_state(), places, pool_of(told), told["retry_failed"])
     files = () if told["watch"] else find_files(asked.paths).files
@@ -47,6 +46,12 @@ def run(told: dict) -> int:
     _save(asked, output, report, told["replace"] or taken_in)
     print(report_text(report, report.episodes))
     return exit_code(report)
+
+
+def end_on_sigterm() -> None:
+    """Have SIGTERM end this process as Ctrl-C does, with its workers; exit code 143."""
+    if threading.current_thread() is threading.main_thread():      # only this one can set handlers
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 def _check(told: dict) -> None:

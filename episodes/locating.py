@@ -17,12 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from datatools.errors import UserError, describe_error
+from datatools.files import sweep_temporaries
 from datatools.stages import Item, Pool, finished_items
 from episodes import seasons
 from episodes.corrections import corrected, episode_of, taught, tidied
 from episodes.library import Known, Library, name_text, read_markers_text, read_name_text, sample_of
 from episodes.markers import EpisodeMarkers
-from episodes.placing import FAILED, LEFT, Note, Places, write_markers
+from episodes.placing import CHAPTERS, FAILED, LEFT, Note, Places, write_markers
 from episodes.scan import (
     Found,
     Group,
@@ -73,6 +74,10 @@ def run_pass(asked: Asked, ways: Ways) -> Report:
     with Library(asked.state) as library:
         scan = find_files(asked.paths)
         report.failed += scan.unusable
+        if asked.places.forms and not asked.places.dry_run:
+            for folder in {asked.places.folder} if asked.places.folder else {found.root for found in scan.files}:
+                sweep_temporaries(folder)      # of runs that were killed while they wrote
+        scan = _without_copies(library, scan)
         recognise(library, scan)
         here = _with_neighbours(library, scan)
         names = read_names(library, here)
@@ -93,6 +98,14 @@ def _current(library: Library, here: dict[str, Found], ways: Ways) -> dict[str, 
 
 
 # ---------------------------------------------------------------- which files
+
+
+def _without_copies(library: Library, scan: Scan) -> Scan:
+    """The files without copies that were written for their chapters' sake, should these lie among the episodes."""
+    owners = {known.id: path for path, known in library.known().items()}
+    copies = {entry.target for entry in library.written().values()
+              if entry.form == CHAPTERS and owners.get(entry.file) != entry.target}
+    return Scan(tuple(found for found in scan.files if found.path not in copies), scan.unusable)
 
 
 def recognise(library: Library, scan: Scan) -> None:

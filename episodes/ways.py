@@ -9,12 +9,13 @@ the others without decoding them again.
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from datatools.media.probe import file_duration, open_media
-from episodes.chapters import read_chapters, type_of_title
+from episodes.chapters import read_others_chapters, type_of_title
 from episodes.markers import DURATION_SLACK, LEAST_SECONDS, Marker
 
 PersonsMarkers = Mapping[str, tuple[Marker, ...]]      # by type; () for a type of which there is none
@@ -61,10 +62,10 @@ class Ways:
 
 
 def look_at_chapters(path: Path) -> Facts:
-    """Start, end and title of the chapters that are in the file. Raises MediaError."""
+    """Start, end (None: unknown) and title of the chapters that are in the file, but ours. Raises MediaError."""
     with open_media(path) as container:
         duration = file_duration(container)
-    chapters = [(chapter.start, chapter.end, chapter.title) for chapter in read_chapters(path)]
+    chapters = [(chapter.start, chapter.end, chapter.title) for chapter in read_others_chapters(path)]
     return Facts(duration, json.dumps(chapters).encode())
 
 
@@ -77,10 +78,10 @@ def decide_by_chapters(
 
 def _markers(chapters: list, duration: float | None):
     latest = 0.0
-    for start, end, title in sorted(chapters):
+    for start, end, title in chapters:
         kind = type_of_title(title)
-        end = end if duration is None else min(end, duration + DURATION_SLACK)
-        if kind and end - start >= LEAST_SECONDS and start >= latest:
+        end = min(time for time in (end, duration and duration + DURATION_SLACK, math.inf) if time is not None)
+        if kind and end < math.inf and end - start >= LEAST_SECONDS and start >= latest:
             yield Marker(kind, start, end, evidence=("chapters",))
             latest = end
 

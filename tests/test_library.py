@@ -176,8 +176,8 @@ def test_two_versions_of_an_episode_are_never_compared_with_each_other():
 # ---------------------------------------------------------------- the file of the state
 
 
-@pytest.mark.parametrize(("content", "told"), [(b"no data base, but some text of a person" * 9, "no state of locate.py"),
-                                               ("CREATE TABLE a (b)", "format 0")])
+@pytest.mark.parametrize(("content", "told"), [
+    (b"no data base, but some text of a person" * 9, "no state of locate.py"), ("CREATE TABLE a (b)", "format 0")])
 def test_a_file_that_is_no_state_is_refused_and_left_as_it_is(tmp_path, content, told):
     path = tmp_path / "state.sqlite"
     if isinstance(content, str):

@@ -17,9 +17,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import aniparse
-import guessit
-
 from datatools.errors import UserError
 
 VIDEO_SUFFIXES = {".mkv", ".mp4", ".m4v", ".mov", ".avi", ".webm", ".ts", ".m2ts", ".mts", ".flv", ".wmv", ".vob",
@@ -250,6 +247,8 @@ def _range(first: float, last: float | None = None) -> tuple[float, ...]:
 
 def _from_guessit(stem: str, release: int) -> EpisodeName:
     """For names with S01E02 or 1x02."""
+    import guessit      # late, as aniparse: they take long to load, and a known library has no name to read
+
     found = guessit.guessit(re.sub(r"(?<=\d)v\d\b", "", stem), {"type": "episode"})
     season = found.get("season")
     season = season[0] if isinstance(season, list) else season
@@ -264,6 +263,8 @@ def _from_both(stem: str, release: int) -> EpisodeName:
     guessit takes 252 for episode 52 of season 2, a year for a season, and numbers of a title for more episodes;
     aniparse misses the forms of other languages. Where they differ for good, the name tells nothing.
     """
+    import guessit
+
     found, read = guessit.guessit(stem), _aniparse(stem)
     theirs = _numbers([entry.get("number") for entry in read.get("episode", ())])
     ours, season, title = _numbers(found.get("episode")), found.get("season"), _titled(found, stem)
@@ -283,6 +284,8 @@ def _from_both(stem: str, release: int) -> EpisodeName:
 
 def _aniparse(stem: str) -> dict:
     """The first series that aniparse finds in a name; nothing where it fails."""
+    import aniparse
+
     try:
         return ((aniparse.parse(stem) or {}).get("series") or [{}])[0]
     except Exception:      # of any kind, on odd names: an index, a division by zero, a number that is text

@@ -19,7 +19,7 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,8 @@ CREATE TABLE files (
     name TEXT, version TEXT, duration REAL, facts TEXT, error TEXT, decided TEXT, markers TEXT);
 CREATE INDEX files_by_size ON files (size);
 CREATE TABLE facts (file INTEGER PRIMARY KEY REFERENCES files ON DELETE CASCADE, content BLOB NOT NULL);
+CREATE TABLE notes (
+    file INTEGER REFERENCES files ON DELETE CASCADE, name TEXT, content BLOB NOT NULL, PRIMARY KEY (file, name));
 CREATE TABLE corrections (
     file INTEGER REFERENCES files ON DELETE CASCADE, type TEXT, markers TEXT NOT NULL, PRIMARY KEY (file, type));
 CREATE TABLE written (
@@ -153,7 +155,8 @@ class Library:
             if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
                 raise UserError(f"{self.path}: no state of locate.py, or damaged ({error}). It is left as it is; "
                                 "remove it, or name another --state.") from error
-            raise UserError(f"{self.path}: {error}. Is its disk well? Name another --state.") from error
+            raise UserError(f"{self.path}: cannot be read or written ({error}). Is its disk full? Free some space, or "
+                            "name another --state.") from error
 
     @contextlib.contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
@@ -230,11 +233,32 @@ class Library:
             self._save_look(base, found, version, None, (None, None, error))
             base.execute("DELETE FROM facts WHERE file = (SELECT id FROM files WHERE path = ?)", (found.path,))
 
+    def note(self, path: str, name: str) -> bytes | None:
+        rows = self._read("SELECT content FROM notes JOIN files ON files.id = file WHERE path = ? AND notes.name = ?",
+                          path, name)
+        return rows[0][0] if rows else None
+
+    def save_note(self, path: str, name: str, content: bytes) -> None:
+        """Keep something about a file until it changes."""
+        with self._change() as base:
+            base.execute("INSERT OR REPLACE INTO notes SELECT id, ?, ? FROM files WHERE path = ?",
+                         (name, content, path))
+
+    def forget_note(self, path: str, name: str) -> None:
+        with self._change() as base:
+            base.execute("DELETE FROM notes WHERE file = (SELECT id FROM files WHERE path = ?) AND name = ?",
+                         (path, name))
+
+    def names_of_notes(self) -> list[tuple[str, str]]:
+        """(path, name) of all notes."""
+        return self._read("SELECT path, notes.name FROM notes JOIN files ON files.id = file ORDER BY path, notes.name")
+
     def _save_look(self, base, found: Found, version: str, sample: str | None, seen: tuple) -> None:
         base.execute("INSERT OR IGNORE INTO files (path) VALUES (?)", (found.path,))
         base.execute("UPDATE files SET size = ?, mtime_ns = ?, version = ?, sample = ?, duration = ?, facts = ?, "
                      "error = ?, decided = NULL, markers = NULL WHERE path = ?",
                      (found.size, found.mtime_ns, version, sample, *seen, found.path))
+        base.execute("DELETE FROM notes WHERE file = (SELECT id FROM files WHERE path = ?)", (found.path,))
 
     def save_change(self, file: int, found: Found, sample: str) -> None:
         """Store size, time and sample of a file in which we wrote: its sound and pictures are as they were."""
@@ -315,6 +339,32 @@ class Library:
     def forget_written(self, targets: Iterable[str]) -> None:
         with self._change() as base:
             base.executemany("DELETE FROM written WHERE target = ?", [(target,) for target in targets])
+
+
+class LibraryNotes(MutableMapping):
+    """The notes of a state as a mapping, {(path, name): bytes}; each change is stored at once."""
+
+    def __init__(self, library: Library):
+        self.library = library
+
+    def __getitem__(self, key: tuple[str, str]) -> bytes:
+        content = self.library.note(*key)
+        if content is None:
+            raise KeyError(key)
+        return content
+
+    def __setitem__(self, key: tuple[str, str], content: bytes) -> None:
+        self.library.save_note(*key, content)
+
+    def __delitem__(self, key: tuple[str, str]) -> None:
+        self[key]
+        self.library.forget_note(*key)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self.library.names_of_notes())
+
+    def __len__(self) -> int:
+        return len(self.library.names_of_notes())
 
 
 def markers_text(markers: Iterable[Marker]) -> str:

@@ -21,7 +21,15 @@ from datatools.files import sweep_temporaries
 from datatools.stages import Item, Pool, finished_items
 from episodes import seasons
 from episodes.corrections import corrected, episode_of, taught, tidied
-from episodes.library import Known, Library, name_text, read_markers_text, read_name_text, sample_of
+from episodes.library import (
+    Known,
+    Library,
+    LibraryNotes,
+    name_text,
+    read_markers_text,
+    read_name_text,
+    sample_of,
+)
 from episodes.markers import EpisodeMarkers
 from episodes.placing import CHAPTERS, FAILED, LEFT, Note, Places, write_markers
 from episodes.scan import (
@@ -273,8 +281,7 @@ def decide_group(state: Path, ways: Ways, members: tuple[Member, ...], keeps: tu
         episodes = [Looked(**vars(member), duration=known[member.path].duration,
                            facts=library.facts(known[member.path].id)) for member in members]
         persons = {episode.path: corrections[episode.path] for episode in episodes if episode.path in corrections}
-        found = {path: tuple(markers) for path, markers in ways.decide(episodes, persons).items()}
-        found = taught(found, persons)
+        found = taught(ways.decide(episodes, persons, LibraryNotes(library)), persons)
         answers = {}
         for path in keeps:
             answer = corrected(found.get(path, ()), persons.get(path, {}))

@@ -247,7 +247,7 @@ def _range(first: float, last: float | None = None) -> tuple[float, ...]:
 
 def _from_guessit(stem: str, release: int) -> EpisodeName:
     """For names with S01E02 or 1x02."""
-    import guessit      # late, as aniparse: they take long to load, and a known library has no name to read
+    import guessit  # late, as aniparse: they take long to load, and a known library has no name to read
 
     found = guessit.guessit(re.sub(r"(?<=\d)v\d\b", "", stem), {"type": "episode"})
     season = found.get("season")

@@ -1,16 +1,16 @@
 """How episodes are looked at and decided about: two functions, which the driver (locating.py) calls.
 
-    ways = Ways("chapters 1", look_at_chapters, decide_by_chapters)
+    ways = Ways("chapters 1", look_at_chapters, "chapters 1", decide_by_chapters)
     facts = ways.look(Path("Show/01.mkv"))                       # once a file, in a worker process; then stored
-    ways.decide([Looked(...), ...], {"/abs/Show/01.mkv": {"opening": (Marker(...),)}})
+    ways.decide([Looked(...), ...], {"/abs/Show/01.mkv": {"opening": (Marker(...),)}}, notes)
 
-`look` decodes; `decide` sees stored facts alone, of all episodes of a show at once, so a new episode is compared with
-the others without decoding them again.
+`look` decodes a file; `decide` is given the stored facts of all episodes of a show at once, so a new episode is
+compared with the others without decoding them again. What `decide` reads from the files beyond that, it keeps as notes.
 """
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,9 @@ from datatools.media.probe import file_duration, open_media
 from episodes.chapters import read_others_chapters, type_of_title
 from episodes.markers import DURATION_SLACK, LEAST_SECONDS, Marker
 
+# {(path, name): bytes}: what `decide` found about one file, kept until that file changes. The name tells everything
+# that the note depends on beside the file, such as the version of what made it, or the times that were looked at.
+Notes = MutableMapping[tuple[str, str], bytes]
 PersonsMarkers = Mapping[str, tuple[Marker, ...]]      # by type; () for a type of which there is none
 
 
@@ -48,14 +51,14 @@ class Ways:
     version   what `look` finds; facts of another version are found again
     look      path -> Facts. Raises UserError for a file that cannot be read
     rule      what `decide` answers by; answers of another rule are decided again
-    decide    (episodes of a show, all of them different, {path: markers that a person gave}) -> {path: markers}.
+    decide    (episodes of a show, all of them different, {path: markers that a person gave}, Notes) -> {path: markers}.
               An episode that is left out of the answer, or has no markers, is one that nothing is sure of
     """
 
     version: str
     look: Callable[[Path], Facts]
     rule: str
-    decide: Callable[[Sequence[Looked], Mapping[str, PersonsMarkers]], Mapping[str, tuple[Marker, ...]]]
+    decide: Callable[[Sequence[Looked], Mapping[str, PersonsMarkers], Notes], Mapping[str, tuple[Marker, ...]]]
 
 
 # ---------------------------------------------------------------- chapters
@@ -70,7 +73,7 @@ def look_at_chapters(path: Path) -> Facts:
 
 
 def decide_by_chapters(
-    episodes: Sequence[Looked], persons: Mapping[str, PersonsMarkers],
+    episodes: Sequence[Looked], persons: Mapping[str, PersonsMarkers], notes: Notes,
 ) -> dict[str, tuple[Marker, ...]]:
     """The chapters that are named after an opening, ending, recap or preview, as they stand."""
     return {episode.path: tuple(_markers(json.loads(episode.facts), episode.duration)) for episode in episodes}

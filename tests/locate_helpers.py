@@ -42,8 +42,14 @@ def look(path: Path) -> Facts:
     return Facts(1440.0, json.dumps(content).encode())
 
 
-def decide(episodes, persons) -> dict:
-    """Each episode's own markers; notes who was decided about in a file `decisions` two folders above."""
+def decide(episodes, persons, notes) -> dict:
+    """Each episode's own markers; tells who was decided about in a file `decisions` two folders above.
+
+    Keeps a note a file: how often it was decided about.
+    """
+    for episode in episodes:
+        key = (episode.path, "decided")
+        notes[key] = str(int(notes.get(key, b"0")) + 1).encode()
     with open(Path(episodes[0].path).parents[1] / "decisions", "a") as log:
         log.write(json.dumps([[Path(episode.path).name for episode in episodes], sorted(persons)]) + "\n")
     return {episode.path: tuple(Marker(kind, *times, confidence=0.9, evidence=("sound",))

@@ -11,7 +11,7 @@ import pytest
 from datatools.errors import UserError
 from datatools.stages import Pool
 from episodes import library as library_module
-from episodes.library import Library
+from episodes.library import Library, LibraryNotes
 from episodes.placing import Places
 from episodes.scan import find_file, groups_of
 from episodes.seasons import read_name
@@ -48,6 +48,18 @@ def test_a_new_episode_is_decided_with_what_is_stored_of_the_others(tmp_path):
     assert lines(tmp_path / "looks") == ["A - 03.mkv"]
     assert lines(tmp_path / "decisions") == ['[["A - 01.mkv", "A - 02.mkv", "A - 03.mkv"], []]']
     assert [episode.path for episode in report.episodes] == [str(new)]
+
+
+def test_notes_about_a_file_are_kept_until_it_changes(tmp_path):
+    first, second = show(tmp_path, "A - 01.mkv", "A - 02.mkv")
+    locate(tmp_path)
+    os.utime(first, (OLD + 7, OLD + 7))
+    locate(tmp_path)
+    with Library(tmp_path / "state.sqlite") as library:
+        notes = LibraryNotes(library)
+        assert dict(notes) == {(str(first), "decided"): b"1", (str(second), "decided"): b"2"}
+        del notes[str(first), "decided"]
+        assert list(notes) == [(str(second), "decided")] and (str(first), "decided") not in notes
 
 
 @pytest.mark.parametrize("change", ["content", "time", "way"])

@@ -1,5 +1,6 @@
 """locate.py: from files to markers beside them, and back; corrections; kills; what a user does wrong."""
 
+import errno
 import json
 import os
 import random
@@ -21,6 +22,7 @@ from episodes.corrections import corrected, taught, tidied
 from episodes.library import Library
 from episodes.markers import Marker, read_csv_markers, read_edl, read_json
 from tests.locate_helpers import HERE, OLD, lines, locate, real_episode, write_episode
+from tests.media_files import no_room_beyond
 
 ROOT = Path(__file__).resolve().parents[1]
 MKVTOOLNIX = pytest.mark.skipif(not shutil.which("mkvpropedit"), reason="mkvtoolnix is not installed (Debian's package "
@@ -163,6 +165,70 @@ def test_what_a_user_does_wrong_is_told_and_changes_nothing(library, monkeypatch
     assert files(library / "Show") == before and (library / "persons.json").read_text() == "{}"
 
 
+# ---------------------------------------------------------------- disks and watches
+
+
+def test_a_full_disk_is_told_leaves_nothing_half_written_and_is_no_episodes_fault(library, monkeypatch, capsys):
+    with no_room_beyond(16), pytest.raises((UserError, OSError), match="Is its disk full"):
+        command.main(["Show"])
+
+    def write_half(path, text, **_):
+        path.write_bytes(text.encode()[:5])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_text", write_half)
+        assert command.main(["Show", "--write", "edl"]) == 1
+    assert capsys.readouterr().out.count("the disk (or its quota) is full") == 3
+    assert not [name for name in os.listdir("Show") if not name.startswith("Show")]
+    assert command.main(["Show", "--write", "edl"]) == 1      # the file that is no video
+    assert len(list(Path("Show").glob("*.edl"))) == 3
+
+
+class Watched:
+    """Stands in for watchfiles: each step changes the library, and tells of the change as watchfiles does."""
+
+    def __init__(self, *steps):
+        self.steps = steps
+
+    def watch(self, *folders, watch_filter, **_):
+        yield set()
+        for step in self.steps:
+            changed = [(1, str(path)) for path in step() or ()]
+            yield {change for change in changed if watch_filter(*change)}
+        raise KeyboardInterrupt
+
+
+def test_a_watch_looks_at_what_is_added_and_goes_on_after_an_error(library, monkeypatch, capsys):
+    def add():
+        new = Path(shutil.copy2("Show/Show - 02.mkv", "Show/Show - 05.mkv"))
+        os.utime(new, (OLD + 70, OLD + 70))
+        return [new]
+
+    def write_beside():
+        shutil.rmtree("data")      # another pass would look at all of them again, and tell of it
+        Path("Show/Show - 01.nfo").write_text("a person's")
+        return [Path("Show/Show - 01.nfo"), Path("Show/.hidden.mkv")]
+
+    def take_away():
+        os.rename("Show", "Away")
+        return [Path("Show")]
+
+    def bring_back():
+        os.rename("Away", "Show")
+        return [Path("Show")]
+
+    monkeypatch.setitem(sys.modules, "watchfiles", Watched(add, write_beside, take_away, bring_back))
+    with pytest.raises(KeyboardInterrupt):
+        command.main(["Show", "--watch", "--output", "markers.json"])
+    told, errors = capsys.readouterr()
+    tables = [[line.split()[2] for line in table.splitlines() if line.startswith("Show/")]
+              for table in told.split("episode ")[1:]]
+    assert tables == [["01.mkv", "02.mkv", "03.mp4"], ["05.mkv"]]
+    assert len(read_json(Path("markers.json"))) == 4
+    assert "no such file or folder" in errors and "Watching goes on." in errors
+
+
 # ---------------------------------------------------------------- corrections
 
 
@@ -226,7 +292,7 @@ def test_a_persons_markers_stand_whatever_else_was_found():
 def test_chapters_without_an_end_or_beyond_the_file_make_no_wrong_marker():
     facts = [[0.0, None, "Opening"], [90.0, 80.0, "Ending"], [1300.0, 1500.0, "ED"], [1350.0, 1360.0, "Preview"]]
     looked = ways.Looked("/a", 1, (1.0,), "episode", 1440.0, json.dumps(facts).encode())
-    assert [(m.type, m.end) for m in ways.decide_by_chapters([looked], {})["/a"]] == [("opening", 1440.5)]
+    assert [(m.type, m.end) for m in ways.decide_by_chapters([looked], {}, {})["/a"]] == [("opening", 1440.5)]
 
 
 # ---------------------------------------------------------------- ends at any moment

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from episodes.library import Library
 from episodes.markers import Marker, read_csv_markers, read_edl, read_json
 from tests.locate_helpers import HERE, OLD, lines, locate, real_episode, write_episode
 from tests.media_files import no_room_beyond
+from tests.test_readme import commands_of
 
 ROOT = Path(__file__).resolve().parents[1]
 MKVTOOLNIX = pytest.mark.skipif(not shutil.which("mkvpropedit"), reason="mkvtoolnix is not installed (Debian's package "
@@ -163,6 +165,22 @@ def test_what_a_user_does_wrong_is_told_and_changes_nothing(library, monkeypatch
     with pytest.raises(UserError, match=told):
         command.main(words)
     assert files(library / "Show") == before and (library / "persons.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("text", ["README.md", "docs/locate.md", "locate.py"])
+def test_every_command_line_that_is_shown_runs(library, text):
+    os.rename("Show", "Anime")
+    os.rename("Anime/Show - 01.mkv", "Anime/01.mkv")
+    shown = (ROOT / text).read_text(encoding="utf-8")
+    commands = [line for line in commands_of(shown) if "locate.py Anime" in line] or [
+        line.strip() for line in shown.splitlines() if line.startswith("    python locate.py")]
+    assert len(commands) >= 4
+    for line in commands:
+        words = shlex.split(line.partition("#")[0])[2:]
+        if "chapters" not in words or "--dry_run" in words and shutil.which("mkvpropedit"):
+            if "1301" in words:
+                words[words.index("1301"):] = ["13", "17"]
+            assert command.main(words) == (0 if "--undo" in words else 1), line      # 1: the file that is no video
 
 
 # ---------------------------------------------------------------- disks and watches

@@ -18,7 +18,7 @@ from episodes.placing import DONE, FAILED, LEFT, Places, undo_markers
 from episodes.scan import Found, find_files
 from episodes.telling import check_markers_file, exit_code, report_text, save_markers_file
 from episodes.watching import watch, watcher
-from episodes.ways import CHAPTERS
+from episodes.ways import CHAPTERS, Ways
 
 
 def run(told: dict) -> int:
@@ -27,7 +27,8 @@ def run(told: dict) -> int:
     end_on_sigterm()
     places = Places(tuple(told["write"]), told["markers_folder"], told["edl_action"], told["replace"], told["dry_run"])
     asked = Asked(tuple(told["paths"]), told["state"] or default_state(), places, pool_of(told), told["retry_failed"])
-    files = () if told["watch"] else find_files(asked.paths).files
+    ways = CHAPTERS
+    files = () if told["watch"] and not told["correct"] else find_files(asked.paths).files
     if told["undo"]:
         return _undo(asked, files)
     output, taken_in = told["output"], _is_among(told["output"], told["correct"])
@@ -37,12 +38,12 @@ def run(told: dict) -> int:
         if told["forget_corrections"]:
             number = library.forget_corrections(found.path for found in find_files(asked.paths).files)
             print(f"corrections of {number} episodes are forgotten")
-    _take_in(asked, told["correct"], files)
+    _take_in(asked, ways, told["correct"], files)
     if told["watch"]:
         seen: set[EpisodeMarkers] = set()
-        watch(asked.paths, lambda: _watched_pass(asked, output, told["replace"] or taken_in, seen))
+        watch(asked.paths, lambda: _watched_pass(asked, ways, output, told["replace"] or taken_in, seen))
         return 0
-    report = run_pass(asked, CHAPTERS)
+    report = run_pass(asked, ways)
     _save(asked, output, report, told["replace"] or taken_in)
     print(report_text(report, report.episodes))
     return exit_code(report)
@@ -86,10 +87,10 @@ def _is_among(output: Path | None, corrections: list[list[str]]) -> bool:
                                       for words in corrections)
 
 
-def _take_in(asked: Asked, corrections: list[list[str]], files: tuple[Found, ...]) -> None:
+def _take_in(asked: Asked, ways: Ways, corrections: list[list[str]], files: tuple[Found, ...]) -> None:
     """Store what people gave with --correct."""
     if any(len(words) == 1 for words in corrections):      # what a person changed shows beside what was found
-        run_pass(replace(asked, places=Places()), CHAPTERS)
+        run_pass(replace(asked, places=Places()), ways)
     here = {found.path for found in files}
     with Library(asked.state) as library:
         known = library.known()
@@ -120,9 +121,11 @@ def _save(asked: Asked, output: Path | None, report: Report, replace_others: boo
             save_markers_file(library, output, report.episodes, replace_others)
 
 
-def _watched_pass(asked: Asked, output: Path | None, replace_others: bool, seen: set[EpisodeMarkers]) -> bool:
+def _watched_pass(
+    asked: Asked, ways: Ways, output: Path | None, replace_others: bool, seen: set[EpisodeMarkers],
+) -> bool:
     """One pass of a watch: tell what is new; returns whether files were left that are still being written."""
-    report = run_pass(asked, CHAPTERS)
+    report = run_pass(asked, ways)
     fresh = [episode for episode in report.episodes if episode not in seen]
     if fresh or seen - set(report.episodes):
         _save(asked, output, report, replace_others)

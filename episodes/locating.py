@@ -167,7 +167,7 @@ def _look(library: Library, asked: Asked, ways: Ways, files: list[Found], report
         if found.path in known and known[found.path].error
         and not _is_due(known[found.path], found, ways, asked.retry_failed)]
     due = [found for found in files if _is_due(known.get(found.path), found, ways, asked.retry_failed)]
-    recent = [found for found in due if is_recent(found)]
+    recent = {found for found in due if is_recent(found)}
     outcome = _look_at(asked, ways, [found for found in due if found not in recent], report, wait=False)
     quiet, moving = settle(recent)
     outcome |= _look_at(asked, ways, quiet, report, wait=False)

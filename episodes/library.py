@@ -285,6 +285,7 @@ class Library:
             base.execute("DELETE FROM files WHERE path = ?", (found.path,))
             base.execute("UPDATE files SET path = ?, mtime_ns = ?, name = NULL, decided = NULL WHERE id = ?",
                          (found.path, found.mtime_ns, old.id))
+            base.execute("UPDATE OR REPLACE written SET target = ? WHERE target = ?", (found.path, old.path))
 
     def copy(self, old: Known, found: Found) -> None:
         """A known file has a copy at another path."""

@@ -111,9 +111,10 @@ def _current(library: Library, here: dict[str, Found], ways: Ways) -> dict[str, 
 def _without_copies(library: Library, scan: Scan) -> Scan:
     """The files without copies that were written for their chapters' sake, should these lie among the episodes."""
     owners = {known.id: path for path, known in library.known().items()}
-    copies = {entry.target for entry in library.written().values()
+    copies = {(entry.target, entry.size, entry.mtime_ns) for entry in library.written().values()
               if entry.form == CHAPTERS and owners.get(entry.file) != entry.target}
-    return Scan(tuple(found for found in scan.files if found.path not in copies), scan.unusable)
+    return Scan(tuple(found for found in scan.files if (found.path, found.size, found.mtime_ns) not in copies),
+                scan.unusable)
 
 
 def recognise(library: Library, scan: Scan) -> None:
@@ -127,7 +128,9 @@ def recognise(library: Library, scan: Scan) -> None:
             sample = sample_of(found.path) if alike else None
             for old in alike:
                 if old.sample == sample:
-                    library.copy(old, found) if os.path.lexists(old.path) else library.move(old, found)
+                    there = find_file(Path(old.path), Path(old.path).parent)      # may be another file by now
+                    stays = isinstance(there, Found) and (there.size, there.mtime_ns) == (old.size, old.mtime_ns)
+                    library.copy(old, found) if stays else library.move(old, found)
                     break
 
 

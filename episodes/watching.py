@@ -46,6 +46,10 @@ def watcher():
 
 
 def matters(_change, path: str) -> bool:
-    """Whether a change concerns a video, or a folder, which may hold some; our own files beside them do not."""
+    """Whether a change concerns a video, or a folder, which may hold some; the files beside them do not.
+
+    What is gone may have been a folder.
+    """
     name = os.path.basename(path)
-    return not name.startswith(".") and (os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES or os.path.isdir(path))
+    return not name.startswith(".") and (os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
+                                         or not os.path.isfile(path))

@@ -107,19 +107,27 @@ def test_a_read_only_library_has_its_markers_elsewhere(library):
 
 
 @MKVTOOLNIX
-def test_chapters_written_into_a_file_do_not_make_it_a_new_one(library, capsys):
+def test_chapters_written_into_a_file_do_not_make_it_a_new_one(library, monkeypatch, capsys):
+    monkeypatch.setattr("episodes.scan.QUIET_SECONDS", 0.0)      # no need to wait whether they are still copied
     command.main(["Show", "--correct", "Show/Show - 01.mkv", "preview", "19", "20", "--write", "chapters"])
     titles = [chapter.title for chapter in read_chapters(Path("Show/Show - 01.mkv"))]
     assert titles == ["Prologue", "OP", "Part A", "Ending", "Preview"]
     capsys.readouterr()
     command.main(["Show", "--write", "chapters"])
     assert "3 unchanged" in capsys.readouterr().out
-    for path in Path("Show").iterdir():
-        os.utime(path, (OLD, OLD))      # no need to wait whether it is still copied
     os.rename("data", "elsewhere")      # without the state, our own chapters are still no evidence
     command.main(["Show", "--output", "markers.json"])
     assert [marker.type for marker in read_json(Path("markers.json"))[0].markers] == ["opening", "ending"]
+    shutil.rmtree("data")
+    os.rename("elsewhere", "data")
+    os.rename("Show/Show - 02.mkv", "Show/Show S01E02.mkv")      # the state knows that chapters are in it
+    shutil.copy("Show/Show - 03.mp4", "Show/Show - 02.mkv")
+    os.utime("Show/Show - 02.mkv", (OLD + 5, OLD + 5))
+    capsys.readouterr()
+    command.main(["Show"])
+    assert "5 episodes: 4 with an opening" in capsys.readouterr().out
     command.main(["Show", "--undo"])
+    assert "Show/Show S01E02.mkv:\n" in capsys.readouterr().out
     assert [chapter.title for chapter in read_chapters(Path("Show/Show - 01.mkv"))] == titles[:-1]
 
 
@@ -258,6 +266,10 @@ def test_an_edited_file_of_markers_is_taken_in_and_only_what_was_changed_is_a_co
     Path("markers.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match="made or changed"):
         command.main(["Show", "--output", "markers.json"])
+    edited = Path("markers.json").read_bytes()
+    command.main(["Show", "--output", "markers.json", "--replace"])
+    assert Path("markers.json.before").read_bytes() == edited
+    Path("markers.json").write_bytes(edited)
     shutil.rmtree("data")      # also where the state was lost
     command.main(["Show", "--output", "markers.json", "--correct", "markers.json"])
     with Library(Path("data/avtnet/locate.sqlite")) as state:

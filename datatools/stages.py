@@ -10,6 +10,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from datatools.numbers import MOST_WORKERS, number
 from datatools.paths import folder_below, path
 
 TIME_LIMIT = 3600.0      # s for one clip; text detection on a slow core takes some minutes
+PARENT_SECONDS = 1.0     # between two looks of a worker at whether its main process lives
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -150,25 +152,36 @@ def run_stage(
     process as each clip finishes, also where it failed; it may return a reason why it failed after all.
     Prints the summary and returns the report.
     """
-    from tqdm import tqdm
-
     report = StageReport(title, kept=list(kept or []), failed=list(unusable or []))
     started = time.perf_counter()
-    if jobs:
-        results = _results(function, jobs, pool) if pool.ray_address is None else _ray_results(function, jobs, pool)
-        bar = tqdm(total=len(jobs), desc=title, unit="clip", dynamic_ncols=True, mininterval=0.5)
-        with contextlib.closing(results):
-            for item in results:
-                reason = (on_item(item) if on_item else None) or item.reason
-                if reason is None:
-                    report.done.append(item.name)
-                else:
-                    report.failed.append((item.name, reason))
-                bar.update()
-        bar.close()
+    with contextlib.closing(finished_items(title, function, jobs, pool)) as items:
+        for item in items:
+            reason = (on_item(item) if on_item else None) or item.reason
+            if reason is None:
+                report.done.append(item.name)
+            else:
+                report.failed.append((item.name, reason))
     report.seconds = time.perf_counter() - started
     print(report.summary())
     return report
+
+
+def finished_items(
+    title: str, function: Callable, jobs: list[tuple[str, tuple]], pool: Pool = EVERY_CORE, unit: str = "clip",
+) -> Iterator[Item]:
+    """What becomes of each of `jobs` as in `run_stage`, in the order in which they end, with a progress bar.
+
+    Close the iterator where you leave it early: that ends the processes.
+    """
+    from tqdm import tqdm
+
+    if jobs:
+        results = _results(function, jobs, pool) if pool.ray_address is None else _ray_results(function, jobs, pool)
+        with contextlib.closing(results), tqdm(total=len(jobs), desc=title, unit=unit, dynamic_ncols=True,
+                                               mininterval=0.5) as bar:
+            for item in results:
+                yield item
+                bar.update()
 
 
 def _results(function: Callable, jobs: list[tuple[str, tuple]], pool: Pool) -> Iterator[Item]:
@@ -180,7 +193,7 @@ def _results(function: Callable, jobs: list[tuple[str, tuple]], pool: Pool) -> I
     workers = min(pool.workers or number_of_cores(), len(jobs))
     # One library thread a worker: the workers fill all cores, and threads of libraries would only compete with them.
     with _environment(dict.fromkeys(THREAD_VARIABLES, "1") if workers > 1 else {}):
-        processes = ProcessPool(workers, initializer=_ignore_interrupts,
+        processes = ProcessPool(workers, initializer=_begin_worker,
                                 context=multiprocessing.get_context("spawn"))
         try:
             futures = {
@@ -212,8 +225,16 @@ def _death(exit_code: int) -> str:
     return f"its process ended without a result (exit code {exit_code})."
 
 
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)      # the main process ends its workers
+def _begin_worker() -> None:
+    """Leave it to the main process to end this one, and end by itself where that one was killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:      # an orphan has another parent
+        time.sleep(PARENT_SECONDS)
+    os._exit(1)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,10 @@ MOST_BYTES = 2**20       # of a file that is replaced; an EDL has some hundred
 EXPECTED = "Expected what an earlier run wrote there. Remove it; the file itself stays."
 
 
+class EditedError(UserError):
+    """A file that someone else made, or changed after us, and that is left as it is."""
+
+
 def record_path(path: Path) -> Path:
     """Where it is recorded what was there before `path` was written."""
     return path.with_name(f".{path.name}.before.json")
@@ -28,8 +32,8 @@ def record_path(path: Path) -> Path:
 def write_kept(path: Path, text: str, replace: bool = False, dry_run: bool = False) -> str:
     """Write a text file, and keep what was there before the first time; returns what was done, in words.
 
-    Nothing is done where it holds `text` already, or in a dry run. Raises UserError where the file was made or changed
-    by someone else, unless `replace`: then that is what is kept.
+    Nothing is done where it holds `text` already, or in a dry run. Raises EditedError where the file was made or
+    changed by someone else, unless `replace`: then that is what is kept.
     """
     present = _present(path)
     if present == text.encode():
@@ -37,8 +41,8 @@ def write_kept(path: Path, text: str, replace: bool = False, dry_run: bool = Fal
     before, written = _record(path) or (None, [])
     if present is not None and _checksum(present) not in written:
         if not replace:
-            raise UserError(f"{path}: made or changed by someone else. It is left as it is; remove it, or have it "
-                            "replaced (what it holds is kept then).")
+            raise EditedError(f"{path}: made or changed by someone else. It is left as it is; remove it, or have it "
+                              "replaced (--replace; what it holds is kept).")
         before, written = present, []
     lines = [f"{path}: {'new' if present is None else 'replaced'}", *(f"  {line}" for line in text.splitlines())]
     shown = "\n".join(lines) + "\n"
@@ -55,7 +59,7 @@ def write_kept(path: Path, text: str, replace: bool = False, dry_run: bool = Fal
 def undo_kept(path: Path) -> str:
     """Put back what was there before `write_kept`, or remove the file; returns what was done, in words.
 
-    Raises UserError where there is no record, or someone changed the file since.
+    Raises UserError where there is no record, EditedError where someone changed the file since.
     """
     record = _record(path)
     if record is None:
@@ -63,8 +67,8 @@ def undo_kept(path: Path) -> str:
     before, written = record
     present = _present(path)
     if present is not None and _checksum(present) not in written:
-        raise UserError(f"{path}: changed by someone else since it was written. It is left as it is; remove it, then "
-                        "what was there before can be had back.")
+        raise EditedError(f"{path}: changed by someone else since it was written. It is left as it is; remove it, then "
+                          "what was there before can be had back.")
     if before is None:
         path.unlink(missing_ok=True)
     else:

@@ -148,11 +148,12 @@ def save_json(path: Path, episodes: Iterable[EpisodeMarkers]) -> None:
     """Write all episodes' markers as one JSON file, `{"episodes": [...]}`."""
     content = {"episodes": [
         {"path": episode.path, "duration": episode.duration and _rounded(episode.duration),
-         "markers": [_marker_dict(marker) for marker in episode.markers]} for episode in episodes]}
+         "markers": [marker_dict(marker) for marker in episode.markers]} for episode in episodes]}
     save_text(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
 
-def _marker_dict(marker: Marker) -> dict:
+def marker_dict(marker: Marker) -> dict:
+    """A marker as plain values, which `marker_of` reads; times are rounded to milliseconds."""
     content = {"type": marker.type, "start": _rounded(marker.start), "end": _rounded(marker.end),
                "confidence": round(marker.confidence, 4)}
     if marker.interval:
@@ -187,19 +188,21 @@ def _parse_json(path: Path, what: str, expected: str):
 
 def _episode(path: Path, index: int, content) -> EpisodeMarkers:
     try:
-        markers = []
-        for entry in content.get("markers", ()):
-            interval = entry.get("interval")
-            markers.append(Marker(
-                entry["type"], entry["start"], entry["end"], entry.get("confidence", 1.0),
-                interval and (tuple(interval["start"]), tuple(interval["end"])), tuple(entry.get("evidence", ()))))
-        return EpisodeMarkers(content["path"], content.get("duration"), tuple(markers))
+        markers = tuple(marker_of(entry) for entry in content.get("markers", ()))
+        return EpisodeMarkers(content["path"], content.get("duration"), markers)
     except UserError as error:
         raise UserError(f"{path}, episode {index + 1}: {error}") from None
     except KeyError as error:
         raise UserError(f"{path}, episode {index + 1}: without {error}. {JSON_EXPECTED}") from None
     except (TypeError, AttributeError):
         raise UserError(f"{path}, episode {index + 1}: not of the expected form. {JSON_EXPECTED}") from None
+
+
+def marker_of(entry: dict) -> Marker:
+    """The marker of `marker_dict`'s values. Raises UserError; KeyError, TypeError, AttributeError for other forms."""
+    interval = entry.get("interval")
+    return Marker(entry["type"], entry["start"], entry["end"], entry.get("confidence", 1.0),
+                  interval and (tuple(interval["start"]), tuple(interval["end"])), tuple(entry.get("evidence", ())))
 
 
 def save_csv(path: Path, episodes: Iterable[EpisodeMarkers]) -> None:
@@ -346,7 +349,12 @@ def _parse_edl_time(text: str) -> float:
 
 
 def save_aniskip(path: Path, episode: EpisodeMarkers) -> None:
-    """Write an episode's markers as AniSkip's API (v2/skip-times) answers.
+    """Write `aniskip_text`."""
+    save_text(path, aniskip_text(episode))
+
+
+def aniskip_text(episode: EpisodeMarkers) -> str:
+    """An episode's markers as AniSkip's API (v2/skip-times) answers.
 
     It has no previews: they are left out. A marker's `skipId` is the same in every run. Raises UserError without a
     duration: clients compare it.
@@ -362,7 +370,7 @@ def save_aniskip(path: Path, episode: EpisodeMarkers) -> None:
     content = {"found": bool(results), "results": results,
                "message": "Successfully found skip times" if results else "No skip times found",
                "statusCode": 200 if results else 404}
-    save_text(path, json.dumps(content, indent=1) + "\n")
+    return json.dumps(content, indent=1) + "\n"
 
 
 def read_aniskip(path: Path, episode_path: str) -> EpisodeMarkers:

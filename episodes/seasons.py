@@ -13,12 +13,9 @@ import functools
 import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-
-import aniparse
-import guessit
 
 from datatools.errors import UserError
 
@@ -108,15 +105,16 @@ class Grouping:
     others: tuple[tuple[Path, EpisodeName], ...]
 
 
-def find_videos(paths: Iterable[Path]) -> list[Path]:
+def find_videos(paths: Iterable[Path], on_error: Callable[[OSError], None] | None = None) -> list[Path]:
     """The video files among and below `paths`, sorted, each once; hidden files and folders are not looked into.
 
-    Raises UserError for a path that is not there, or a file named by itself that is no video.
+    `on_error` is told of folders that cannot be read. Raises UserError for a path that is not there, or a file named by
+    itself that is no video.
     """
     found = []
     for path in map(Path, paths):
         if path.is_dir():
-            for parent, folders, files in os.walk(path):
+            for parent, folders, files in os.walk(path, onerror=on_error):
                 folders[:] = [name for name in folders if not name.startswith(".")]
                 found += [Path(parent, name) for name in files if _is_video(name)]
         elif not path.exists():
@@ -153,7 +151,7 @@ def read_name(path: Path) -> EpisodeName:
         pattern.fullmatch(name) for pattern in PARTS)), ""))
     series, season, kind, numbers = name.series or above.series, name.season, name.kind, name.numbers
     if season is None:
-        same = _key(series) == _key(above.series)
+        same = series_key(series) == series_key(above.series)
         season = int(season_folder[1]) if season_folder else above.season if same else None
     if DISC_FOLDER.fullmatch(inside) or DISC_FILE.fullmatch(stem):
         kind, numbers, season, series = "unknown", (), None, above.series
@@ -249,6 +247,8 @@ def _range(first: float, last: float | None = None) -> tuple[float, ...]:
 
 def _from_guessit(stem: str, release: int) -> EpisodeName:
     """For names with S01E02 or 1x02."""
+    import guessit  # late, as aniparse: they take long to load, and a known library has no name to read
+
     found = guessit.guessit(re.sub(r"(?<=\d)v\d\b", "", stem), {"type": "episode"})
     season = found.get("season")
     season = season[0] if isinstance(season, list) else season
@@ -263,6 +263,8 @@ def _from_both(stem: str, release: int) -> EpisodeName:
     guessit takes 252 for episode 52 of season 2, a year for a season, and numbers of a title for more episodes;
     aniparse misses the forms of other languages. Where they differ for good, the name tells nothing.
     """
+    import guessit
+
     found, read = guessit.guessit(stem), _aniparse(stem)
     theirs = _numbers([entry.get("number") for entry in read.get("episode", ())])
     ours, season, title = _numbers(found.get("episode")), found.get("season"), _titled(found, stem)
@@ -282,6 +284,8 @@ def _from_both(stem: str, release: int) -> EpisodeName:
 
 def _aniparse(stem: str) -> dict:
     """The first series that aniparse finds in a name; nothing where it fails."""
+    import aniparse
+
     try:
         return ((aniparse.parse(stem) or {}).get("series") or [{}])[0]
     except Exception:      # of any kind, on odd names: an index, a division by zero, a number that is text
@@ -319,21 +323,22 @@ def _title(text: str) -> str:
 # ---------------------------------------------------------------- many files
 
 
-def group_seasons(paths: Iterable[Path]) -> Grouping:
+def group_seasons(paths: Iterable[Path], read: Callable[[Path], EpisodeName] = read_name) -> Grouping:
     """Files as seasons: those of one folder of a series (with its season folders), series and season.
 
+    `read` may know the names already: reading them is slow.
     A season that nothing tells is the first. Files of a folder that tell no number, and are no movies or extras, are
     one season together, without a number, where there are at least two of them.
     """
     groups: dict[tuple, list[tuple[Path, EpisodeName]]] = {}
     others = []
     for path in sorted(set(map(Path, paths)), key=_natural):
-        name = read_name(path)
+        name = read(path)
         if name.kind in ("movie", "extra") or (name.kind == "special" and not name.numbers):
             others.append((path, name))
         elif name.numbers:
             season = 1 if name.season is None else name.season
-            groups.setdefault((_show_folder(path), _key(name.series), season), []).append((path, name))
+            groups.setdefault((show_folder(path), series_key(name.series), season), []).append((path, name))
         else:
             groups.setdefault((path.parent, None, None), []).append((path, name))
     seasons = []
@@ -345,13 +350,14 @@ def group_seasons(paths: Iterable[Path]) -> Grouping:
     return Grouping(tuple(seasons), tuple(others))
 
 
-def _show_folder(path: Path) -> Path:
+def show_folder(path: Path) -> Path:
     """The folder of a file's series: above a folder that only names a season or the specials."""
     inside = _plain(path.parent.name)
     return path.parent.parent if SEASON_FOLDER.fullmatch(inside) or SPECIALS_FOLDER.fullmatch(inside) else path.parent
 
 
-def _key(series: str) -> str:
+def series_key(series: str) -> str:
+    """What two spellings of a series' title have in common."""
     return re.sub(r"[\W_]+", " ", series.casefold()).strip()
 
 

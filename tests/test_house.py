@@ -23,7 +23,7 @@ COMMANDS = [
     "utils/extract_textROI.py", "utils/demo.py", "utils/evaluate.py", "tools/make_lists.py", "tools/extract_frames.py",
     "tools/run_net.py", "tools/encode.py", "tools/run_actionclip.py", "tools/make_weights.py", "visualize.py",
     "visualize_predictions.py",
-    "batch_visualize_test.py",
+    "batch_visualize_test.py", "locate.py",
 ]
 MOST_LINES, MOST_PARAMETERS = 60, 7      # of a function; a network's sizes do not count
 HEAVY = ("torch", "librosa", "av", "cv2", "easyocr", "rapidocr", "pandas", "matplotlib", "numpy", "sklearn", "scipy")

@@ -45,6 +45,7 @@ COMMANDS = {
     "visualize": ("--weights", "ONE", "--video", "DATA", "--output", "NEW"),
     "visualize_predictions": ("--checkpoint", "ONE", "--video", "DATA", "--output-dir", "NEW"),
     "batch_visualize_test": ("--checkpoint", "ONE", "--videos-dir", "DATA", "--output-dir", "NEW"),
+    "locate": ("DATA",),                                                          # no videos: nothing to look at
     "tools.encode": ("--data_root", "DATA", "--save_root", "NEW"),
     "tools.run_net": (),
     "tools.run_actionclip": (),

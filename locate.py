@@ -13,6 +13,7 @@ the others are done.
 
 from datatools.commands import CommandParser
 from datatools.errors import run_command
+from datatools.numbers import number
 from datatools.paths import path, path_text
 from datatools.stages import add_pool_flags
 
@@ -39,6 +40,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--forget_corrections", action="store_true", help="forget those of these episodes")
     parser.add_argument("--state", type=path, metavar="FILE", help="what was found before (default: "
                         "avtnet/locate.sqlite below $XDG_DATA_HOME, else below ~/.local/share)")
+    parser.add_argument("--cost_of_story_second", type=number(float, low=0, high=1e6), default=10.0, metavar="PRICE",
+                        help="of a second of story that is skipped; a missed marker costs 1 (%(default)g)")
+    parser.add_argument("--weights", nargs="+", default=[], type=path_text, metavar="CHECKPOINT",
+                        help="also ask these boundary networks; `default`: the default weights")
     parser.add_argument("--retry_failed", action="store_true", help="look again at files that failed before")
     parser.add_argument("--watch", action="store_true", help="go on, and look at what is added or changed")
     add_pool_flags(parser, "episode")

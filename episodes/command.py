@@ -16,9 +16,11 @@ from episodes.locating import COPIED, Asked, Report, run_pass
 from episodes.markers import EpisodeMarkers
 from episodes.placing import DONE, FAILED, LEFT, Places, undo_markers
 from episodes.scan import Found, find_files
+from episodes.season_ways import season_ways
 from episodes.telling import check_markers_file, exit_code, report_text, save_markers_file
 from episodes.watching import watch, watcher
-from episodes.ways import CHAPTERS, Ways
+from episodes.ways import Ways
+from utils.default_weights import default_weights
 
 
 def run(told: dict) -> int:
@@ -27,7 +29,8 @@ def run(told: dict) -> int:
     end_on_sigterm()
     places = Places(tuple(told["write"]), told["markers_folder"], told["edl_action"], told["replace"], told["dry_run"])
     asked = Asked(tuple(told["paths"]), told["state"] or default_state(), places, pool_of(told), told["retry_failed"])
-    ways = CHAPTERS
+    ways = season_ways(told["cost_of_story_second"], tuple(
+        default_weights() if word == "default" else Path(word) for word in told["weights"]))
     files = () if told["watch"] and not told["correct"] else find_files(asked.paths).files
     if told["undo"]:
         return _undo(asked, files)

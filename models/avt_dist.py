@@ -236,9 +236,10 @@ class AVTDist(nn.Module):
             nn.Conv1d(half, 1, 9, padding=4),
         )
         self.register_buffer("interval_scale", torch.ones(()))     # answer +- this * spread; validation sets it
-        self.others = nn.ModuleList([
+        self.others = nn.ModuleList(
             AVTDist(channels, frame_channels, text_channels, sound_channels, dilations, dropout, feature_dropout,
-                    modality_dropout, gru, with_rhythm, with_scenes, standardise, encoders) for _ in range(members - 1)])
+                    modality_dropout, gru, with_rhythm, with_scenes, standardise, encoders)
+            for _ in range(members - 1))
 
     @staticmethod
     def encoder_dims(encoders: str) -> dict[str, int]:

@@ -7,17 +7,16 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from episodes.fingerprint import make_prints
-from episodes.repeats import LEAST_SECONDS, runs
-from episodes.themes import themes
-
 from datatools.errors import UserError
 from datatools.paths import read_text
 from episodes.candidates import LONGEST, TYPICAL, Rules
+from episodes.fingerprint import make_prints
 from episodes.gathering import NO_MEANS, Means, first_look, second_look
 from episodes.learning import KnownSeason, learn, measure, save_model
 from episodes.markers import read_json
+from episodes.repeats import LEAST_SECONDS, runs
 from episodes.season_evidence import repeats_of
+from episodes.themes import themes
 from utils.default_weights import or_default
 from utils.predict import Predictor
 

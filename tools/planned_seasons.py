@@ -12,7 +12,6 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
-from synth.episodes.plan import EpisodePlan, SeasonPlan, speed
 
 from episodes.candidates import USUAL_RULES
 from episodes.chapter_evidence import from_chapters
@@ -21,6 +20,7 @@ from episodes.evidence import Curve, EpisodeEvidence, Evidence
 from episodes.learning import KnownSeason
 from episodes.markers import Marker
 from episodes.season_evidence import repeats_of
+from synth.episodes.plan import EpisodePlan, SeasonPlan, speed
 
 LEAST_SECONDS = 10.0        # s; shorter repeats are not found
 EDGE_ERROR = 0.01           # s; of a theme's edges

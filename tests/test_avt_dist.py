@@ -161,7 +161,7 @@ def test_in_training_each_clip_counts_whole_with_one_modality_left_out_and_with_
     present = torch.tensor([[1.0, 1, 1], [1, 1, 0]])
     counted, weigh = [], net.weigh
     with torch.inference_mode():
-        parts = net.look(**batch, kind=torch.zeros(2, dtype=torch.long))
+        parts = net.look(net.facts(**batch, encoded={}), torch.zeros(2, dtype=torch.long))
         net.weigh = lambda parts, present: counted.append(present) or weigh(parts, present)
         for _ in range(20):
             outputs = net.views(parts, present)

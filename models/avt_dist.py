@@ -33,6 +33,7 @@ from models.video_net import StridedFrameNet, TextNet
 MODALITIES = ("sound", "frames", "text")
 NUM_MFCC = 20
 MOST_ENCODERS = 16
+MOST_MEMBERS = 32
 HEARD = "sound"                # ends an encoder's word in `encoders` if it hears; the others see
 THINNED = 0.3                  # share of a long vector's numbers left out of a training clip
 QUARTERS = 4                   # steps a second of the sound's features, before a strided convolution to seconds
@@ -234,8 +235,8 @@ class AVTDist(nn.Module):
         members: int = 1,
     ):
         super().__init__()
-        if members < 1:
-            raise ValueError(f"members {members}: expected 1 or more")
+        if members not in range(1, MOST_MEMBERS + 1):
+            raise ValueError(f"members {members}: expected a whole number from 1 to {MOST_MEMBERS}")
         if not standardise:
             raise ValueError("standardise: its colours are always relative to their clip")
         if modality_dropout > 1:

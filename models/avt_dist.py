@@ -140,22 +140,27 @@ class FrameSteps(nn.Module):
 class EncodedSteps(nn.Module):
     """An encoder's vectors, (B, dim, 200) relative to the clip, and their `likeness` to a feature vector per second.
 
-    -> (B, channels, 200)
+    -> (B, channels, 200). Without `seen`, vectors longer than `channels` count by their likeness alone: by so many
+    numbers a network with few clips learns its training clips by heart.
     """
 
-    def __init__(self, dim: int, channels: int):
+    def __init__(self, dim: int, channels: int, seen: bool):
         super().__init__()
-        inner = min(dim, channels)
-        # Few clips and many numbers a second: without this the network knows its training clips by single ones.
-        self.thin = nn.Dropout1d(THINNED if dim > channels else 0.0)
-        self.narrow = nn.Conv1d(dim, inner, 1)
-        self.see = nn.Conv1d(2 * inner, channels, 1)
         self.compare = from_facts(NUM_LIKENESS, channels)
+        self.narrow = None
+        if seen or dim <= channels:
+            inner = min(dim, channels)
+            self.thin = nn.Dropout1d(THINNED if dim > channels else 0.0)
+            self.narrow = nn.Conv1d(dim, inner, 1)
+            self.see = nn.Conv1d(2 * inner, channels, 1)
 
     def forward(self, x: Tensor, alike: Tensor) -> Tensor:
+        told = self.compare(alike)
+        if self.narrow is None:
+            return told
         seen = self.narrow(self.thin(x))
         change = torch.diff(seen, dim=2, prepend=seen[:, :, :1])
-        return self.see(torch.cat([seen, change], 1)) + self.compare(alike)
+        return told + self.see(torch.cat([seen, change], 1))
 
 
 class Facts(NamedTuple):
@@ -203,7 +208,8 @@ class AVTDist(nn.Module):
     text_roi  (B, 200, 27, 36) uint8, 1 inside a text box
     kind      (B,) int64: 1 asks where the opening ends, 2 where the ending begins, 0 is unknown
     <encoder> (B, 200, D) float, for each of `encoders`, "name:D,name:D:sound": a pretrained network's vector a second
-              from the pictures, or from the sound
+              from the pictures, or from the sound; long vectors count by how like they are, with `see_encoded` by
+              their numbers too
 
     A modality that is constant throughout a clip (no sound track, no picture, no box) counts as missing. Modalities of
     one source (sound, picture, text) go missing together. In training a clip's loss is a weighted mean: from all its
@@ -232,6 +238,7 @@ class AVTDist(nn.Module):
         with_scenes: bool = True,
         standardise: bool = True,
         encoders: str = "",
+        see_encoded: bool = False,
         members: int = 1,
     ):
         super().__init__()
@@ -255,7 +262,7 @@ class AVTDist(nn.Module):
         self.layout = None
         if with_scenes:
             self.layout = from_facts(NUM_LAYOUT, channels)
-        self.encoded = nn.ModuleDict({name: EncodedSteps(dim, channels) for name, dim in dims.items()})
+        self.encoded = nn.ModuleDict({name: EncodedSteps(dim, channels, see_encoded) for name, dim in dims.items()})
         self.modality_dropout = modality_dropout
         self.question = nn.Embedding(3, channels)
         self.feature_dropout = nn.Dropout1d(feature_dropout)
@@ -274,7 +281,7 @@ class AVTDist(nn.Module):
         self.register_buffer("interval_scale", torch.ones(()))     # answer +- this * spread; validation sets it
         self.others = nn.ModuleList(
             AVTDist(channels, frame_channels, text_channels, sound_channels, dilations, dropout, feature_dropout,
-                    modality_dropout, gru, with_rhythm, with_scenes, standardise, encoders)
+                    modality_dropout, gru, with_rhythm, with_scenes, standardise, encoders, see_encoded)
             for _ in range(members - 1))
 
     @staticmethod

@@ -42,7 +42,7 @@ from datatools.manifest import OK, Entry, Manifest, digest_of
 from datatools.media import read_frames
 from datatools.windows import window
 from models.actionclip import ActionCLIP
-from models.avt_dist import AVTDist
+from models.avt_dist import AVTDist, EncodedSteps
 from models.clip_facts import NUM_LIKENESS, likeness, novelty, novelty_of_products, relative
 from models.timesformer import TimeSformer
 from tools import encode
@@ -543,3 +543,13 @@ def test_encoders_are_told_whether_they_hear():
 def test_novelty_by_products_is_novelty():
     x = torch.randn(2, 30, 200, generator=torch.Generator().manual_seed(0)).cumsum(2)
     torch.testing.assert_close(novelty_of_products(x.transpose(1, 2) @ x / 30), novelty(x), atol=1e-4, rtol=1e-4)
+
+
+def test_long_vectors_count_by_their_likeness_unless_they_are_to_be_seen():
+    x = torch.randn(1, 6, 1, generator=torch.Generator().manual_seed(0)).expand(1, 6, 200).clone()
+    x[:, :, 100:] *= -1
+    alike = torch.zeros(1, NUM_LIKENESS, 200)
+    for dim, seen, counts in ((6, False, False), (6, True, True), (2, False, True)):
+        steps = EncodedSteps(dim, 4, seen).eval()
+        one, other = (steps(sign * x[:, :dim], alike) for sign in (1, -1))
+        assert torch.equal(one, other) != counts, (dim, seen)

@@ -3,7 +3,7 @@
     python benchmarks/library.py                 # 1,000 files
     python benchmarks/library.py --files 100
 
-The files are those of 40 shows, each two kilobytes of Matroska: two pictures 24 minutes apart, no sound, and chapters
+The files are those of 40 shows, each seven kilobytes of Matroska: two pictures 24 minutes apart, no sound, and chapters
 that name an opening and an ending. Looking at them costs next to nothing, and there is nothing in them that could
 repeat, so what is measured is everything else. (benchmarks/prints.py prints what comparing costs.) Each row is a whole
 call of locate.py, from its start to its end.

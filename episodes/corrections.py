@@ -130,7 +130,8 @@ def taught(
     """The answers of a show, moved by what people corrected in some of its episodes.
 
     Where a person moved the edges of a marker a little, the same song was found with the same fault in the others:
-    their markers of that type and length move as much. Of several corrections the median counts.
+    their markers of that type and length move as much. Of several corrections the median counts. `answers` are without
+    the corrections of their own episode; markers that the correction has moved already (evidence `person`) stay.
     """
     moves: list[tuple[str, float, float, float]] = []      # type, length as it was found, how far start and end moved
     for path, corrections in persons.items():
@@ -145,7 +146,7 @@ def taught(
 def _moved(marker: Marker, moves: list[tuple[str, float, float, float]]) -> Marker:
     length = marker.end - marker.start
     alike = [move for move in moves if move[0] == marker.type and abs(move[1] - length) <= SAME_LENGTH]
-    if not alike:
+    if not alike or PERSON[0] in marker.evidence:
         return marker
     start, end = (statistics.median(move[side] for move in alike) for side in (2, 3))
     edges = max(0.0, marker.start + start), marker.end + end

@@ -36,6 +36,7 @@ VERSION = f"prints {fingerprint.VERSION}, evidence {evidence_module.VERSION}"
 
 def season_ways(story: float = USUAL_RULES.story, weights: tuple[Path, ...] = ()) -> Ways:
     """The ways for a price of a second of story, and boundary networks' checkpoints. Raises UserError for these."""
+    _predictors(weights)      # a wrong one is told once, and not as each episode's failure
     names = [hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in weights]
     rules = replace(USUAL_RULES, story=story)
     model = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()[:16]
@@ -59,19 +60,26 @@ def _predictors(weights: tuple[Path, ...]) -> tuple[Predictor, ...]:
 def decide(
     episodes: Sequence[Looked], persons: Mapping[str, PersonsMarkers], notes: Notes, rules: Rules = USUAL_RULES,
 ) -> dict[str, tuple[Marker, ...]]:
-    """The markers of a show's episodes, from what they share and what each of them tells."""
+    """The markers of a show's episodes, from what they share and what each of them tells.
+
+    People's markers teach the other episodes; their own episodes' answers are without them.
+    """
     parts = [_unpacked(episode.facts) for episode in episodes]
     prints = [each for each, _ in parts]
-    found = themes(runs(prints), prints) if len(prints) > 1 else []
-    found = [refine(theme, prints, [Path(episode.path) for episode in episodes]) for theme in found]
-    repeats = repeats_of(found, [told.duration for _, told in parts])
-    told = {}
-    for episode, (_, seen), those in zip(episodes, parts, repeats, strict=True):
-        told[episode.path] = _second(Path(episode.path), seen, those, rules, notes).plus(
-            EpisodeEvidence(seen.duration, _by_person(persons.get(episode.path, {}))))
+    songs = themes(runs(prints), prints) if len(prints) > 1 else []
+    songs = [refine(theme, prints, [Path(episode.path) for episode in episodes]) for theme in songs]
+    repeats = repeats_of(songs, [seen.duration for _, seen in parts])
+    told = {episode.path: _second(Path(episode.path), seen, those, rules, notes)
+            for episode, (_, seen), those in zip(episodes, parts, repeats, strict=True)}
+    shared = {episode.path: those for episode, those in zip(episodes, repeats, strict=True)}
     counts = {episode.path: max(1, len(episode.numbers)) for episode in episodes}
-    return join(told, {episode.path: those for episode, those in zip(episodes, repeats, strict=True)}, rules,
-                counts=counts)
+    found = join(told, shared, rules, counts=counts)
+    if not persons:
+        return found
+    by_people = {path: each.plus(EpisodeEvidence(each.duration, _by_person(persons.get(path, {}))))
+                 for path, each in told.items()}
+    # A corrected episode's own answer is what was found without the correction: locating.py needs both.
+    return join(by_people, shared, rules, counts=counts) | {path: found[path] for path in persons}
 
 
 def _unpacked(facts: bytes) -> tuple[Prints, EpisodeEvidence]:

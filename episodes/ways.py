@@ -48,7 +48,8 @@ class Ways:
     look      path -> Facts. Raises UserError for a file that cannot be read
     rule      what `decide` answers by; answers of another rule are decided again
     decide    (episodes of a show, all of them different, {path: markers that a person gave}, Notes) -> {path: markers}.
-              An episode that is left out of the answer, or has no markers, is one that nothing is sure of
+              An episode that is left out of the answer, or has no markers, is one that nothing is sure of. What a
+              person gave counts for the other episodes; the answer of its own episode is what was found without it
     """
 
     version: str

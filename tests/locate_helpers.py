@@ -14,7 +14,7 @@ from datatools.stages import Pool
 from episodes.locating import Asked, Report, run_pass
 from episodes.markers import Marker
 from episodes.ways import Facts, Ways
-from tests.media_files import write_clip
+from tests.media_files import numbered_picture, tone, write_media
 
 HERE = Pool(here=True)
 OLD = 1_600_000_000      # s; a time at which nobody is still copying
@@ -71,11 +71,14 @@ def lines(path: Path) -> list[str]:
     return found
 
 
-def real_episode(path: Path, chapters: list[tuple[float, float, str]], seconds: int = 20) -> Path:
-    """A small video with chapters (start, end, title), in the format of its suffix."""
+def real_episode(
+    path: Path, chapters: list[tuple[float, float, str]], seconds: int = 20, with_sound: bool = False,
+) -> Path:
+    """A small video of one picture, with chapters (start, end, title), in the format of its suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     plain, metadata = path.with_name(".plain.mp4"), path.with_name(".chapters.txt")
-    write_clip(plain, seconds)
+    write_media(plain, [numbered_picture(1)] * seconds, fps=1, sound=tone(seconds, 22_050) if with_sound else None,
+                sound_rate=22_050)
     metadata.write_text(";FFMETADATA1\n" + "".join(
         f"[CHAPTER]\nTIMEBASE=1/1000\nSTART={start * 1000:.0f}\nEND={end * 1000:.0f}\ntitle={title}\n"
         for start, end, title in chapters))

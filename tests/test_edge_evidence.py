@@ -148,7 +148,7 @@ def test_an_episode_is_looked_at_twice_and_its_edges_end_up_on_cuts(tmp_path):
     sound[:, 64_000 - 3_200:64_000] = 0
     path = write_media(tmp_path / "a.mkv", images, fps=12.5, sound=sound, sound_rate=16_000)
     repeat = Repeat(0, 3.8, 10.2, 0.3, members=8, position=0.4, sound=1.0, pictures=1.0)
-    evidence = second_look(path, first_look(path), [repeat], rules := Rules(lengths=(3.0, 25.0)))
+    evidence = second_look(path, first_look(path), [repeat], rules := Rules(lengths=(3.0, 10.0)))
     assert {each.source for each in evidence.spans} == {"cut", "silence"} and not evidence.remarks
     (marker,) = join({"a": evidence}, {"a": [repeat]}, rules)["a"]
     assert (marker.start, marker.end) == (pytest.approx(4.0, abs=0.02), pytest.approx(10.0, abs=0.02))

@@ -83,6 +83,13 @@ def test_chapters_set_by_a_clock_and_a_single_one_tell_nothing():
     assert len(chapters((0.0, ""), (90.0, ""), (700.0, ""))) == 3
 
 
+def test_ends_before_the_start_or_beyond_the_file_make_no_wrong_span():
+    told = [Chapter(0.0, None, "Opening", "opening"), Chapter(90.0, 80.0, "Ending", "ending"),
+            Chapter(1300.0, 1500.0, "ED", "ending"), Chapter(1400.0, 1500.0, "Preview", "preview")]
+    assert [(e.kind, e.start, e.end) for e in chapter_evidence.from_chapters(told, 1440.0)] == [
+        ("opening", 0.0, 90.0), ("ending", 1300.0, 1400.0), ("preview", 1400.0, 1440.0)]
+
+
 def test_our_own_chapters_are_no_evidence():
     told = (0, "Episode"), (60, "Opening"), (150, "Episode")
     assert chapters(*told, ours=[0.0, 60.0, 150.0]) == []

@@ -13,11 +13,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import imageio_ffmpeg
 import pytest
 
 import locate as command
 from datatools.errors import UserError
-from episodes import ways
+from episodes.candidates import USUAL_RULES
 from episodes.chapters import read_chapters
 from episodes.corrections import corrected, taught, tidied
 from episodes.library import Library
@@ -45,10 +46,11 @@ def videos(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def library(videos, tmp_path, monkeypatch) -> Path:
-    """A copy of the videos, in the current folder, with a state of its own and one process."""
+    """A copy of the videos, in the current folder, with a state of its own, one process, and rules for such lengths."""
     shutil.copytree(videos / "Show", tmp_path / "Show")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setattr("episodes.season_ways.USUAL_RULES", replace(USUAL_RULES, lengths=(3.0, 10.0)))
     monkeypatch.setattr("episodes.command.pool_of", lambda told: HERE)
     monkeypatch.setattr("episodes.command.end_on_sigterm", lambda: None)
     return tmp_path
@@ -131,6 +133,42 @@ def test_chapters_written_into_a_file_do_not_make_it_a_new_one(library, monkeypa
     assert [chapter.title for chapter in read_chapters(Path("Show/Show - 01.mkv"))] == titles[:-1]
 
 
+def test_what_lacks_sound_pictures_or_its_second_half_is_answered_and_what_is_no_video_is_told(
+        library, monkeypatch, capsys):
+    whole = real_episode(library / "Whole - 01.mkv", CHAPTERS, with_sound=True)
+    Path("Odd/empty").mkdir(parents=True)
+    Path("Odd/locked").mkdir()
+    for name, stream in (("Silent", "v"), ("Blind", "a")):
+        subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", whole, "-map", f"0:{stream}", "-c",
+                        "copy", f"Odd/{name} - 01.mkv"], check=True)
+    content = whole.read_bytes()
+    Path("Odd/Half - 01.mkv").write_bytes(content[:len(content) // 2])
+    Path("Odd/Noise - 01.mkv").write_bytes(content[:len(content) // 2] + random.Random(0).randbytes(len(content) // 2))
+    Path("Odd/Text - 01.mkv").write_text("a text")
+    Path("Odd/Nothing - 01.mkv").touch()
+    for path in Path("Odd").glob("*.mkv"):
+        os.utime(path, (OLD, OLD))
+    listed = os.scandir
+
+    def scandir(path):      # root may read every folder
+        if str(path).endswith("locked"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert command.main(["Odd", "--output", "odd.json"]) == 1
+    told = capsys.readouterr().out
+    assert "failed Odd/Text - 01.mkv: not a media file" in told and "failed Odd/Nothing - 01.mkv: not a media" in told
+    assert "failed Odd/locked: the folder cannot be read" in told and "7 episodes: 4 with an opening" in told
+    assert {Path(episode.path).name: [(marker.type, marker.start) for marker in episode.markers]
+            for episode in read_json(Path("odd.json"))} == {
+        f"{name} - 01.mkv": [("opening", 2.0), ("ending", 15.0)] for name in ("Blind", "Half", "Noise", "Silent")}
+    with pytest.raises(UserError, match="no videos"):
+        command.main(["Odd/empty"])
+    command.main(["Odd", "--cost_of_story_second", "100000"])      # decided again, with what was seen before
+    assert "0 with an opening, 0 with an ending, 4 not sure" in capsys.readouterr().out
+
+
 def test_a_file_that_a_person_edited_is_left_unless_told_otherwise(library, capsys):
     command.main(["Show", "--write", "edl"])
     edited = Path("Show/Show - 01.edl")
@@ -163,6 +201,7 @@ def test_two_videos_that_want_the_same_file_do_not_overwrite_each_other(library,
     (["Show", "--correct", "Show"], "no file of markers"), (["Show", "--state", "Show/Show - 04.mkv"], "no state"),
     (["Show", "--watch", "--dry_run"], "--dry_run"), (["Show", "--watch"], "pip install watchfiles"),
     (["Show", "--output", "persons.json"], "made or changed by someone else"),
+    (["Show", "--weights", "no.pth"], "no.pth"), (["Show", "--weights", "persons.json"], "no readable checkpoint"),
 ])
 def test_what_a_user_does_wrong_is_told_and_changes_nothing(library, monkeypatch, words, told):
     (library / "data").mkdir()
@@ -303,6 +342,8 @@ def test_a_correction_moves_only_the_same_song():
     moved = taught(answers, {"a": {"opening": (Marker("opening", 59.0, 150.5),)}})
     assert [(marker.start, round(marker.end, 3)) for marker in moved["b"]] == [(0.0, 90.8), (1300.0, 1390.0)]
     assert moved["c"] == answers["c"]
+    known = {**answers, "b": (replace(answers["b"][0], evidence=("sound", "person")),)}      # by its theme
+    assert taught(known, {"a": {"opening": (Marker("opening", 59.0, 150.5),)}})["b"] == known["b"]
     far = taught(answers, {"a": {"opening": (Marker("opening", 70.0, 160.0),)}})
     assert far == answers      # another scene was meant
 
@@ -314,15 +355,6 @@ def test_a_persons_markers_stand_whatever_else_was_found():
     assert corrected(found, {"recap": (), "ending": ()}) == (found[1],)
     assert [(m.start, m.end) for m in tidied([found[1], replace(found[0], end=70.0)], 140.0)] == [(0.0, 70.0),
                                                                                                  (70.0, 140.0)]
-
-
-# ---------------------------------------------------------------- chapters as evidence
-
-
-def test_chapters_without_an_end_or_beyond_the_file_make_no_wrong_marker():
-    facts = [[0.0, None, "Opening"], [90.0, 80.0, "Ending"], [1300.0, 1500.0, "ED"], [1350.0, 1360.0, "Preview"]]
-    looked = ways.Looked("/a", 1, (1.0,), "episode", 1440.0, json.dumps(facts).encode())
-    assert [(m.type, m.end) for m in ways.decide_by_chapters([looked], {}, {})["/a"]] == [("opening", 1440.5)]
 
 
 # ---------------------------------------------------------------- ends at any moment

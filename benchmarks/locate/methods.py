@@ -21,12 +21,14 @@ from benchmarks.locate.measure import Told
 from benchmarks.locate.rivals import ANSWERERS
 from benchmarks.locate.seasons import Episode, Season
 from datatools.errors import UserError
-from datatools.files import is_current, save_text
+from datatools.files import check_writable, is_current, save_text
 from episodes.markers import read_json
+from synth.episodes.render import TRUTH
 
 OURS = "locate.py"
 METHODS = (OURS, *ANSWERERS)
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 NO_FPCALC = ("fpcalc is not installed, which makes the rivals' fingerprints. It is in Debian's package "
              "libchromaprint-tools: apt install libchromaprint-tools")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -43,14 +45,11 @@ class Answered:
 
 def run_measured(words: Sequence) -> tuple[str, str, int, float, int]:
     """Run a program: what it printed, its errors, exit code, CPU seconds, and peak memory of its largest process."""
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        process = subprocess.Popen(list(map(str, words)), stdout=out, stderr=err, stdin=subprocess.DEVNULL,
-                                   env=os.environ | ONE_THREAD)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        out.seek(0)
-        err.seek(0)
-        return out.read(), err.read(), process.returncode, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+    with tempfile.TemporaryDirectory() as place:
+        cost = Path(place, "cost.json")
+        done = subprocess.run([sys.executable, "-I", "-S", HERE / "cost.py", cost, *map(str, words)], text=True,
+                              capture_output=True, stdin=subprocess.DEVNULL, env=os.environ | ONE_THREAD)
+        return done.stdout, done.stderr, *json.loads(cost.read_text())
 
 
 def print_path(work: Path, path: Path) -> Path:
@@ -72,15 +71,32 @@ def make_print(path: Path, work: Path) -> dict:
         content = {"duration": content["duration"], "fingerprint": content["fingerprint"], "cpu": cpu, "peak": peak}
     except (ValueError, KeyError):
         raise UserError(f"{path}: fpcalc found no fingerprint (exit code {code}: {err.strip()[:200]})") from None
+    check_writable(kept.parent)
     save_text(kept, json.dumps(content))
     return content
 
 
 def ask(method: str, season: Season, work: Path) -> Answered:
-    """A method's markers for a season. Raises UserError where it fails, with what it said."""
+    """A method's markers for a season, asked now, or before by the same code. Raises UserError with what it said."""
+    kept = work / "answers" / f"{_key(method, season)}.json"
+    if kept.exists():
+        content = json.loads(kept.read_text())
+        return Answered(content["markers"], content["cpu"], content["peak"])
     with tempfile.TemporaryDirectory() as place:
         output = Path(place, "answers.json")
-        return _ask_ours(season, output) if method == OURS else _ask_rival(method, season, work, output)
+        answered = _ask_ours(season, output) if method == OURS else _ask_rival(method, season, work, output)
+    check_writable(kept.parent)
+    save_text(kept, json.dumps(vars(answered), indent=1) + "\n")
+    return answered
+
+
+def _key(method: str, season: Season) -> str:
+    """A checksum of what an answer depends on: the season, the method and its code."""
+    rooms = ("datatools", "episodes", "utils", "tools") if method == OURS else ()
+    files = [file for room in rooms for file in sorted((ROOT / room).rglob("*.py"))]
+    files += [*(ROOT / "episodes").glob("*.json")] if method == OURS else [HERE / "rivals.py"]
+    content = [method, str(season.folder.resolve()), *(file.read_text() for file in [season.folder / TRUTH, *files])]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
 def _ask_ours(season: Season, output: Path) -> Answered:

@@ -6,11 +6,11 @@
     python benchmarks/locate/run.py --methods needle median    # these alone
 
 The rivals are written from their published rules (rivals.py) on Chromaprint fingerprints, which fpcalc makes (Debian's
-package libchromaprint-tools). Prints Markdown tables and writes report.md and the answers below --work_dir. Episodes
-and fingerprints that are there already are not made again. Making a full-size season takes hours of CPU time.
+package libchromaprint-tools). Prints Markdown tables and writes report.md and the answers below --work_dir. Episodes,
+fingerprints, and answers by the same code that are there already are not made again. Six full-size seasons take hours
+to make.
 """
 
-import json
 import shutil
 import sys
 import time
@@ -72,11 +72,10 @@ def main(argv: list[str] | None = None) -> int:
     seasons, started = seasons_of(args), time.perf_counter()
     answers = {}
     for method in dict.fromkeys(args.methods):
-        answers[method] = [ask(method, season, args.work_dir) for season in seasons]
-        say(f"{method}: {(time.perf_counter() - started) / 60:.1f} min so far")
-    told = {method: {str(season.folder): answered.markers for season, answered in zip(seasons, given, strict=True)}
-            for method, given in answers.items()}
-    save_text(args.work_dir / "answers.json", json.dumps(told, indent=1) + "\n")
+        answers[method] = []
+        for season in seasons:
+            answers[method].append(ask(method, season, args.work_dir))
+            say(f"{method}, {season.folder.name}: {(time.perf_counter() - started) / 60:.1f} min so far")
     text = report(seasons, answers)
     save_text(args.work_dir / "report.md", text)
     print(text)

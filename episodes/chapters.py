@@ -30,7 +30,7 @@ from datatools.errors import UserError
 from datatools.files import save_text, write_atomic
 from datatools.media.probe import MediaError, error_reason, open_media, time_zero
 from datatools.media.structure import broken_structure
-from datatools.paths import check_output, read_text
+from datatools.paths import check_output
 from episodes.markers import EpisodeMarkers, milliseconds
 
 TITLES = {"opening": "Opening", "ending": "Ending", "recap": "Recap", "preview": "Preview"}
@@ -85,25 +85,6 @@ def read_chapters(path: Path) -> list[Chapter]:
             return _chapters(container, Fraction(0))
     except av.FFmpegError as error:
         raise MediaError(f"{path}: no ffmetadata that can be read ({error_reason(error)}). Write it again.") from error
-
-
-def read_others_chapters(path: Path) -> list[Chapter]:
-    """The chapters of a media file without those that `write_matroska` put in: as they were before its first call.
-
-    What it wrote would else be taken for evidence of what it wrote. Raises MediaError; UserError for a damaged record.
-    """
-    if not before_path(path).exists():
-        return read_chapters(path)
-    with open_media(path) as container:
-        zero = float(time_zero(container))
-    try:
-        root = ET.fromstring(read_text(before_path(path), "record of chapters", "Remove it."))
-        chapters = [_chapter(atom, zero) for atom in root.iterfind("EditionEntry/ChapterAtom") if _is_shown(atom)]
-    except (ET.ParseError, ValueError) as error:
-        raise UserError(f"{before_path(path)}: damaged ({error}). Remove it.") from None
-    chapters.sort(key=lambda chapter: chapter.start)
-    ends = [chapter.start for chapter in chapters[1:]] + [None]
-    return [replace(chapter, end=chapter.end or end) for chapter, end in zip(chapters, ends, strict=True)]
 
 
 def _is_ffmetadata(path: Path) -> bool:

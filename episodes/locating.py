@@ -1,6 +1,6 @@
 """From files to markers: look at what is new, decide about its shows, write, and tell. locate.py is its command.
 
-    report = run_pass(Asked(paths=(Path("Anime"),), state=Path("locate.sqlite")), CHAPTERS)
+    report = run_pass(Asked(paths=(Path("Anime"),), state=Path("locate.sqlite")), season_ways())
     report.episodes, report.failed
 
 Everything that was found is stored as soon as it is found (library.py), so a run that ends at any moment loses at most

@@ -1,6 +1,6 @@
 """How episodes are looked at and decided about: two functions, which the driver (locating.py) calls.
 
-    ways = Ways("chapters 1", look_at_chapters, "chapters 1", decide_by_chapters)
+    ways = Ways("prints 1", look, "price 10", decide)            # season_ways.py makes those of locate.py
     facts = ways.look(Path("Show/01.mkv"))                       # once a file, in a worker process; then stored
     ways.decide([Looked(...), ...], {"/abs/Show/01.mkv": {"opening": (Marker(...),)}}, notes)
 
@@ -8,15 +8,11 @@
 compared with the others without decoding them again. What `decide` reads from the files beyond that, it keeps as notes.
 """
 
-import json
-import math
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datatools.media.probe import file_duration, open_media
-from episodes.chapters import read_others_chapters, type_of_title
-from episodes.markers import DURATION_SLACK, LEAST_SECONDS, Marker
+from episodes.markers import Marker
 
 # {(path, name): bytes}: what `decide` found about one file, kept until that file changes. The name tells everything
 # that the note depends on beside the file, such as the version of what made it, or the times that were looked at.
@@ -59,34 +55,3 @@ class Ways:
     look: Callable[[Path], Facts]
     rule: str
     decide: Callable[[Sequence[Looked], Mapping[str, PersonsMarkers], Notes], Mapping[str, tuple[Marker, ...]]]
-
-
-# ---------------------------------------------------------------- chapters
-
-
-def look_at_chapters(path: Path) -> Facts:
-    """Start, end (None: unknown) and title of the chapters that are in the file, but ours. Raises MediaError."""
-    with open_media(path) as container:
-        duration = file_duration(container)
-    chapters = [(chapter.start, chapter.end, chapter.title) for chapter in read_others_chapters(path)]
-    return Facts(duration, json.dumps(chapters).encode())
-
-
-def decide_by_chapters(
-    episodes: Sequence[Looked], persons: Mapping[str, PersonsMarkers], notes: Notes,
-) -> dict[str, tuple[Marker, ...]]:
-    """The chapters that are named after an opening, ending, recap or preview, as they stand."""
-    return {episode.path: tuple(_markers(json.loads(episode.facts), episode.duration)) for episode in episodes}
-
-
-def _markers(chapters: list, duration: float | None):
-    latest = 0.0
-    for start, end, title in chapters:
-        kind = type_of_title(title)
-        end = min(time for time in (end, duration and duration + DURATION_SLACK, math.inf) if time is not None)
-        if kind and end < math.inf and end - start >= LEAST_SECONDS and start >= latest:
-            yield Marker(kind, start, end, evidence=("chapters",))
-            latest = end
-
-
-CHAPTERS = Ways("chapters 1", look_at_chapters, "chapters 1", decide_by_chapters)

@@ -6,6 +6,7 @@ little. A clip that lacks a modality still gets an answer, because training leav
 """
 
 import re
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,7 @@ from models.video_net import StridedFrameNet, TextNet
 MODALITIES = ("sound", "frames", "text")
 NUM_MFCC = 20
 MOST_ENCODERS = 16
+MOST_MEMBERS = 32
 HEARD = "sound"                # ends an encoder's word in `encoders` if it hears; the others see
 THINNED = 0.3                  # share of a long vector's numbers left out of a training clip
 QUARTERS = 4                   # steps a second of the sound's features, before a strided convolution to seconds
@@ -66,9 +68,9 @@ def from_facts(facts: int, channels: int) -> nn.Sequential:
 
 
 class SoundSteps(nn.Module):
-    """MFCC to a feature vector for each second, and one for each quarter of a second.
+    """The sound to a feature vector for each second, and one for each quarter of a second.
 
-    (B, 20, 8616) -> (B, channels, 200), (B, inner + 20, 800)
+    -> (B, channels, 200), (B, inner + 20, 800)
     """
 
     def __init__(self, channels: int, inner: int, with_rhythm: bool = True):
@@ -84,8 +86,8 @@ class SoundSteps(nn.Module):
         self.join = nn.Conv1d(inner + NUM_MFCC, channels, QUARTERS, stride=QUARTERS)
         self.compare = nn.Conv1d(len(REACHES), channels, 1)
 
-    def forward(self, mfcc: Tensor) -> tuple[Tensor, Tensor]:
-        x = relative(mfcc, (mfcc != 0).any(1, keepdim=True).float())
+    def forward(self, facts: "Facts") -> tuple[Tensor, Tensor]:
+        x = facts.sound
         # Plain means beside the learnt features: they still help where the sound is unlike all of the training's.
         plain = nn.functional.adaptive_avg_pool1d(x, QUARTERS * STEPS)
         learnt = nn.functional.adaptive_avg_pool1d(self.blocks(self.stem(x)), QUARTERS * STEPS)
@@ -93,12 +95,12 @@ class SoundSteps(nn.Module):
         quarters = torch.cat([learnt, plain], 1)
         told = self.join(quarters) + self.compare(novelty(a_second))
         if self.rhythm:
-            told = told + self.rhythm(rhythm(x))
+            told = told + self.rhythm(facts.rhythm)
         return told, quarters
 
 
 class FrameSteps(nn.Module):
-    """Frames and their changes to a feature vector per second. (B, 200, 66, 88, 3) uint8 -> (B, channels, 200)."""
+    """Frames and their changes to a feature vector per second. -> (B, channels, 200)."""
 
     def __init__(self, channels: int, frame_channels: tuple[int, ...], with_scenes: bool = True):
         super().__init__()
@@ -109,17 +111,14 @@ class FrameSteps(nn.Module):
         if with_scenes:
             self.scenes = from_facts(NUM_SCENES, channels)
 
-    def forward(self, frames: Tensor) -> Tensor:
-        b, t = frames.shape[:2]
-        valid = inside(frames)
-        scaled, small = self.relative_colours(frames)
-        seen = self.frame_net(scaled).unflatten(0, (b, t)).transpose(1, 2).float()                     # (B, F, 200)
-        seen = relative(seen, valid)
+    def forward(self, facts: "Facts") -> Tensor:
+        seen = self.frame_net(facts.scaled).unflatten(0, (len(facts.valid), -1)).transpose(1, 2).float()  # (B, F, 200)
+        seen = relative(seen, facts.valid)
         change = torch.diff(seen, dim=2, prepend=seen[:, :, :1])
-        new = torch.cat([novelty(seen), novelty(small)], 1)
+        new = torch.cat([novelty(seen), facts.small_novelty], 1)
         told = self.see(torch.cat([seen, change], 1)) + self.compare(new)
         if self.scenes:
-            told = told + self.scenes(scenes(scaled.unflatten(0, (b, t)), small, valid))
+            told = told + self.scenes(facts.scenes)
         return told
 
     @staticmethod
@@ -139,7 +138,10 @@ class FrameSteps(nn.Module):
 
 
 class EncodedSteps(nn.Module):
-    """An encoder's vectors and their changes to a feature vector per second. (B, 200, dim) -> (B, channels, 200)."""
+    """An encoder's vectors, (B, dim, 200) relative to the clip, and their `likeness` to a feature vector per second.
+
+    -> (B, channels, 200)
+    """
 
     def __init__(self, dim: int, channels: int):
         super().__init__()
@@ -150,13 +152,47 @@ class EncodedSteps(nn.Module):
         self.see = nn.Conv1d(2 * inner, channels, 1)
         self.compare = from_facts(NUM_LIKENESS, channels)
 
-    def forward(self, vectors: Tensor) -> Tensor:
-        x = vectors.float().transpose(1, 2)
-        valid = (x != 0).any(1, keepdim=True).float()
-        x = relative(x, valid)
+    def forward(self, x: Tensor, alike: Tensor) -> Tensor:
         seen = self.narrow(self.thin(x))
         change = torch.diff(seen, dim=2, prepend=seen[:, :, :1])
-        return self.see(torch.cat([seen, change], 1)) + self.compare(likeness(x, valid))
+        return self.see(torch.cat([seen, change], 1)) + self.compare(alike)
+
+
+class Facts(NamedTuple):
+    """What all members take from a batch, without weights.
+
+    sound          (B, 20, 8616) relative to the clip;  rhythm (B, 27, 200) or None
+    scaled         (B*200, 3, 66, 88) frames relative to the clip;  valid (B, 1, 200), 0 outside the clip
+    small_novelty  (B, 4, 200), of frames averaged to 6x8;  scenes (B, 18, 200) or None
+    text           (B, 200, 27, 36);  layout (B, 16, 200) or None
+    encoded        {encoder: (vectors (B, dim, 200) relative to the clip, likeness (B, 10, 200))}
+    """
+
+    sound: Tensor
+    rhythm: Tensor | None
+    scaled: Tensor
+    valid: Tensor
+    small_novelty: Tensor
+    scenes: Tensor | None
+    text: Tensor
+    layout: Tensor | None
+    encoded: dict[str, tuple[Tensor, Tensor]]
+
+    @classmethod
+    def of(cls, mfcc: Tensor, frames: Tensor, text_roi: Tensor, encoded: dict[str, Tensor], with_rhythm: bool = True,
+           with_scenes: bool = True) -> "Facts":
+        """From the tensors of a batch, as AVTDist takes them."""
+        sound, valid = relative(mfcc, (mfcc != 0).any(1, keepdim=True).float()), inside(frames)
+        scaled, small = FrameSteps.relative_colours(frames)
+        vectors = {}
+        for name, x in encoded.items():
+            x = x.float().transpose(1, 2)
+            there = (x != 0).any(1, keepdim=True).float()
+            x = relative(x, there)
+            vectors[name] = (x, likeness(x, there))
+        return cls(sound, rhythm(sound) if with_rhythm else None, scaled, valid, novelty(small),
+                   scenes(scaled.unflatten(0, frames.shape[:2]), small, valid) if with_scenes else None, text_roi,
+                   layout(text_roi) if with_scenes else None, vectors)
 
 
 class AVTDist(nn.Module):
@@ -199,8 +235,8 @@ class AVTDist(nn.Module):
         members: int = 1,
     ):
         super().__init__()
-        if members < 1:
-            raise ValueError(f"members {members}: expected 1 or more")
+        if members not in range(1, MOST_MEMBERS + 1):
+            raise ValueError(f"members {members}: expected a whole number from 1 to {MOST_MEMBERS}")
         if not standardise:
             raise ValueError("standardise: its colours are always relative to their clip")
         if modality_dropout > 1:
@@ -266,7 +302,8 @@ class AVTDist(nn.Module):
             kind = torch.zeros(len(mfcc), dtype=torch.long, device=mfcc.device)
         if self.training:
             kind = kind * (torch.rand(len(kind), device=kind.device) >= UNASKED)
-        looked = [(net, net.look(mfcc, frames, text_roi, kind, **encoded)) for net in (self, *self.others)]
+        facts = self.facts(mfcc, frames, text_roi, encoded)
+        looked = [(net, net.look(facts, kind)) for net in (self, *self.others)]
         if self.training:
             each = [net.views(parts, present) for net, parts in looked]
             told = {name: torch.cat([outputs[name] for outputs in each], 1) for name in each[0]}
@@ -303,18 +340,19 @@ class AVTDist(nn.Module):
             weights.append(self.weigh(parts, others)["quarters"].softmax(1))
         return {**outputs, "quarters": torch.stack(weights).mean(0).clamp(min=1e-12).log()}
 
-    def look(
-        self, mfcc: Tensor, frames: Tensor, text_roi: Tensor, kind: Tensor, **encoded: Tensor
-    ) -> list[Tensor]:
+    def facts(self, mfcc: Tensor, frames: Tensor, text_roi: Tensor, encoded: dict[str, Tensor]) -> Facts:
+        return Facts.of(mfcc, frames, text_roi, encoded, self.sound_net.rhythm is not None, self.layout is not None)
+
+    def look(self, facts: Facts, kind: Tensor) -> list[Tensor]:
         """Features of each of M modalities, (B, channels, 200); the sound's quarters; `kind` embedded."""
-        b, t = text_roi.shape[:2]
-        read = self.text_net(text_roi.flatten(0, 1)).unflatten(0, (b, t)).transpose(1, 2)                # (B, R, 200)
-        sound, quarters = self.sound_net(mfcc)
+        b, t = facts.text.shape[:2]
+        read = self.text_net(facts.text.flatten(0, 1)).unflatten(0, (b, t)).transpose(1, 2)              # (B, R, 200)
+        sound, quarters = self.sound_net(facts)
         text = self.read(self.text_norm(read))
         if self.layout:
-            text = text + self.layout(layout(text_roi))
-        more = [net(encoded[name]) for name, net in self.encoded.items()]
-        return [sound, self.video_net(frames), text, *more, quarters, self.question(kind)]
+            text = text + self.layout(facts.layout)
+        more = [net(*facts.encoded[name]) for name, net in self.encoded.items()]
+        return [sound, self.video_net(facts), text, *more, quarters, self.question(kind)]
 
     def weigh(self, parts: list[Tensor], present: Tensor) -> dict[str, Tensor]:
         """The outputs from `parts`, what `look` returns, without the modalities whose `present` (B, M) is 0."""
@@ -341,7 +379,8 @@ class AVTDist(nn.Module):
         where it is missing.
         """
         present = torch.stack([varies(each) for each in (mfcc, frames, text_roi, *encoded.values())], 1)
-        looked = [(net, net.look(mfcc, frames, text_roi, kind, **encoded)) for net in (self, *self.others)]
+        facts = self.facts(mfcc, frames, text_roi, encoded)
+        looked = [(net, net.look(facts, kind)) for net in (self, *self.others)]
         outputs = mean_of([net.agree(parts, present) for net, parts in looked])
         answer = self.seconds(outputs)
         reach = self.interval_scale * self.spread(outputs)

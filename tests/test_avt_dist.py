@@ -15,6 +15,9 @@ from datatools.submission import read_submission
 from models.avt_dist import AVTDist, FrameSteps, bell, distribution_loss, expected_seconds, places, varies, weight_near
 from models.clip_facts import inside, layout, novelty, relative, returns, rhythm, scenes
 from utils.boundary import calibrate
+from utils.checkpoint import save_checkpoint
+from utils.networks import build_network
+from utils.predict import Predictor
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -158,7 +161,7 @@ def test_in_training_each_clip_counts_whole_with_one_modality_left_out_and_with_
     present = torch.tensor([[1.0, 1, 1], [1, 1, 0]])
     counted, weigh = [], net.weigh
     with torch.inference_mode():
-        parts = net.look(**batch, kind=torch.zeros(2, dtype=torch.long))
+        parts = net.look(net.facts(**batch, encoded={}), torch.zeros(2, dtype=torch.long))
         net.weigh = lambda parts, present: counted.append(present) or weigh(parts, present)
         for _ in range(20):
             outputs = net.views(parts, present)
@@ -192,6 +195,71 @@ def test_outputs_in_training_go_by_clips_as_dataparallel_joins_them(batch):
     seconds = torch.tensor([57.3, 120.0])
     each = [distribution_loss(part, seconds[i:i + 1]) for i, part in enumerate(parts)]
     torch.testing.assert_close(distribution_loss(joined, seconds), (each[0] + each[1]) / 2)
+
+
+# ---------------------------------------------------------------- members
+
+
+def by_member(net: AVTDist, of_net: dict) -> list[dict]:
+    """{name: value} of a network's tensors, for each of its members, by the names of a network of one member."""
+    names = [name for name in of_net if not name.startswith("others.")]
+    return [{name: of_net[prefix + name] for name in names}
+            for prefix in ("", *(f"others.{index}." for index in range(len(net.others))))]
+
+
+def test_a_network_of_one_member_has_the_names_and_the_start_that_the_first_of_several_has():
+    one, several = small_net().state_dict(), small_net(members=3)
+    assert not [name for name in one if "others" in name]
+    first, second, third = by_member(several, several.state_dict())
+    assert len(several.state_dict()) == 3 * len(one)
+    for name, weight in one.items():
+        torch.testing.assert_close(first[name], weight, rtol=0, atol=0)
+    assert not torch.equal(first["join.weight"], second["join.weight"])
+    assert not torch.equal(second["join.weight"], third["join.weight"])
+
+
+def test_in_training_every_members_views_count_alike_and_every_member_learns(batch):
+    net = small_net(members=2, modality_dropout=0.4).train()
+    outputs = net(**batch)
+    assert outputs["steps"].shape == (2, 6, 200) and outputs["quarters"].shape == (2, 6, 800)
+    assert outputs["shares"].flatten().tolist() == pytest.approx([0.3, 0.1, 0.1] * 4)
+    seconds = torch.tensor([57.3, 120.0])
+    halves = [{name: value[:, half] for name, value in outputs.items()} for half in (slice(3), slice(3, 6))]
+    loss = distribution_loss(outputs, seconds)
+    torch.testing.assert_close(loss, sum(distribution_loss(half, seconds) for half in halves))
+    loss.backward()
+    for member in by_member(net, {name: weight.grad for name, weight in net.named_parameters()}):
+        assert all(gradient is not None for gradient in member.values())
+        assert member["step_head.weight"].abs().sum() > 0 and member["sound_net.join.weight"].abs().sum() > 0
+
+
+def test_members_answer_by_the_mean_of_their_probabilities_also_from_a_checkpoint(batch, tmp_path):
+    net = small_net(members=3)
+    net.interval_scale.fill_(2.0)
+    batch["kind"] = torch.tensor([1, 2])
+    alone = [small_net() for _ in range(3)]
+    for one, weights in zip(alone, by_member(net, net.state_dict()), strict=True):
+        one.load_state_dict(weights)
+    with torch.inference_mode():
+        together, each = net(**batch), [one(**batch) for one in alone]
+    for name, along in (("steps", 2), ("quarters", 1)):
+        mean = sum(outputs[name].softmax(along) for outputs in each) / 3
+        torch.testing.assert_close(together[name].softmax(along), mean, rtol=1e-3, atol=1e-7)
+        assert not torch.allclose(mean, each[0][name].softmax(along), rtol=0.01)
+    save_checkpoint(tmp_path / "members.pth", {"network": "AVTDist", "sizes": {**SMALL, "members": 3},
+                                               "text_detector": None, "model": net.state_dict()})
+    predictor = Predictor(tmp_path / "members.pth", gpus="cpu")
+    torch.testing.assert_close(predictor(batch)["seconds"], AVTDist.seconds(together), rtol=0, atol=0.01)
+    torch.testing.assert_close(predictor.quarters(batch), together["quarters"].softmax(1), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("members", [0, 33, 1.5])
+def test_a_senseless_number_of_members_is_refused(members):
+    with pytest.raises(UserError, match=rf"cannot be built so \(members {members}: expected a whole number from 1"):
+        build_network(AVTDist, {**SMALL, "members": members})
+
+
+# ---------------------------------------------------------------- hand-made features, certainty
 
 
 def moving_pictures() -> torch.Tensor:

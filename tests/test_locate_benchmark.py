@@ -45,6 +45,12 @@ def points(rng: np.random.Generator, seconds: float) -> np.ndarray:
     return rng.integers(0, 2**32, round(seconds / POINT), np.uint32)
 
 
+def slow_points(rng: np.random.Generator, seconds: float) -> np.ndarray:
+    """Points that change by a bit from one to the next, as those of real sound change little."""
+    bits = np.uint32(1) << rng.integers(0, 32, round(seconds / POINT), np.uint32)
+    return np.bitwise_xor.accumulate(bits)
+
+
 def flipped(rng: np.random.Generator, sound: np.ndarray, bits: int) -> np.ndarray:
     """The points with so many bits changed, of each but every eighth."""
     masks = np.array([sum(1 << int(bit) for bit in rng.choice(32, bits, replace=False)) for _ in sound], np.uint32)
@@ -127,7 +133,7 @@ def test_the_first_pair_that_succeeds_counts_and_so_two_openings_are_lost(rng):
 
 def test_needle_finds_opening_and_ending_within_their_edges(rng):
     """Its times are those of windows of three seconds that lie wholly in the run."""
-    opening, ending = points(rng, 60 - TAIL), points(rng, 50 - TAIL)
+    opening, ending = slow_points(rng, 60 - TAIL), slow_points(rng, 50 - TAIL)
     sounds = [episode(rng, (start, opening), (400, ending), minutes=8) for start in (30, 120, 60)]
     for answer, start in zip(needle(sounds), (30, 120, 60), strict=True):
         assert answer["opening"] == pytest.approx((start + WINDOW, start + 60 - WINDOW), abs=3 * PERIOD)
@@ -135,7 +141,7 @@ def test_needle_finds_opening_and_ending_within_their_edges(rng):
 
 
 def test_needle_passes_over_what_is_shorter_than_20_s_or_in_the_middle(rng):
-    brief, late = points(rng, 19), points(rng, 60)
+    brief, late = slow_points(rng, 18 - TAIL), slow_points(rng, 60)
     assert needle([episode(rng, (start, brief), (310, late), minutes=8) for start in (30, 120)]) == [{}, {}]
 
 

@@ -79,8 +79,8 @@ def report(seasons: Sequence[Season], answers: Mapping[str, Sequence[Answered]])
     whole = total(row.verdict for row in first)
     families = ", ".join(dict.fromkeys(season.family for season in seasons))
     minutes = np.median([episode.duration for season in seasons for episode in season.episodes]) / 60
-    about = [f"Machine: {machine()}. {len(first)} files of {minutes:.1f} min (median) of {len(seasons)} made seasons of "
-             f"the split test ({families}), with {whole.known} true openings and endings. Shares are of these; "
+    about = [f"Machine: {machine()}. {len(first)} files of {minutes:.1f} min (median) of {len(seasons)} made seasons "
+             f"of the split test ({families}), with {whole.known} true openings and endings. Shares are of these; "
              "intervals: 95%, bootstrap over seasons. CPU: one thread, with decoding."]
     if seasons[0].theme < USUAL_THEME:
         about.append("The episodes are short: all methods' limits of lengths and places are shortened, the tolerances "

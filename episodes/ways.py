@@ -8,6 +8,7 @@
 compared with the others without decoding them again. What `decide` reads from the files beyond that, it keeps as notes.
 """
 
+import importlib
 import json
 import math
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
@@ -59,6 +60,18 @@ class Ways:
     look: Callable[[Path], Facts]
     rule: str
     decide: Callable[[Sequence[Looked], Mapping[str, PersonsMarkers], Notes], Mapping[str, tuple[Marker, ...]]]
+
+
+@dataclass(frozen=True)
+class Late:
+    """A function `module:name` that is imported when it is first called; what needs seconds to load, so costs nothing
+    where it is not called."""
+
+    name: str
+
+    def __call__(self, *words, **named):
+        module, name = self.name.split(":")
+        return getattr(importlib.import_module(module), name)(*words, **named)
 
 
 # ---------------------------------------------------------------- chapters

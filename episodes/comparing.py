@@ -37,11 +37,12 @@ def kept_runs(prints: Sequence[Prints], paths: Sequence[str], notes: Notes) -> l
             known[run.a, run.b].append(run)
         for b in range(1, len(prints)):
             _write(b, {pair: found for pair, found in known.items() if pair[1] == b}, checksums, paths, notes)
-    for b, others in new if known.keys() != {(a, b) for b in range(len(prints)) for a in range(b)} else ():
-        found: Pairs = {(other, b): [] for other in others}
-        for run in runs_with(prints[b], [prints[other] for other in others]):
-            found[others[run.a], b].append(replace(run, a=others[run.a], b=b))
-        _write(b, found, checksums, paths, notes)
+        new = []
+    for one, others in new:
+        found: Pairs = {(other, one): [] for other in others}
+        for run in runs_with(prints[one], [prints[other] for other in others]):
+            found[others[run.a], one].append(replace(run, a=others[run.a], b=one))
+        _write(one, found, checksums, paths, notes)
         known |= _in_order(found)
     return sorted((run for found in known.values() for run in found),
                   key=lambda run: (run.a, run.b, run.start_a, run.start_b))

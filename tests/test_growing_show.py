@@ -33,7 +33,7 @@ def made_prints(number: int) -> Prints:
     rng = np.random.default_rng(100 + number)
     theme = np.random.default_rng(1).integers(1, 2**32, 15 * POINT_RATE, np.uint32)
     sound, slowed = rng.integers(1, 2**32, (2, 60 * POINT_RATE), np.uint32)
-    begin = (10 + 5 * number) * POINT_RATE
+    begin = (10 + 5 * (number % 6)) * POINT_RATE
     sound[begin:begin + len(theme)] = theme
     return Prints(sound, slowed, np.zeros(0), np.zeros(0, np.uint64), 60.0)
 

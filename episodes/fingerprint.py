@@ -44,7 +44,7 @@ NUM_BITS = 32
 FLOOR = 1e-3                  # of the episode's loud parts: what is quieter (60 dB) tells nothing
 DIGITAL_SILENCE = 1e-5        # of full scale
 STILL = 0.01                  # a sound that changes by less than this share within LAG stands still
-BLOCK = 32                    # spectra that are made at once, so that they stay in the processor's cache
+BLOCK = 128                   # spectra that are made at once, so that they stay in the processor's cache
 
 PICTURE_SIDE = 32             # pixels to which a picture is shrunk
 PICTURE_WAVES = 8             # its lowest frequencies along each side that are kept
@@ -52,8 +52,7 @@ NO_WAVE = 4.0                 # what coding may make of a wave that is not there
 FLAT = 6.0                    # levels of 255; a picture that deviates less from its mean tells nothing
 
 SOUND_GAP = 0.05              # s; a longer one between two packets is silence, a shorter one a rounded time
-FRAMES = 64                   # of sound that are joined at once; Python's cost of a frame is that of decoding it
-CHUNK = 2**16                 # samples that are held before they are brought to SOUND_RATE; they stay in the cache
+CHUNK = 2**19                 # samples that are held before they are brought to SOUND_RATE
 MOST_SILENCE = 4 * 3600.0     # s; a time that is further ahead is broken
 HEAD = struct.Struct("<4sHHdIII")      # name, version, point rate, duration, points, pictures, checksum of what follows
 NAME = b"AVTP"
@@ -121,9 +120,9 @@ def make_prints(path: Path, pictures: bool = True) -> Prints:
                     keyframes.add(packet)
         except av.FFmpegError:
             pass      # what was read so far counts
-    samples = sound.samples()
     if not sound.next and not keyframes.found_any:
         raise MediaError(f"{path}: neither sound nor a picture could be decoded. Encode it again, or remove it.")
+    samples = sound.samples()
     order = np.argsort(keyframes.times, kind="stable")
     points, slowed = sound_points(samples)
     return Prints(points, slowed, np.array(keyframes.times, np.float64)[order],
@@ -139,7 +138,6 @@ class _Sound:
         self.pieces: list[np.ndarray] = []      # at the stream's own rate, `held` samples
         self.done: list[np.ndarray] = []        # at SOUND_RATE
         self.held = 0
-        self.waiting: list[av.AudioFrame] = []
         self.converter: av.AudioResampler | None = None
         self.resampler: soxr.ResampleStream | None = None
         if stream is not None:
@@ -148,37 +146,12 @@ class _Sound:
 
     def add(self, packet: av.Packet) -> None:
         try:
-            self.waiting += self.decode(packet)
+            frames = self.decode(packet)
         except av.FFmpegError:
             return      # the next piece's time leaves a gap, which becomes silence
-        if len(self.waiting) >= FRAMES:
-            self._take()
-
-    def _take(self) -> None:
-        """Place the frames that wait: all in one piece where they follow each other, else one by one."""
-        frames, self.waiting = self.waiting, []
-        piece = self._joined(frames)
-        if piece is not None:
-            self._append(piece)
-            return
         for frame in frames:
-            for part in self._mono(frame):
-                self._place(part, frame.pts)
-
-    def _joined(self, frames: list[av.AudioFrame]) -> np.ndarray | None:
-        """Mono of frames that need no conversion and leave no gap, before or between them; else None."""
-        if not self.next or {(frame.format.name, frame.sample_rate) for frame in frames} != {("fltp", self.rate)}:
-            return None
-        stamps, planes, length = [frame.pts for frame in frames], [frame.planes for frame in frames], frames[0].samples
-        alike = {(frame.samples, len(each), each[0].buffer_size) for frame, each in zip(frames, planes, strict=True)}
-        if None in stamps or len(alike) != 1 or len(planes[0]) > 2:
-            return None
-        starts = np.round((np.array(stamps) * self.base - self.zero) * self.rate)
-        if np.abs(starts - self.next - length * np.arange(len(frames))).max() > SOUND_GAP * self.rate:
-            return None
-        channels = [np.frombuffer(b"".join(each), np.float32).reshape(len(frames), -1)[:, :length]
-                    for each in zip(*planes, strict=True)]      # a plane may be longer than its samples
-        return (channels[0] if len(channels) == 1 else channels[0] + channels[1]).ravel()
+            for piece in self._mono(frame):
+                self._place(piece, frame.pts)
 
     def _mono(self, frame: av.AudioFrame) -> list[np.ndarray]:
         self.rate = self.rate or frame.sample_rate
@@ -215,7 +188,6 @@ class _Sound:
 
     def samples(self) -> np.ndarray:
         """All sound, float32 (n,), at SOUND_RATE, from time zero. To be called once, at the end."""
-        self._take()
         if self.next:
             self._resample(last=True)
         return np.concatenate([*self.done, np.zeros(0, np.float32)])

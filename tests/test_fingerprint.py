@@ -6,7 +6,6 @@ import pytest
 import soxr
 
 from datatools.media import MediaError
-from episodes import fingerprint
 from episodes.fingerprint import POINT_RATE, RETIMED, SOUND_RATE, Prints, make_prints, picture_hash, sound_points
 from tests.episode_sounds import RATE, song, story
 from tests.media_files import numbered_picture, write_media
@@ -75,18 +74,6 @@ def test_sound_that_begins_late_keeps_its_time(tmp_path, original):
     prints = make_prints(late)
     told = np.flatnonzero(prints.sound)
     assert told[0] / POINT_RATE == pytest.approx(4.0, abs=0.5)
-
-
-@pytest.mark.parametrize("start", [0.0, 4.0])
-def test_frames_that_are_joined_give_the_prints_of_single_ones(tmp_path, original, monkeypatch, start):
-    path = write_media(tmp_path / "a.mkv", [numbered_picture(5)] * 30, sound=np.stack([original, original]),
-                       sound_rate=RATE, sound_start=start)
-    joined, taken = fingerprint._Sound._joined, []
-    with monkeypatch.context() as patched:
-        patched.setattr(fingerprint._Sound, "_joined", lambda self, frames: taken.append(joined(self, frames)))
-        single = make_prints(path)
-    assert sum(piece is not None for piece in taken) > len(taken) / 2
-    assert make_prints(path) == single
 
 
 def test_keyframes_are_hashed_at_their_times_and_look_alike_in_another_copy(tmp_path):

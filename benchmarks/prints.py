@@ -5,7 +5,8 @@
     python benchmarks/prints.py --video episode.mkv      # what making a file's prints costs beside decoding its sound
 
 The made episodes are prints, not files: points drawn at random, but for an opening and an ending that the episodes of a
-season share, with errors as a low bit rate makes them. CPU seconds; the memory is the process's highest.
+season share, with errors as a low bit rate makes them. CPU seconds; the memory is the process's highest, without
+PyTorch, which the comparison does not need and which is loaded only to name the machine.
 """
 
 import gc
@@ -20,7 +21,6 @@ if __package__ in (None, ""):
 
 import numpy as np
 
-from benchmarks.machine import machine
 from datatools.commands import CommandParser
 from datatools.errors import UserError, run_command
 from datatools.media.packets import decode
@@ -140,12 +140,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--video", type=path, help="measure the making of this file's prints instead")
     arguments = parser.parse_args(argv)
     if arguments.video:
-        print(f"{arguments.video.name}; {machine()}\n")
-        print(markdown_table(["what", "CPU seconds", "times PyAV's decoding"], measure_video(arguments.video)))
+        title, head = arguments.video.name, ["what", "CPU seconds", "times PyAV's decoding"]
+        rows = measure_video(arguments.video)
     else:
-        print(f"{arguments.episodes} episodes of {SECONDS / 60:g} minutes; {machine()}\n")
-        print(markdown_table(["what", "CPU seconds", "memory so far, GiB", "found"],
-                             measure_comparison(arguments.episodes, arguments.season)))
+        title = f"{arguments.episodes} episodes of {SECONDS / 60:g} minutes"
+        head = ["what", "CPU seconds", "memory so far, GiB", "found"]
+        rows = measure_comparison(arguments.episodes, arguments.season)
+
+    from benchmarks.machine import machine
+
+    print(f"{title}; {machine()}\n")
+    print(markdown_table(head, rows))
     return 0
 
 

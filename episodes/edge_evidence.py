@@ -64,13 +64,13 @@ def places_to_look(evidence: EpisodeEvidence, repeats: Sequence[Repeat], rules: 
         asked.append((each.start + low, each.start + high) if each.end is None else (each.end - high, each.end - low))
     chosen: list[tuple[float, float]] = []
     for start, end in asked:
-        more = _merged([*chosen, (max(0.0, start), min(evidence.duration, end))])
+        more = merged([*chosen, (max(0.0, start), min(evidence.duration, end))])
         if sum(last - first for first, last in more) <= MOST_SECONDS:
             chosen = more
     return chosen
 
 
-def _merged(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+def merged(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     """The spans in order; those that meet as one, and those that are empty left out."""
     found: list[tuple[float, float]] = []
     for start, end in sorted(spans):

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from episodes.edge_signals import STEP, Window, read_pictures, read_sound, steps
+from episodes.edge_notes import Notes, kept_pictures, kept_sound, kept_window
+from episodes.edge_signals import STEP, Window, steps
 from episodes.fingerprint import Prints
 from episodes.themes import Occurrence, Theme
 
@@ -46,17 +47,20 @@ class _Member:
     lag: int | None = None            # None: it is like no other
 
 
-def refine(theme: Theme, prints: Sequence[Prints], paths: Sequence[Path] | None = None) -> Theme:
+def refine(
+    theme: Theme, prints: Sequence[Prints], paths: Sequence[Path] | None = None, notes: Notes | None = None,
+) -> Theme:
     """The theme with the edges of all its occurrences on the finest grid that its members allow.
 
     `paths`: the episodes' files, from which some seconds around each edge are read; a file that cannot be read keeps
-    its edges. Without them the theme stays as it is.
+    its edges. Without them the theme stays as it is. `notes`: {(path, name): bytes}, of what was read before.
     """
     spans = [(episode, one) for episode, ones in theme.members.items() for one in ones]
     if paths is None or len(spans) < 2:
         return theme
-    starts, alike = _edges(spans, 1, paths)
-    ends, also_alike = _edges(spans, -1, paths)
+    notes = {} if notes is None else notes
+    starts, alike = _edges(spans, 1, paths, notes)
+    ends, also_alike = _edges(spans, -1, paths, notes)
     members: dict[int, list[Occurrence]] = {episode: [] for episode in theme.members}
     for (episode, one), start, end in zip(spans, starts, ends, strict=True):
         start, end = max(0.0, start), min(end, prints[episode].duration or end)
@@ -82,17 +86,20 @@ def _with_pictures(
 
 
 def _edges(
-    spans: list[tuple[int, Occurrence]], side: int, paths: Sequence[Path]
+    spans: list[tuple[int, Occurrence]], side: int, paths: Sequence[Path], notes: Notes
 ) -> tuple[list[float], list[float | None]]:
     """The start (side 1: the theme lies after it) or end (side -1) of each occurrence, s of its file.
 
     With it, the share of the others whose pictures are the same there; None where there are no pictures.
     """
     places = [one.start if side == 1 else one.end for _, one in spans]
-    windows = [Window(place, one.rate, REACH) for place, (_, one) in zip(places, spans, strict=True)]
+    files = [str(paths[episode]) for episode, _ in spans]
+    windows = [kept_window(notes, file, Window(place, one.rate, REACH))
+               for file, place, (_, one) in zip(files, places, spans, strict=True)]
     order = sorted(range(len(spans)), key=lambda number: -(spans[number][1].sound + spans[number][1].pictures))
-    members = {number: _Member(windows[number], read_sound(paths[spans[number][0]], windows[number]),
-                               read_pictures(paths[spans[number][0]], windows[number]) if rank < MOST_MEMBERS else None)
+    members = {number: _Member(
+        windows[number], kept_sound(notes, files[number], windows[number]),
+        kept_pictures(notes, files[number], windows[number]) if rank < MOST_MEMBERS else None)
                for rank, number in enumerate(order)}
     times = side * steps(REACH)      # above 0 within the theme
     aligned = _align(list(members.values()), times)

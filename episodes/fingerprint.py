@@ -30,6 +30,7 @@ from datatools.media.probe import (
     time_zero,
     video_stream,
 )
+from episodes.versions import PRINTS as VERSION
 
 POINT_RATE = 16               # points a second of sound
 RETIMED = 25 / (24000 / 1001)   # film at 24000/1001 pictures a second that is played at 25 is this much faster
@@ -53,7 +54,6 @@ FLAT = 6.0                    # levels of 255; a picture that deviates less from
 SOUND_GAP = 0.05              # s; a longer one between two packets is silence, a shorter one a rounded time
 CHUNK = 2**19                 # samples that are held before they are brought to SOUND_RATE
 MOST_SILENCE = 4 * 3600.0     # s; a time that is further ahead is broken
-VERSION = 1
 HEAD = struct.Struct("<4sHHdIII")      # name, version, point rate, duration, points, pictures, checksum of what follows
 NAME = b"AVTP"
 

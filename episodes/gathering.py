@@ -67,13 +67,14 @@ def first_look(path: Path, means: Means = NO_MEANS) -> EpisodeEvidence:
 
 def second_look(
     path: Path, evidence: EpisodeEvidence, repeats: Sequence[Repeat] = (), rules: Rules = USUAL_RULES,
-    means: Means = NO_MEANS,
+    means: Means = NO_MEANS, places: Sequence[tuple[float, float]] | None = None,
 ) -> EpisodeEvidence:
     """The evidence with cuts, black and silence near the places where a marker may start or end; and text, if asked.
 
+    `places`: spans (s) to look at instead, such as wider ones.
     What cannot be read there is told in the remarks. Raises UserError where a package is missing.
     """
-    places = places_to_look(evidence, repeats, rules)
+    places = places_to_look(evidence, repeats, rules) if places is None else places
     spans: list[Evidence] = []
     remarks: list[str] = []
     try:

@@ -1,6 +1,6 @@
 """An episode's head and tail, each decoded once for all that looks at them.
 
-    parts = read_parts(Path("episode.mkv"), 1440.0)      # [Part(0.0, 400, ...), Part(1040.0, 400, ...)]
+    parts = read_parts(Path("episode.mkv"), 1440.0)      # [Part(0.0, 400, ...), Part(1140.0, 300, ...)]
 
 The opening is looked for in the head and the ending in the tail; in a short episode the two are one part.
 """
@@ -16,7 +16,9 @@ from datatools.encoders import Encoder
 from datatools.features import Pictures, extract_pictures
 from datatools.media import MediaError, probe, read_audio
 
-HEAD_SECONDS, TAIL_SECONDS = 400, 400      # three windows of 200 s, each begun in the middle of the one before
+# Three windows of 200 s and two, each begun in the middle of the one before. An opening may come after a long scene;
+# an ending that begins more than 300 s before the episode's end is none.
+HEAD_SECONDS, TAIL_SECONDS = 400, 300
 
 
 @dataclass(frozen=True)

@@ -29,11 +29,11 @@ class Votes(NamedTuple):
 
 def make_index(keys: np.ndarray) -> np.ndarray:
     """Keys, uint32 (n,), with their positions, sorted: uint64 (m,), `key << 32 | position`; the key 0 is left out."""
-    used = np.flatnonzero(keys)
-    index = keys[used].astype(np.uint64) << np.uint64(32)
-    index |= used.astype(np.uint64)
+    index = keys.astype(np.uint64)
+    index <<= np.uint64(32)      # in place, as what follows: of a thousand episodes, each copy takes 0.2 GB
+    np.bitwise_or(index, np.arange(len(keys), dtype=np.uint32), out=index)
     index.sort()
-    return index
+    return index[np.searchsorted(index, np.uint64(1 << 32)):]
 
 
 def may_hold(index: np.ndarray, keys: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@
 compared with the others without decoding them again. What `decide` reads from the files beyond that, it keeps as notes.
 """
 
+import importlib
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,3 +57,15 @@ class Ways:
     look: Callable[[Path], Facts]
     rule: str
     decide: Callable[[Sequence[Looked], Mapping[str, PersonsMarkers], Notes], Mapping[str, tuple[Marker, ...]]]
+
+
+@dataclass(frozen=True)
+class Late:
+    """A function `module:name` that is imported when it is first called; what needs seconds to load, so costs nothing
+    where it is not called."""
+
+    name: str
+
+    def __call__(self, *words, **named):
+        module, name = self.name.split(":")
+        return getattr(importlib.import_module(module), name)(*words, **named)

@@ -198,4 +198,4 @@ def test_a_silent_file_and_a_damaged_one_give_what_they_hold(tmp_path):
 
 def test_head_and_tail_of_a_short_episode_are_one_part():
     assert spans(300.5) == [(0.0, 301)]
-    assert spans(1440.3) == [(0.0, 400), (1040.0, 401)]
+    assert spans(1440.3) == [(0.0, 400), (1140.0, 301)]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soxr
 
+from episodes import edge_notes
 from episodes.edges import refine
 from episodes.fingerprint import RETIMED, SOUND_RATE, Prints, sound_points
 from episodes.repeats import Run, features, runs, runs_with, themes
@@ -194,6 +195,20 @@ def test_edges_lie_where_the_pictures_begin_and_cease_to_be_the_same(files):
         assert abs(rough.end - start - THEME) > 0.2      # the prints alone follow the music
         assert one.pictures == 1.0
     assert refined.length == pytest.approx(THEME, abs=0.06)
+
+
+def test_edges_that_were_read_are_refined_again_without_the_files(files, monkeypatch):
+    season = [prints_of(joined(story(number, 8.0 + 1.5 * number), song(1, THEME + 0.5), story(30 + number, 8.5)))
+              for number in range(3)]
+    (theme,), notes = themes(runs(season), season), {}
+    refined = refine(theme, season, files, notes)
+    for name in ("read_sound", "read_pictures"):
+        monkeypatch.setattr(edge_notes, name, lambda *_: pytest.fail("was read before"))
+    assert refine(theme, season, files, notes) == refined
+    moved = replace(theme, members={number: [one._replace(start=one.start + 0.2, end=one.end + 0.1) for one in ones]
+                                    for number, ones in theme.members.items()})
+    for number, (one,) in refine(moved, season, files, notes).members.items():
+        assert one.start == pytest.approx(refined.members[number][0].start, abs=0.02)
 
 
 def test_a_file_that_cannot_be_read_keeps_its_edges(files, tmp_path):

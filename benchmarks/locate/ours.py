@@ -6,10 +6,8 @@ It is the pass that locate.py makes, in this process, with a state that knows no
 """
 
 import contextlib
-import functools
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 if __package__ in (None, ""):
@@ -17,18 +15,16 @@ if __package__ in (None, ""):
 
 from benchmarks.locate.rivals import USUAL_THEME
 from datatools.stages import Pool
+from episodes.candidates import USUAL_RULES
 from episodes.locating import Asked, run_pass
 from episodes.markers import save_json
-from episodes.season_ways import decide, season_ways
+from episodes.season_ways import season_ways
 from tools.known_seasons import season_rules
 
 
 def main(words: list[str]) -> int:
     theme, output, folder = float(words[0]), Path(words[1]), Path(words[2])
-    ways = season_ways()
-    if theme < USUAL_THEME:      # short episodes, made for a first look: all lengths shrink
-        rules = season_rules(theme)
-        ways = replace(ways, rule=f"{rules} {ways.rule}", decide=functools.partial(decide, rules=rules))
+    ways = season_ways(rules=season_rules(theme) if theme < USUAL_THEME else USUAL_RULES)
     with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(sys.stderr):
         report = run_pass(Asked((folder,), Path(place, "state.sqlite"), pool=Pool(here=True)), ways)
     save_json(output, report.episodes)

@@ -1,0 +1,7 @@
+"""Versions of what is stored; what has another one is made again. They stand here so that a run that finds nothing new
+need not load what makes it."""
+
+PRINTS = 1      # fingerprint.py
+RUNS = 1        # comparing.py
+EDGES = 1       # edge_notes.py
+SECOND = 1      # the second look, season_work.py

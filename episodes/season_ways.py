@@ -24,7 +24,7 @@ from episodes.fingerprint import Prints, make_prints
 from episodes.gathering import Means, first_look, second_look
 from episodes.joining import WEIGHTS, join
 from episodes.markers import Marker
-from episodes.repeats import runs
+from episodes.repeats import LEAST_SECONDS, runs
 from episodes.season_evidence import repeats_of
 from episodes.themes import themes
 from episodes.ways import Facts, Looked, Notes, PersonsMarkers, Ways
@@ -34,10 +34,15 @@ LENGTH = struct.Struct("<Q")      # of the prints, before them; the evidence fol
 VERSION = f"prints {fingerprint.VERSION}, evidence {evidence_module.VERSION}"
 
 
-def season_ways(story: float = USUAL_RULES.story, weights: tuple[Path, ...] = ()) -> Ways:
-    """The ways for a price of a second of story, and boundary networks' checkpoints. Raises UserError for these."""
+def season_ways(
+    story: float = USUAL_RULES.story, weights: tuple[Path, ...] = (), rules: Rules = USUAL_RULES,
+) -> Ways:
+    """The ways for a price of a second of story, and boundary networks' checkpoints. Raises UserError for these.
+
+    `rules`: all but the price; others than the usual ones are for short episodes.
+    """
     names = [hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in weights]
-    rules = replace(USUAL_RULES, story=story)
+    rules = replace(rules, story=story)
     model = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()[:16]
     return Ways(" ".join([VERSION, *names]), functools.partial(look, weights=weights), f"{rules} {model}",
                 functools.partial(decide, rules=rules))
@@ -62,7 +67,7 @@ def decide(
     """The markers of a show's episodes, from what they share and what each of them tells."""
     parts = [_unpacked(episode.facts) for episode in episodes]
     prints = [each for each, _ in parts]
-    found = themes(runs(prints), prints) if len(prints) > 1 else []
+    found = themes(runs(prints, min(LEAST_SECONDS, rules.lengths[0])), prints) if len(prints) > 1 else []
     found = [refine(theme, prints, [Path(episode.path) for episode in episodes]) for theme in found]
     repeats = repeats_of(found, [told.duration for _, told in parts])
     told = {}

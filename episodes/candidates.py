@@ -39,7 +39,10 @@ class Rules:
     lengths        s; the shortest and longest opening or ending
     story, missed  what a second of story costs that is skipped, and a marker that is missed
     tolerance      s; of story that may be skipped at an edge for nothing
-    most_story     s; that count of one wrong marker: a viewer who sees that a skip is wrong goes back
+    most_story     s; that count of one wrong marker: a viewer who sees that a skip is wrong goes back, and has lost the
+                   few seconds that this takes. With the usual prices, a marker needs a probability above 30/31. Were
+                   all 90 s of a theme counted, it would need 900/901, which no model can be held to: to show that one
+                   of 900 is wrong takes thousands of episodes
     """
 
     lengths: tuple[float, float] = (20.0, LONGEST)
@@ -82,8 +85,13 @@ class Edge:
     sources: tuple[str, ...] = ()
 
 
-def candidates(evidence: EpisodeEvidence, repeats: Sequence[Repeat], rules: Rules) -> list[Candidate]:
-    """All parts that may be marked, of a plausible length; several may mean the same part."""
+def candidates(
+    evidence: EpisodeEvidence, repeats: Sequence[Repeat], rules: Rules, count: int = 1
+) -> list[Candidate]:
+    """All parts that may be marked, of a plausible length; several may mean the same part.
+
+    `count`: the number of episodes that the file holds, one after the other.
+    """
     found = [Candidate(kind, each.start, min(each.end, evidence.duration), "sound", each)
              for repeat in repeats for each in (repeat, *_without_card(repeat, evidence, rules))
              for kind in ("opening", "ending")]
@@ -99,7 +107,7 @@ def candidates(evidence: EpisodeEvidence, repeats: Sequence[Repeat], rules: Rule
     for told in evidence.of("networks"):
         if told.kind and not told.is_span:
             found += _with_guesses(told, evidence, rules)
-    return [each for each in found if _is_plausible(each, evidence.duration, rules)]
+    return [each for each in found if _is_plausible(each, evidence.duration, rules, count)]
 
 
 def _without_card(repeat: Repeat, evidence: EpisodeEvidence, rules: Rules) -> list[Repeat]:
@@ -119,11 +127,17 @@ def _without_card(repeat: Repeat, evidence: EpisodeEvidence, rules: Rules) -> li
     return found
 
 
-def _is_plausible(candidate: Candidate, duration: float, rules: Rules) -> bool:
+def _place(candidate: Candidate, duration: float, count: int) -> float:
+    """Where the candidate's middle lies in its episode, 0 to 1; a file's `count` episodes are taken to be as long."""
+    at = (candidate.start + candidate.end) / 2 / duration * count
+    return at - min(max(0, count - 1), int(at))
+
+
+def _is_plausible(candidate: Candidate, duration: float, rules: Rules, count: int) -> bool:
     low, high = rules.lengths
     if candidate.kind in ("recap", "preview"):
         low = low / 4
-    middle = (candidate.start + candidate.end) / 2 / duration
+    middle = _place(candidate, duration, count)
     placed = {"opening": middle < 0.6, "ending": middle > 0.4}.get(candidate.kind, True)
     return low <= candidate.length <= high and 0 <= candidate.start and candidate.end <= duration + 0.5 and placed
 
@@ -170,7 +184,7 @@ def _agree(one: tuple[float, float], other: tuple[float, float]) -> bool:
 def edge_of(candidate: Candidate, side: str, evidence: EpisodeEvidence) -> Edge:
     """The best place of one edge, `side` start or end: told by the exactest source, moved to a moment within reach."""
     time = getattr(candidate, side)
-    told = [Edge(time, candidate.repeat.spread, _heard(candidate.repeat))] if candidate.repeat else []
+    told = [Edge(time, candidate.repeat.spread_of(side), _heard(candidate.repeat))] if candidate.repeat else []
     for each in evidence.of("chapters"):
         place = getattr(each, side)
         if each.kind == candidate.kind and place is not None and abs(place - time) <= NEAR["chapters"]:
@@ -214,7 +228,7 @@ def _snap(edge: Edge, evidence: EpisodeEvidence) -> Edge:
 FEATURES = (
     "constant", "ending", "other kinds", "usual length", "exact length", "short", "place", "far from its place",
     "repeats", "members", "share", "sound agrees", "pictures agree", "pictures differ", "theme's place",
-    "where the theme is", "within a longer repeat", "repeat with other edges", "chapter",
+    "where the theme is", "seen elsewhere", "within a longer repeat", "repeat with other edges", "chapter",
     "chapter with other edges", "chapter of another kind", "chapter's edges",
     "networks looked",
     "networks' weight", "credits", "moment at start", "moment at end", "guessed", "rival", "sources",
@@ -222,14 +236,18 @@ FEATURES = (
 
 
 def features(
-    candidate: Candidate, evidence: EpisodeEvidence, repeats: Iterable[Repeat], rules: Rules
+    candidate: Candidate, evidence: EpisodeEvidence, repeats: Iterable[Repeat], rules: Rules, count: int = 1
 ) -> np.ndarray:
-    """What speaks for and against a candidate, float64 (len(FEATURES),); each within -1 to 1, 0 where unknown."""
+    """What speaks for and against a candidate, float64 (len(FEATURES),); each within -1 to 1, 0 where unknown.
+
+    `count`: as for `candidates`.
+    """
+    middle = _place(candidate, evidence.duration, count)
     told = {"constant": 1.0, "ending": float(candidate.kind == "ending"),
             "other kinds": float(candidate.kind in ("recap", "preview")),
             "guessed": float(candidate.guessed is not None)}
-    told |= _of_place(candidate, evidence.duration, rules)
-    told |= _of_repeats(candidate, list(repeats), evidence.duration)
+    told |= _of_place(candidate, middle, rules)
+    told |= _of_repeats(candidate, list(repeats), middle, evidence.duration)
     told |= _of_chapters(candidate, evidence)
     told |= _of_networks(candidate, evidence)
     told |= _of_pictures(candidate, evidence)
@@ -238,8 +256,7 @@ def features(
     return np.array([told.get(name, 0.0) for name in FEATURES])
 
 
-def _of_place(candidate: Candidate, duration: float, rules: Rules) -> dict[str, float]:
-    middle = (candidate.start + candidate.end) / 2 / duration
+def _of_place(candidate: Candidate, middle: float, rules: Rules) -> dict[str, float]:
     place = {"opening": 1 - middle, "ending": middle}.get(candidate.kind, max(middle, 1 - middle))
     low, high = (edge * rules.scale for edge in USUAL)
     return {"usual length": math.exp(-max(low - candidate.length, candidate.length - high, 0) / (10 * rules.scale)),
@@ -249,7 +266,7 @@ def _of_place(candidate: Candidate, duration: float, rules: Rules) -> dict[str, 
             "far from its place": float(place < 0.7)}
 
 
-def _of_repeats(candidate: Candidate, repeats: list[Repeat], duration: float) -> dict[str, float]:
+def _of_repeats(candidate: Candidate, repeats: list[Repeat], middle: float, duration: float) -> dict[str, float]:
     """Of the theme at this place; `rival`: how much more of the season another theme has that lies in the same half."""
     span = candidate.start, candidate.end
     same = [each for each in repeats if overlap((each.start, each.end), span) >= SAME]
@@ -265,14 +282,16 @@ def _of_repeats(candidate: Candidate, repeats: list[Repeat], duration: float) ->
     longer = [each for each in repeats if own.theme == each.theme and each.start < span[1] and span[0] < each.end
               and each.end - each.start > own.end - own.start + CARD[0] / 2]
     told["within a longer repeat"] = float(bool(longer))
-    middle = sum(span) / 2 / duration
     fits = own.position if late else 1 - own.position
+    where = max(0.0, 1 - 4 * abs(middle - own.position))
     return told | {
         "repeats": 1.0, "members": min(math.log2(max(own.members, 1)), 4) / 4, "share": own.share,
         "sound agrees": 0.0 if math.isnan(own.sound) else own.sound,
         "pictures agree": 0.0 if math.isnan(own.pictures) else own.pictures,
         "pictures differ": 0.0 if math.isnan(own.pictures) else 1 - own.pictures,
-        "theme's place": fits, "where the theme is": max(0.0, 1 - 4 * abs(middle - own.position))}
+        "theme's place": fits, "where the theme is": where,
+        # A last episode may end with the opening; a song that is sung within the story has other pictures.
+        "seen elsewhere": 0.0 if math.isnan(own.pictures) else own.pictures * (1 - where)}
 
 
 def _of_chapters(candidate: Candidate, evidence: EpisodeEvidence) -> dict[str, float]:

@@ -52,7 +52,8 @@ def places_to_look(evidence: EpisodeEvidence, repeats: Sequence[Repeat], rules: 
     """
     asked = []
     for each in candidates(evidence, repeats, rules):
-        look = LOOK if each.repeat is None else min(LOOK, max(LEAST_LOOK, 3 * each.repeat.spread))
+        spread = LOOK if each.repeat is None else max(map(each.repeat.spread_of, ("start", "end")))
+        look = min(LOOK, max(LEAST_LOOK, 3 * spread))
         asked += [(time - look, time + look) for side, time in (("start", each.start), ("end", each.end))
                   if each.source != "networks" or side == NETWORK_EDGE[each.kind]]
     usual = TYPICAL * rules.scale

@@ -35,6 +35,9 @@ USUAL_APART = 2.0          # of the logarithm of the distance, where a file has 
 SAME_PICTURES = 0.8        # correlation of two pictures that are the same
 LEAST_STEPS = 20           # that tell something, on one side of an edge
 LAG_STEPS = 3              # a change of sound is taken over so many steps
+DOUBT = 6.0                # nats by which a place may be less likely than the edge, and still be it; twice the 3 nats
+                           # of 95%, since steps that follow each other share most of their sound
+SURE = 3.0                 # mean errors within which an edge lies with 95% (Laplace)
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,10 @@ def refine(
     starts, alike = _edges(spans, 1, paths, notes)
     ends, also_alike = _edges(spans, -1, paths, notes)
     members: dict[int, list[Occurrence]] = {episode: [] for episode in theme.members}
-    for (episode, one), start, end in zip(spans, starts, ends, strict=True):
+    for (episode, one), (start, before), (end, after) in zip(spans, starts, ends, strict=True):
         start, end = max(0.0, start), min(end, prints[episode].duration or end)
         good = end - start > 0.5 * (one.end - one.start)
-        members[episode].append(one._replace(start=start, end=end) if good else one)
+        members[episode].append(one._replace(start=start, end=end, spreads=(before, after)) if good else one)
     members = _with_pictures(members, list(zip(alike, also_alike, strict=True)))
     lengths = [(one.end - one.start) * one.rate for ones in members.values() for one in ones]
     return replace(theme, members=members, length=float(np.median(lengths)))
@@ -87,12 +90,14 @@ def _with_pictures(
 
 def _edges(
     spans: list[tuple[int, Occurrence]], side: int, paths: Sequence[Path], notes: Notes
-) -> tuple[list[float], list[float | None]]:
-    """The start (side 1: the theme lies after it) or end (side -1) of each occurrence, s of its file.
+) -> tuple[list[tuple[float, float | None]], list[float | None]]:
+    """The start (side 1: the theme lies after it) or end (side -1) of each occurrence, s of its file, with the mean
+    error of it, s; None where it could not be refined.
 
     With it, the share of the others whose pictures are the same there; None where there are no pictures.
     """
     places = [one.start if side == 1 else one.end for _, one in spans]
+    spreads: list[float | None] = [None] * len(spans)
     files = [str(paths[episode]) for episode, _ in spans]
     windows = [kept_window(notes, file, Window(place, one.rate, REACH))
                for file, place, (_, one) in zip(files, places, spans, strict=True)]
@@ -104,14 +109,16 @@ def _edges(
     times = side * steps(REACH)      # above 0 within the theme
     aligned = _align(list(members.values()), times)
     used = [member for member in aligned if member.lag is not None][:MOST_MEMBERS]
-    edge = _change(used, times) if len(used) > 1 else None
-    if edge is not None:
+    found = _change(used, times) if len(used) > 1 else None
+    if found is not None:
+        edge, spread = found
         for number, member in zip(members, aligned, strict=True):
             if member.lag is not None:
                 at = side * edge + member.lag * STEP      # in the theme's own time
                 places[number] = member.window.place + at / member.window.rate
+                spreads[number] = spread / member.window.rate
     shares = dict(zip(members, _alike(aligned, (times > 0) & (times < REACH - MOST_LAG)), strict=True))
-    return places, [shares[number] for number in range(len(spans))]
+    return list(zip(places, spreads, strict=True)), [shares[number] for number in range(len(spans))]
 
 
 def _alike(members: list[_Member], within: np.ndarray) -> list[float | None]:
@@ -136,9 +143,13 @@ def _standardised(pictures: np.ndarray) -> np.ndarray:
     return np.where(deviation < FLAT, np.nan, centred / np.maximum(deviation, 1e-6))
 
 
-def _change(members: list[_Member], times: np.ndarray) -> float | None:
-    """Where the members begin to agree, s as `times`; None where neither sound nor pictures tell."""
-    edge = 0.0
+def _change(members: list[_Member], times: np.ndarray) -> tuple[float, float] | None:
+    """Where the members begin to agree, s as `times`, and its mean error, s; None where nothing tells.
+
+    The edge may lie wherever the evidence is nearly as good. The evidence is the mean over the pairs, as if there were
+    but one: what makes one pair agree beyond the theme, such as a sound that rings on, does so with all of them.
+    """
+    edge, spread = 0.0, 0.0
     for _ in range(2):      # the second time with a better idea of what lies within
         within, beyond = times > edge + INNER, times < edge - INNER
         sound, pictures = _sound_evidence(members, within, beyond), _picture_evidence(members, within, beyond)
@@ -151,7 +162,9 @@ def _change(members: list[_Member], times: np.ndarray) -> float | None:
         # All from here on speaks for the theme, all before against it. Of equal places the one nearest to the theme.
         best = np.flatnonzero(near & (total <= total[near].min() + 1e-6))[-1]
         edge = times[order][best] + STEP
-    return float(edge)
+        possible = times[order][near & (total <= total[near].min() + DOUBT)] + STEP
+        spread = max(STEP, edge - possible[0], possible[-1] - edge) / SURE
+    return float(edge), float(spread)
 
 
 # ---------------------------------------------------------------- laying the members upon each other

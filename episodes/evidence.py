@@ -98,6 +98,7 @@ class Repeat:
     theme       tells the themes of a season apart
     start, end  seconds; edges that the theme's members found together
     spread      seconds; how far its edges are off, on average
+    end_spread  the same of its end alone; None: as `spread`
     members     number of episodes that have it
     share       of the season's episodes that have it, 0 to 1
     position    median of where its members' middles lie, as shares of their episodes, 0 to 1
@@ -113,6 +114,11 @@ class Repeat:
     position: float = 0.0
     sound: float = math.nan
     pictures: float = math.nan
+    end_spread: float | None = None
+
+    def spread_of(self, side: str) -> float:
+        """Seconds by which its `side`, start or end, is off on average."""
+        return self.spread if side == "start" or self.end_spread is None else self.end_spread
 
 
 @dataclass(frozen=True)

@@ -91,11 +91,11 @@ def _markers(evidence: EpisodeEvidence, repeats: list[Repeat], judge: tuple, cou
                     ((each.start, each.start),) + ((min(each.end, evidence.duration),) * 2,), ("person",))
              for each in by_people if each.is_span and each.kind]
     judged = []
-    for candidate in candidates(evidence, repeats, rules):
+    for candidate in candidates(evidence, repeats, rules, count):
         known = taught.get(candidate.repeat.theme) if candidate.repeat else None
         if candidate.kind in settled or (known and candidate.kind not in known):
             continue
-        told = features(candidate, evidence, repeats, rules)
+        told = features(candidate, evidence, repeats, rules, count)
         probability = MOST_CONFIDENT if known else min(MOST_CONFIDENT, model.probability(candidate, told))
         marker, gain = _priced(candidate, evidence, probability, rules)
         if known:
@@ -213,4 +213,5 @@ def _theme_at(told: Evidence, repeats: list[Repeat]) -> Repeat | None:
 
 def _shifted(repeat: Repeat, shift: np.ndarray, duration: float) -> Repeat:
     start, end = max(0.0, repeat.start + float(shift[0])), min(duration, repeat.end + float(shift[1]))
-    return replace(repeat, start=start, end=max(start, end), spread=max(repeat.spread, SPREADS["person"]))
+    return replace(repeat, start=start, end=max(start, end), spread=max(repeat.spread, SPREADS["person"]),
+                   end_spread=max(repeat.spread_of("end"), SPREADS["person"]))

@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 
 from datatools.errors import UserError
 from datatools.files import save_text
-from episodes.candidates import FEATURES, USUAL_RULES, Candidate, Rules, candidates, edge_of, features
+from episodes.candidates import FEATURES, KINDS, USUAL_RULES, Candidate, Rules, candidates, edge_of, features
 from episodes.evidence import EpisodeEvidence, Repeat
 from episodes.joining import GROUPS, Model, group_of, join
 from episodes.markers import Marker
@@ -37,12 +37,16 @@ CALIBRATION = (0.0, 0.5, 0.9, 0.968, 0.99, 0.997, 1.0)     # edges of the table 
 
 @dataclass(frozen=True)
 class KnownSeason:
-    """The evidence of a season's episodes by name, what they share, their true markers, and the rules for them."""
+    """The evidence of a season's episodes by name, what they share, their true markers, and the rules for them.
+
+    `counts`: how many episodes a file holds, where there is more than one.
+    """
 
     episodes: Mapping[str, EpisodeEvidence]
     repeats: Mapping[str, Sequence[Repeat]]
     truth: Mapping[str, Sequence[Marker]]
     rules: Rules = USUAL_RULES
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 def is_right(candidate: Candidate, evidence: EpisodeEvidence, truth: Iterable[Marker], rules: Rules) -> bool:
@@ -58,9 +62,10 @@ def examples(seasons: Iterable[KnownSeason]) -> tuple[list[Candidate], np.ndarra
     for season in seasons:
         for name, evidence in season.episodes.items():
             repeats = season.repeats.get(name, ())
-            for candidate in candidates(evidence, repeats, season.rules):
+            count = season.counts.get(name, 1)
+            for candidate in candidates(evidence, repeats, season.rules, count):
                 found.append(candidate)
-                told.append(features(candidate, evidence, repeats, season.rules))
+                told.append(features(candidate, evidence, repeats, season.rules, count))
                 right.append(is_right(candidate, evidence, season.truth.get(name, ()), season.rules))
     return found, np.array(told).reshape(-1, len(FEATURES)), np.array(right, bool)
 
@@ -119,6 +124,7 @@ class Measured:
     right        both edges within the tolerance        useful  start within 15 s, end within 5 s
     wrong        skips more story than the tolerance    story   seconds of it
     errors       s; of each edge of the right ones      table   (confidence, right) of each that was set
+    kinds        {kind: [known, useful]}
     """
 
     known: int = 0
@@ -129,12 +135,15 @@ class Measured:
     story: float = 0.0
     errors: list[float] = field(default_factory=list)
     table: list[tuple[float, bool]] = field(default_factory=list)
+    kinds: dict[str, list[int]] = field(default_factory=lambda: {kind: [0, 0] for kind in KINDS})
 
     def text(self) -> str:
         """The figures as lines, with how often markers of a confidence are right."""
         errors = np.abs(self.errors) if self.errors else np.zeros(1)
         lines = [f"{self.known} true markers, {self.set_} set: {self.right} right, {self.useful} useful, {self.wrong} "
                  f"wrong, {self.known - self.useful} missed; {self.story:.1f} s of story skipped",
+                 "; ".join(f"{kind}s: {known - useful} of {known} missed" for kind, (known, useful) in
+                           self.kinds.items() if known),
                  f"edges of the right ones: median {np.median(errors):.3f} s, 95% {np.percentile(errors, 95):.3f} s"]
         for low, high in zip(CALIBRATION, CALIBRATION[1:], strict=False):
             held = [right for sure, right in self.table if low <= sure < high]
@@ -147,10 +156,12 @@ def measure(seasons: Iterable[KnownSeason], model: Model) -> Measured:
     """Join each season's evidence and hold the markers beside its truth."""
     found = Measured()
     for season in seasons:
-        joined = join(season.episodes, season.repeats, season.rules, model)
+        joined = join(season.episodes, season.repeats, season.rules, model, season.counts)
         for name, markers in joined.items():
             truth = season.truth.get(name, ())
             found.known += len(truth)
+            for true in truth:
+                found.kinds[true.type][0] += 1
             for marker in markers:
                 _count(found, marker, truth, season.rules)
     return found
@@ -169,7 +180,9 @@ def _count(found: Measured, marker: Marker, truth: Sequence[Marker], rules: Rule
         errors = [marker.start - nearest.start, marker.end - nearest.end]
         right = max(map(abs, errors)) <= rules.tolerance
         found.right += right
-        found.useful += abs(errors[0]) <= STARTS_USEFUL and abs(errors[1]) <= ENDS_USEFUL
+        useful = abs(errors[0]) <= STARTS_USEFUL and abs(errors[1]) <= ENDS_USEFUL
+        found.useful += useful
+        found.kinds[marker.type][1] += useful
         found.errors += errors if right else []
     # A marker with a guessed edge is meant to be right at the other edge, and to skip no story.
     found.table.append((marker.confidence, story <= rules.tolerance))

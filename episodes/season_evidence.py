@@ -11,16 +11,20 @@ import numpy as np
 
 from episodes.evidence import Repeat
 
-SPREAD = 0.1      # s; mean error of a theme's edges, where it is not told
+SPREAD = 0.3      # s; mean error of a theme's edge that is only as fine as the prints
 
 
 class Played(Protocol):
-    """Where an episode plays a theme, s; shares of the other occurrences whose sound and whose pictures agree."""
+    """Where an episode plays a theme, s; shares of the other occurrences whose sound and whose pictures agree.
+
+    `spreads`: mean error of start and end, s, or None.
+    """
 
     start: float
     end: float
     sound: float
     pictures: float
+    spreads: tuple[float | None, float | None]
 
 
 class Theme(Protocol):
@@ -42,7 +46,11 @@ def repeats_of(themes: Sequence[Theme], durations: Sequence[float]) -> list[list
         position = float(np.clip(np.median(middles), 0, 1)) if middles else 0.0
         for place, ones in theme.members.items():
             found[place] += [Repeat(
-                number, max(0.0, one.start), min(one.end, durations[place]), getattr(theme, "spread", SPREAD),
+                number, max(0.0, one.start), min(one.end, durations[place]), _spread(one.spreads[0]),
                 len(theme.members), len(theme.members) / len(durations), position, one.sound,
-                one.pictures if seen else math.nan) for one in ones]
+                one.pictures if seen else math.nan, _spread(one.spreads[1])) for one in ones]
     return [sorted(repeats, key=lambda each: each.start) for repeats in found]
+
+
+def _spread(told: float | None) -> float:
+    return SPREAD if told is None else told

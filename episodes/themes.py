@@ -8,6 +8,7 @@ A song that is also sung within the story is an occurrence whose sound agrees wi
 What a theme is (an opening, an ending, a recap) is not decided here.
 """
 
+import heapq
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ INNER_SECONDS = 5.0        # a run is cut no nearer to its edges
 LEAST_EDGES = 2            # runs that end at a place where others are cut
 LEAST_EDGE_SHARE = 0.5     # of the runs that pass the place
 SLACK_SECONDS = 1.0        # two witnesses of one run lie at most this far apart
+SHARED_SECONDS = 4.0       # an occurrence whose edge is nearer to the theme's has the theme's
 
 
 class Occurrence(NamedTuple):
@@ -35,6 +37,7 @@ class Occurrence(NamedTuple):
     rate        how much faster than most members: 1.0, RETIMED or 1 / RETIMED
     sound       share of the other occurrences it was compared with whose sound agrees
     pictures    the same, of pictures
+    spreads     mean error of start and end, s; None for an edge that is only as fine as the prints
     """
 
     start: float
@@ -42,6 +45,7 @@ class Occurrence(NamedTuple):
     rate: float
     sound: float
     pictures: float
+    spreads: tuple[float | None, float | None] = (None, None)
 
 
 @dataclass(frozen=True)
@@ -202,20 +206,48 @@ def _theme(links: Sequence[_Link], sides: np.ndarray, mine: np.ndarray, place_of
     number = len(links)
     labels, occurrence_of = np.unique(place_of[mine], return_inverse=True)
     of_side = dict(zip(mine.tolist(), occurrence_of.tolist(), strict=True))
-    speed = _speeds([(of_side[side], of_side[side + number], links[side].run.rate) for side in mine.tolist()
-                     if side < number], len(labels))
+    between = [(of_side[side], of_side[side + number], links[side].run) for side in mine.tolist() if side < number]
+    speed = _speeds([(one, other, run.rate) for one, other, run in between], len(labels))
+    zero = _zeros(between, speed)
+    edges = [((run.start_a - zero[one]) * speed[one], (run.end_a - zero[one]) * speed[one])
+             for one, _, run in between]
+    usual = np.median(edges, axis=0)      # of the theme's own time
     members: dict[int, list[Occurrence]] = {}
     lengths = []
     for occurrence in range(len(labels)):
         here = mine[occurrence_of == occurrence]
-        start, end = np.median(sides[here, 1]), np.median(sides[here, 2])
+        own = (np.median(sides[here, 1:], axis=0) - zero[occurrence]) * speed[occurrence]
+        start, end = np.where(np.abs(own - usual) < SHARED_SECONDS, usual, own) / speed[occurrence] + zero[occurrence]
         mine_links = [links[side % number] for side in here.tolist()]
         sound = float(np.mean([link.sound > 0 for link in mine_links]))
         pictures = float(np.mean([link.pictures > 0 for link in mine_links]))
         lengths.append((end - start) * speed[occurrence])
         members.setdefault(int(sides[here[0], 0]), []).append(
-            Occurrence(float(start), float(end), speed[occurrence], sound, pictures))
+            Occurrence(max(0.0, float(start)), float(end), speed[occurrence], sound, pictures))
     return Theme({episode: sorted(members[episode]) for episode in sorted(members)}, float(np.median(lengths)))
+
+
+def _zeros(between: Sequence[tuple[int, int, Run]], speed: Sequence[float]) -> list[float]:
+    """Each occurrence's file time at which the theme's own time is 0: of the first, that of its file.
+
+    Runs of one theme begin and end here and there, but which moments they lay upon each other is the same for all. The
+    longest runs tell first.
+    """
+    near: dict[int, list[tuple[float, int, int, float, float]]] = {}
+    for one, other, run in between:
+        shorter = run.start_b - run.end_b
+        near.setdefault(one, []).append((shorter, one, other, run.start_a, run.start_b))
+        near.setdefault(other, []).append((shorter, other, one, run.start_b, run.start_a))
+    zero = {0: 0.0}
+    waiting = list(near.get(0, ()))
+    heapq.heapify(waiting)
+    while waiting:
+        _, known, other, at_known, at_other = heapq.heappop(waiting)
+        if other not in zero:
+            zero[other] = at_other - (at_known - zero[known]) * speed[known] / speed[other]
+            for link in near[other]:
+                heapq.heappush(waiting, link)
+    return [zero.get(occurrence, 0.0) for occurrence in range(len(speed))]
 
 
 def _speeds(runs: list[tuple[int, int, float]], number: int) -> list[float]:

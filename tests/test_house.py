@@ -21,7 +21,8 @@ COMMANDS = [
     "synth/make_episodes.py",
     "datatools/text_extract.py", "datatools/preprocess.py", "utils/extract_audio.py", "utils/extract_video.py",
     "utils/extract_textROI.py", "utils/demo.py", "utils/evaluate.py", "tools/make_lists.py", "tools/extract_frames.py",
-    "tools/run_net.py", "tools/encode.py", "tools/run_actionclip.py", "tools/make_weights.py", "visualize.py",
+    "tools/run_net.py", "tools/encode.py", "tools/run_actionclip.py", "tools/make_weights.py",
+    "tools/learn_joining.py", "visualize.py",
     "visualize_predictions.py",
     "batch_visualize_test.py", "locate.py",
 ]

@@ -9,7 +9,7 @@ from episodes.candidates import FEATURES, Rules, candidates, features
 from episodes.evidence import Curve, EpisodeEvidence, Evidence, Repeat, person_evidence
 from episodes.joining import GROUPS, join, load_model
 from episodes.markers import Marker
-from episodes.season_evidence import repeats_of
+from episodes.season_evidence import SPREAD, repeats_of
 
 DURATION = 1440.0
 OPENING = Repeat(0, 60.0, 150.0, members=12, share=0.95, position=0.07, sound=0.98, pictures=0.95)
@@ -97,9 +97,24 @@ def test_an_opening_lies_before_the_ending():
 
 
 def test_a_file_of_two_episodes_has_two_openings():
-    second = replace(OPENING, start=800.0, end=890.0, position=0.07)
+    second = replace(OPENING, start=1500.0, end=1590.0, position=0.07)
     several = join({"a": EpisodeEvidence(2880.0)}, {"a": [OPENING, second]}, counts={"a": 2})["a"]
-    assert [(m.type, m.start) for m in several] == [("opening", 60.0), ("opening", 800.0)]
+    assert [(m.type, m.start) for m in several] == [("opening", 60.0), ("opening", 1500.0)]
+
+
+def test_a_marker_tells_where_each_of_its_edges_is_sure_to_lie():
+    """As exactly as its theme's edge is known."""
+    exact = replace(OPENING, spread=0.01, end_spread=0.2)
+    (marker,) = join({"a": episode()}, {"a": [exact]})["a"]
+    assert marker.interval == (pytest.approx((59.97, 60.03)), pytest.approx((149.4, 150.6)))
+
+
+def test_each_episode_of_a_file_of_two_has_its_own_places():
+    """The first one's ending lies in the middle of the file, where a single episode has neither."""
+    ending = replace(ENDING, start=1340.0, end=1430.0)
+    assert join({"a": EpisodeEvidence(2880.0)}, {"a": [ending]}, counts={"a": 2})["a"][0].type == "ending"
+    kinds = {each.kind for each in candidates(EpisodeEvidence(2880.0), [ending], Rules(), 2)}
+    assert kinds == {"ending"}
 
 
 def test_an_edge_moves_to_a_cut_within_its_reach_only():
@@ -176,6 +191,7 @@ class Played:
     end: float
     sound: float = 1.0
     pictures: float = 0.0
+    spreads: tuple = (0.01, None)
 
 
 @dataclass
@@ -189,6 +205,7 @@ def test_each_episode_is_told_its_themes_with_their_share_and_place():
     assert [(each.start, each.members, each.share) for each in first] == [(0.0, 2, 2 / 3), (500.0, 2, 2 / 3)]
     assert second == [] and third[0].end == 140.0
     assert first[0].position == pytest.approx(0.545) and np.isnan(first[0].pictures)
+    assert (first[0].spread_of("start"), first[0].spread_of("end")) == (0.01, SPREAD)
 
 
 def test_pictures_that_do_not_agree_count_where_others_do():

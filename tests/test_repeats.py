@@ -130,6 +130,15 @@ def test_themes_tell_two_openings_apart(season, found):
     assert features(second, season)["share_between"] == 1
 
 
+def test_runs_that_begin_here_and_there_give_all_members_the_same_part():
+    """The theme begins at 10, 20 and 30 s; one pair shares it from its third second on, as where voices lie over it."""
+    season = [prints_of(np.zeros(60 * RATE, np.float32)) for _ in range(3)]
+    (theme,) = themes([Run(0, 1, 12.5, 34.0, 22.5, 44.0, 1.0, 0.9, "sound"),
+                       Run(0, 2, 10.0, 34.0, 30.0, 54.0, 1.0, 0.9, "sound"),
+                       Run(1, 2, 20.0, 43.0, 30.0, 53.0, 1.0, 0.9, "sound")], season)
+    assert [(ones[0].start, ones[0].end) for ones in theme.members.values()] == [(10, 34), (20, 44), (30, 54)]
+
+
 def test_a_song_sung_in_the_story_is_told_by_its_pictures():
     openings = [prints_of(joined(story(number, 4 + number), song(1, THEME), story(30 + number, 12)),
                           pictures=cuts(4.0 + number, 1)) for number in range(3)]

@@ -5,11 +5,13 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from datatools.errors import UserError
 from datatools.paths import read_text
 from episodes.candidates import LONGEST, TYPICAL, Rules
+from episodes.edges import refine
 from episodes.fingerprint import make_prints
 from episodes.gathering import NO_MEANS, Means, first_look, second_look
 from episodes.learning import KnownSeason, learn, measure, save_model
@@ -17,6 +19,9 @@ from episodes.markers import read_json
 from episodes.repeats import LEAST_SECONDS, runs
 from episodes.season_evidence import repeats_of
 from episodes.themes import themes
+from synth.episodes.plan import TEST_INDEX, Sizes, plan_season
+from synth.plan import FAMILIES
+from tools.planned_seasons import planned_season
 from utils.default_weights import or_default
 from utils.predict import Predictor
 
@@ -30,44 +35,79 @@ def season_rules(theme: float) -> Rules:
     return Rules(lengths=(SHORTEST * scale, LONGEST * scale))
 
 
+@dataclass(frozen=True)
+class Seasons:
+    """Folders of made seasons, and a number of planned ones."""
+
+    folders: Sequence[Path] = ()
+    planned: int = 0
+
+
 def read_season(folder: Path, means: Means = NO_MEANS) -> KnownSeason:
-    """The evidence and the truth of a season that synth/episodes has made. Raises UserError."""
-    rules = season_rules(_told(folder)["theme"])
-    known = {episode.path: episode for episode in read_json(folder / TRUTH)}
+    """The evidence and the truth of a season that synth/episodes has made. Raises UserError.
+
+    As locate.py does, it leaves a movie to itself, and compares one version of an episode with the season.
+    """
+    told = _told(folder)
+    rules = season_rules(told.theme)
+    known = {each.path: each for each in read_json(folder / TRUTH) if each.path in told.counts}
     prints = [make_prints(folder / name) for name in known]
-    found = themes(runs(prints, LEAST_SECONDS * min(1.0, rules.scale * 2)), prints)
+    found = [refine(theme, prints, [folder / name for name in known])
+             for theme in themes(runs(prints, min(LEAST_SECONDS, rules.lengths[0])), prints)]
     repeats = dict(zip(known, repeats_of(found, [each.duration for each in prints]), strict=True))
     episodes = {name: second_look(folder / name, first_look(folder / name, means), repeats[name], rules, means)
                 for name in known}
-    return KnownSeason(episodes, repeats, {name: episode.markers for name, episode in known.items()}, rules)
+    return KnownSeason(episodes, repeats, {name: each.markers for name, each in known.items()}, rules, told.counts)
 
 
-def learn_from(folders: Sequence[Path], tests: Sequence[Path], weights: Sequence[Path], output: Path) -> str:
-    """Learn the weights from seasons of the training split, write them to `output`, and tell what they are worth.
+def learn_from(train: Seasons, test: Seasons, weights: Sequence[Path], seed: int, output: Path) -> str:
+    """Learn the weights from `train`, write them to `output`, and tell what they are worth there and on `test`.
 
-    Raises UserError where a season to learn from is of the test split.
+    `weights`: checkpoints of boundary networks. Raises UserError where a season to learn from is of the test split.
     """
     means = Means([Predictor(or_default(each)) for each in weights])
-    for folder in folders:
-        if _told(folder)["split"] != "train":
+    for folder in train.folders:
+        if _told(folder).split != "train":
             raise UserError(f"{folder}: a season of the test split. Measure it with --test, and learn from others.")
-    known = [read_season(folder, means) for folder in folders]
+    if not train.folders and not train.planned:
+        raise UserError("No seasons to learn from. Name folders of made seasons, or ask for some with --planned.")
+    known = _known(train, 0, means, seed)
     episodes = sum(len(season.episodes) for season in known)
-    model = learn(known, f"learnt by tools/learn_joining.py from {len(known)} made seasons, {episodes} episodes"
-                  + f", with {len(weights)} boundary networks" * bool(weights))
+    networks = f", with {len(weights)} boundary networks" * bool(weights)
+    model = learn(known, f"learnt by tools/learn_joining.py from {len(train.folders)} made seasons{networks} and "
+                  f"{train.planned} planned ones (seed {seed}), {episodes} episodes")
     save_model(output, model)
-    report = [f"learnt from {episodes} episodes:", measure(known, model).text()]
-    if tests:
-        report += ["measured on seasons that were not learnt from:",
-                   measure([read_season(folder, means) for folder in tests], model).text()]
+    report = ["on what was learnt from:", measure(known, model).text()]
+    if test.folders or test.planned:
+        report += ["on seasons of the test split:", measure(_known(test, TEST_INDEX, means, seed), model).text()]
     return "\n".join([*report, f"written: {output}"])
 
 
-def _told(folder: Path) -> dict:
-    """What truth.json tells of a season. Raises UserError."""
+def _known(seasons: Seasons, first: int, means: Means, seed: int) -> list[KnownSeason]:
+    """The seasons of the folders, and planned ones from the index `first` on; networks looked at every fourth."""
+    plans = [plan_season(seed, first + number, FAMILIES[number % len(FAMILIES)], Sizes())
+             for number in range(seasons.planned)]
+    return [*(read_season(folder, means) for folder in seasons.folders),
+            *(planned_season(plan, networks=plan.index % 4 == 3) for plan in plans)]
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What truth.json tells of a season: split, theme (s), and {path: number of episodes} of those to compare."""
+
+    split: str
+    theme: float
+    counts: dict[str, int]
+
+
+def _told(folder: Path) -> _Told:
+    """Raises UserError."""
     record = folder / TRUTH
     try:
-        season = json.loads(read_text(record, "truth of a made season", "Make the season again."))["season"]
-        return {"split": str(season["split"]), "theme": float(season["sizes"]["theme"])}
+        content = json.loads(read_text(record, "truth of a made season", "Make the season again."))
+        season = content["season"]
+        counts = {str(each["path"]): len(each["numbers"]) for each in content["episodes"]
+                  if each["numbers"] and "second version" not in each["cases"]}
+        return _Told(str(season["split"]), float(season["sizes"]["theme"]), counts)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{record}: no truth of a made season ({error!r}). Make the season again.") from None

@@ -9,7 +9,7 @@ below say which.
 
 import random
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from synth.episodes.plan import EpisodePlan, SeasonPlan, speed
 
 LEAST_SECONDS = 10.0        # s; shorter repeats are not found
 EDGE_ERROR = 0.01           # s; of a theme's edges
+SPREAD = 0.02               # s; the error that they are thought to have
 WILD, WILD_ERROR = 0.005, 4.0     # share of themes with an edge that is further off, and by up to how much, s
 FOUND = {"theme": 0.99, "sound alone": 0.8, "quiet": 0.4}      # probability that an occurrence is found
 QUIET = -24.0               # dB; a repeated sound below it is quiet
@@ -38,16 +39,21 @@ class _Played:
     end: float
     sound: float
     pictures: float
+    spreads: tuple[float, float] = (SPREAD, SPREAD)
 
 
 @dataclass
 class _Theme:
     members: dict[int, list[_Played]]
-    spread: float = 0.05
 
 
 def planned_season(plan: SeasonPlan, networks: bool = False) -> KnownSeason:
-    """The evidence of a planned season; the same plan gives the same errors."""
+    """The evidence of a planned season; the same plan gives the same errors.
+
+    As locate.py does, it leaves a movie to itself, and compares one version of an episode with the season.
+    """
+    plan = replace(plan, episodes=tuple(each for each in plan.episodes
+                                        if each.numbers and "second version" not in each.cases))
     rng = random.Random(f"evidence/{plan.seed}/{plan.index}/{plan.family}")
     durations = [episode.duration for episode in plan.episodes]
     repeats = repeats_of(_themes(plan, rng), durations)
@@ -55,7 +61,8 @@ def planned_season(plan: SeasonPlan, networks: bool = False) -> KnownSeason:
     truth = {episode.path: tuple(Marker(true.type, true.start, true.end) for true in episode.truth)
              for episode in plan.episodes}
     episodes = {episode.path: _evidence(episode, rng, networks) for episode in plan.episodes}
-    return KnownSeason(episodes, dict(zip(names, repeats, strict=True)), truth, USUAL_RULES)
+    counts = {episode.path: len(episode.numbers) for episode in plan.episodes}
+    return KnownSeason(episodes, dict(zip(names, repeats, strict=True)), truth, USUAL_RULES, counts)
 
 
 def _themes(plan: SeasonPlan, rng: random.Random) -> list[_Theme]:

@@ -46,6 +46,7 @@ COMMANDS = {
     "visualize_predictions": ("--checkpoint", "ONE", "--video", "DATA", "--output-dir", "NEW"),
     "batch_visualize_test": ("--checkpoint", "ONE", "--videos-dir", "DATA", "--output-dir", "NEW"),
     "locate": ("DATA",),                                                          # no videos: nothing to look at
+    "tools.learn_joining": ("--planned", "0", "--output", "NEW"),                  # nothing to learn from
     "tools.encode": ("--data_root", "DATA", "--save_root", "NEW"),
     "tools.run_net": (),
     "tools.run_actionclip": (),

@@ -94,7 +94,7 @@ def make_weights(output: Path, sizes: Sizes, seed: int, epochs: int | None) -> P
         families=", ".join(FAMILIES), height=sizes.height, detector=DETECTOR, machine=machine(),
         length=f"{sizes.duration:g} s" if sizes.duration else "180 to 200 s",
         minutes=(time.perf_counter() - started) / 60, cpu=sum(u.ru_utime + u.ru_stime for u in used) / 60,
-        figures="\n".join(figures) or "None: no test season was made (--seasons)."))
+        figures="\n".join(figures).replace(f"{output}/", "") or "None: no test season was made (--seasons)."))
     save_text(target.with_suffix(".sha256"), f"{digest}  {FILE}\n")
     return target
 

@@ -158,8 +158,8 @@ def test_encoders_of_videos_are_computed(tmp_path, videos, with_encoders):
     assert "none of the clips has its vectors. " in text and "Give --encoder timm:MODEL:FILE" in text
     with pytest.raises(UserError, match="--encoder 'nonsense': unknown"):
         measure(videos, [with_encoders], tmp_path / "work", ("nonsense",))
-    with pytest.raises(UserError, match="--encoder goes with --test_folder"):
-        run.main(["--encoder", "brightness"])
+    with pytest.raises(UserError, match="--encoder 'nonsense': unknown"):
+        run.main(["--encoder", "nonsense", "--work_dir", str(tmp_path / "none")])
 
 
 def test_a_folder_that_cannot_be_measured_is_refused_with_what_is_missing(tmp_path, mine, weights):

@@ -21,16 +21,16 @@ VERSION = f"prints {PRINTS}, evidence {EVIDENCE}"
 
 
 def season_ways(
-    story: float = USUAL_RULES.story, weights: tuple[Path, ...] = (), rules: Rules = USUAL_RULES,
+    story: float = USUAL_RULES.story, weights: tuple[Path, ...] = (), rules: Rules | None = None,
 ) -> Ways:
     """The ways for a price of a second of story, and boundary networks' checkpoints. Raises UserError for these.
 
-    `rules`: all but the price; others than the usual ones are for short episodes.
+    `rules`: all but the price (default: the usual ones); others are for short episodes.
     """
     if weights:      # a wrong one is told once, and not as each episode's failure
         Late("episodes.season_work:predictors")(weights)
     names = [hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in weights]
-    rules = replace(rules, story=story)
+    rules = replace(rules or USUAL_RULES, story=story)
     model = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()[:16]
     return Ways(" ".join([VERSION, *names]), functools.partial(Late("episodes.season_work:look"), weights=weights),
                 f"{rules} {model}", functools.partial(Late("episodes.season_work:decide"), rules=rules))

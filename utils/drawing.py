@@ -79,9 +79,11 @@ class PillowPen:
 
     def box(self, text: str, size: int) -> tuple[int, int, int, int]:
         font = self._font(size)
-        left, _, right, _ = font.getbbox(self._shown(text), anchor="ls")
+        left, top, right, bottom = font.getbbox(self._shown(text), anchor="ls")
         above, below = font.getmetrics()
-        return min(0, int(left)), -above, int(np.ceil(right)) - min(0, int(left)), above + below
+        # Where Pillow finds libfribidi, it shapes letters, and marks may stand beyond the font's own height.
+        left, top = min(0, int(left)), min(-above, int(top))
+        return left, top, int(np.ceil(right)) - left, max(below, int(np.ceil(bottom))) - top
 
     def put(self, image: np.ndarray, text: str, place: tuple[int, int], size: int, colour: Colour) -> None:
         from PIL import Image, ImageDraw

@@ -18,6 +18,7 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import torch
+import yaml
 
 from benchmarks.machine import machine
 from datatools.commands import CommandParser
@@ -35,6 +36,7 @@ from utils.checkpoint import save_checkpoint
 from utils.default_weights import or_default
 from utils.predict import Predictor
 
+PRESET = Path(__file__).resolve().parents[1] / "configs/avt_dist.yaml"
 SOUND_RUNS = 3
 
 
@@ -49,13 +51,14 @@ def cpu_seconds(work: Callable, runs: int = 1) -> tuple[object, float]:
 
 
 def predictor_of(weights: Path | None) -> Predictor:
-    """The checkpoint's, or that of an untrained AVTDist of the usual sizes, which costs as much."""
+    """The checkpoint's, or that of an untrained AVTDist of the preset's sizes, which costs as much."""
     if weights is not None:
         return Predictor(or_default(weights), gpus="cpu")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "untrained.pth")
-        save_checkpoint(file, {"network": "AVTDist", "sizes": {}, "text_detector": None,
-                               "model": AVTDist().state_dict()})
+        sizes = yaml.safe_load(PRESET.read_text(encoding="utf-8"))["network"]
+        save_checkpoint(file, {"network": "AVTDist", "sizes": sizes, "text_detector": None,
+                               "model": AVTDist(**sizes).state_dict()})
         return Predictor(file, gpus="cpu")
 
 

@@ -168,7 +168,7 @@ class _Sound:
             gap = round((stamp * self.base - self.zero) * self.rate) - self.next
             if gap < -SOUND_GAP * self.rate and -gap < len(piece):
                 piece = piece[-gap:]
-            elif SOUND_GAP * self.rate < gap < MOST_SILENCE * self.rate or (gap > 0 and not self.next):
+            elif (SOUND_GAP * self.rate if self.next else 0) < gap < MOST_SILENCE * self.rate:
                 self._append(np.zeros(gap, np.float32))
         self._append(piece)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from episodes.candidates import USUAL_RULES, Rules
 from episodes.evidence import VERSION as EVIDENCE
 from episodes.joining import WEIGHTS
-from episodes.versions import PRINTS
+from episodes.versions import DECIDING, PRINTS
 from episodes.ways import Late, Ways
 
 VERSION = f"prints {PRINTS}, evidence {EVIDENCE}"
@@ -33,4 +33,4 @@ def season_ways(
     rules = replace(rules or USUAL_RULES, story=story)
     model = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()[:16]
     return Ways(" ".join([VERSION, *names]), functools.partial(Late("episodes.season_work:look"), weights=weights),
-                f"{rules} {model}", functools.partial(Late("episodes.season_work:decide"), rules=rules))
+                f"{DECIDING} {rules} {model}", functools.partial(Late("episodes.season_work:decide"), rules=rules))

@@ -6,7 +6,16 @@ import pytest
 import soxr
 
 from datatools.media import MediaError
-from episodes.fingerprint import POINT_RATE, RETIMED, SOUND_RATE, Prints, make_prints, picture_hash, sound_points
+from episodes.fingerprint import (
+    POINT_RATE,
+    RETIMED,
+    SOUND_RATE,
+    Prints,
+    _Sound,
+    make_prints,
+    picture_hash,
+    sound_points,
+)
 from tests.episode_sounds import RATE, song, story
 from tests.media_files import numbered_picture, write_media
 
@@ -117,3 +126,11 @@ def test_what_is_no_media_file_is_told(tmp_path):
 
 def test_story_has_points_too():
     assert (sound_points(soxr.resample(story(1, 10), RATE, SOUND_RATE))[0] != 0).mean() > 0.5
+
+
+@pytest.mark.parametrize("seconds", [2.0, 1e9])
+def test_sound_that_starts_late_keeps_its_time_and_a_broken_one_asks_for_no_memory(seconds):
+    sound = _Sound(None, 0.0)
+    sound.rate, sound.base = 1000, 0.001
+    sound._place(np.ones(10, np.float32), round(seconds * 1000))
+    assert sound.next == (2010 if seconds == 2.0 else 10)

@@ -19,10 +19,11 @@ from episodes.chapters import Chapter, type_of_title
 from episodes.evidence import Curve, EpisodeEvidence, Evidence
 from episodes.learning import KnownSeason
 from episodes.markers import Marker
+from episodes.reading import HEAD_SECONDS, TAIL_SECONDS
+from episodes.repeats import LEAST_SECONDS
 from episodes.season_evidence import repeats_of
 from synth.episodes.plan import EpisodePlan, SeasonPlan, speed
 
-LEAST_SECONDS = 10.0        # s; shorter repeats are not found
 EDGE_ERROR = 0.01           # s; of a theme's edges
 SPREAD = 0.02               # s; the error that they are thought to have
 WILD, WILD_ERROR = 0.005, 4.0     # share of themes with an edge that is further off, and by up to how much, s
@@ -159,9 +160,10 @@ def _evidence(episode: EpisodePlan, rng: random.Random, networks: bool) -> Episo
 
 
 def _network(episode: EpisodePlan, kind: str, edge: str, rng: random.Random) -> tuple[Evidence, Curve]:
-    """What the networks would say of an edge, in the head or tail of 400 s."""
-    duration, reach = episode.duration, 400.0
-    low, high = (0.0, min(reach, duration)) if kind == "opening" else (max(0.0, duration - reach), duration)
+    """What the networks would say of an edge, in the head or tail that they see."""
+    duration = episode.duration
+    opens = kind == "opening"
+    low, high = (0.0, min(HEAD_SECONDS, duration)) if opens else (max(0.0, duration - TAIL_SECONDS), duration)
     true = [getattr(each, edge) for each in episode.truth if each.type == kind and low < getattr(each, edge) < high]
     if true and rng.random() < NETWORK_RIGHT:
         time = true[0] + rng.choice((-1, 1)) * rng.expovariate(1 / NETWORK_ERROR)

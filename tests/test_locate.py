@@ -376,8 +376,10 @@ if __name__ == "__main__":
 
 
 def begin(root: Path) -> subprocess.Popen:
+    # Whoever runs the tests in the background may ignore SIGINT, and a child would inherit that.
     return subprocess.Popen([sys.executable, "-c", RUN, root], cwd=ROOT, stdout=subprocess.DEVNULL,
-                            stderr=subprocess.PIPE, text=True, start_new_session=True)
+                            stderr=subprocess.PIPE, text=True, start_new_session=True,
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
 def check_kills(root: Path, kills: int, seed: int) -> None:

@@ -231,6 +231,13 @@ def short_table(seeds: list[Seed]) -> str:
     return markdown_table([f"{NEW}, {', '.join(families)} left out", f"{table['clips']} clips"], rows)
 
 
+def seeds_text(seeds: list[Seed]) -> str:
+    """How many clips and trainings there are; answers of several trainings to one clip each count as one of a clip."""
+    if len(seeds) > 1 and len({seed.seed for seed in seeds}) == 1:
+        return f"the same clips for {len(seeds)} trainings, so each clip has {len(seeds)} answers"
+    return f"{len(seeds)} seeds of clips and trainings"
+
+
 def report(seeds: list[Seed], ablations: list[str]) -> str:
     trained = list(seeds[0].families)
     groups = {f"seen ({', '.join(trained)})": trained}
@@ -239,7 +246,7 @@ def report(seeds: list[Seed], ablations: list[str]) -> str:
     titles = [*seeds[0].rivals, *(name for name in seeds[0].networks if name != NEW), *seeds[0].fusions, NEW]
     texts = [f"Machine: {machine()}. {seeds[0].sizes.train} training clips of each family seen, "
              f"{seeds[0].sizes.seasons * clips.EPISODES * 2} test clips of each family; "
-             f"{len(seeds)} seeds of clips and trainings. Intervals: 95%, bootstrap over clips."
+             f"{seeds_text(seeds)}. Intervals: 95%, bootstrap over clips."
              + (f" AVTDist takes vectors of {', '.join(seeds[0].encoders)} too." if seeds[0].encoders else ""),
              score_table(seeds, titles, groups), case_table(seeds, [*seeds[0].fusions[:1], NEW], groups),
              comparison_table(seeds, titles[:-1], groups),
@@ -254,7 +261,8 @@ def report(seeds: list[Seed], ablations: list[str]) -> str:
         texts.append(f"Seed {seeds[0].seed}, each trained anew:\n\n" + score_table(seeds[:1], shown, groups))
     for seed in seeds:
         took = {name: read_seconds(seed.prefix(name)) for name in seed.networks}
-        texts.append(f"Seed {seed.seed}, minutes: " + ", ".join(f"{t} {s / 60:.1f}" for t, s in seed.seconds.items())
+        minutes = ", ".join(f"{title} {seconds / 60:.1f}" for title, seconds in seed.seconds.items())
+        texts.append(f"Seed {seed.training}, minutes: {minutes}"
                      + "; each training by itself: " + ", ".join(f"{n} {s / 60:.1f}" for n, s in took.items()) + ".")
     return "\n\n".join(texts) + "\n"
 

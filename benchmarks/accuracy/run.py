@@ -4,6 +4,7 @@
     python benchmarks/accuracy/run.py --short                 # one seed, few clips: do the parts work?
     python benchmarks/accuracy/run.py --leave_out paper       # another family is unseen
     python benchmarks/accuracy/run.py --alone --encoder efficientnet_lite0 silero
+    python benchmarks/accuracy/run.py --same_clips --alone    # three trainings on the clips of the first seed
     python benchmarks/accuracy/run.py --ablation              # and, on the first seed, what each part adds
     python benchmarks/accuracy/run.py --test_folder data/mine --weights work_dir/avt_dist/avnet_last.pth
 
@@ -42,6 +43,8 @@ def build_parser() -> CommandParser:
     parser.add_argument("--work_dir", type=path, default=ROOT / "work_dir/accuracy", help="default: %(default)s")
     parser.add_argument("--seeds", type=count, nargs="+", default=[0, 1, 2],
                         help="of clips and trainings (%(default)s)")
+    parser.add_argument("--same_clips", action="store_true", help="clips of the first seed in all seeds, which then "
+                        "differ in their trainings alone: a third of the clips and features")
     trained = parser.add_mutually_exclusive_group()
     trained.add_argument("--train_families", nargs="+", choices=FAMILIES, default=["drawn", "paper"],
                          help="families of the training clips; the others are unseen (%(default)s)")
@@ -82,8 +85,9 @@ def main(argv: list[str] | None = None) -> int:
     encoders = {find_encoder(word).name: word for word in args.encoder}
     started, seeds = time.perf_counter(), []
     for number in args.seeds[:1] if args.short else args.seeds:
-        work = (args.work_dir / ("short" if args.short else f"seed{number}")).resolve()
-        seed = Seed(work, families, sizes, number, number_of_cores(), epochs, encoders)
+        of_clips = args.seeds[0] if args.same_clips else number
+        work = (args.work_dir / ("short" if args.short else f"seed{of_clips}")).resolve()
+        seed = Seed(work, families, sizes, of_clips, number_of_cores(), epochs, encoders, number)
         seed.prepare()
         seed.ask_rivals()
         if args.attention:

@@ -32,6 +32,7 @@ from utils.boundary import read_validation
 ROOT = Path(__file__).resolve().parents[2]
 NEW = "AVTDist"
 ATTENTION = "attention over seconds"
+PLAIN = ("constant", "black and silence", "change of MFCC", "fingerprint")      # rivals without any chance in them
 # name: (entry script, preset, which checkpoints answer)
 NETWORKS = {
     "AVTNet": ("avt_main.py", "configs/demo_avt.yaml", ("best",)),
@@ -131,16 +132,19 @@ class Seed:
     """One seed's clips, trainings and answers below `work`; every step skips what exists already.
 
     Trainings and answers lie in a folder named by the families trained on, and by the encoders whose vectors AVTDist
-    takes as further modalities, {name: word of preprocess.py's --encoder}; the clips and features are shared.
+    takes as further modalities, {name: word of preprocess.py's --encoder}; the clips and features are shared. Where the
+    trainings have another seed than the clips (`training`), the folder is named by it too.
     """
 
     def __init__(self, work: Path, families: tuple[str, ...], sizes: Sizes, seed: int, cores: int, epochs: int | None,
-                 encoders: dict[str, str] | None = None):
+                 encoders: dict[str, str] | None = None, training: int | None = None):
         self.families, self.sizes, self.seed, self.cores = families, sizes, seed, cores
+        self.training = seed if training is None else training
         self.encoders = encoders or {}
         self.raw, self.processed = work / "raw", work / "processed"
-        self.work = work / "_".join([*families, *self.encoders])
-        self.answers = self.work / "answers"
+        folder = work / "_".join([*families, *self.encoders])
+        self.work = folder if self.training == seed else folder.with_name(f"{folder.name}_training{self.training}")
+        self.answers, self.plain_answers = self.work / "answers", folder / "answers"
         self.more = ["--max_epoch", str(epochs)] if epochs else []
         self.networks: list[str] = []       # those of NETWORKS that were trained, and fusions of them
         self.fusions: list[str] = []
@@ -181,7 +185,7 @@ class Seed:
             prefix = self.prefix(title)
             if not is_trained(prefix):
                 commands[prefix / "output.txt"] = training_command(
-                    name, prefix, self.processed, self.seed, self.families, [*more, *self.more], sizes)
+                    name, prefix, self.processed, self.training, self.families, [*more, *self.more], sizes)
         started = time.perf_counter()
         run_all(commands, self.cores)
         if commands:
@@ -204,7 +208,8 @@ class Seed:
     def path(self, title: str, folder: str, variant: str | None = None) -> Path:
         """Where the answers of a title lie; `variant` is a checkpoint or what is missing, by default the main one."""
         variant = variant or ("last" if title.startswith(NEW) else "best")
-        return self.answers / title.replace(" ", "_") / f"{folder}_{variant.replace(' ', '_')}.csv"
+        answers = self.plain_answers if title in PLAIN else self.answers
+        return answers / title.replace(" ", "_") / f"{folder}_{variant.replace(' ', '_')}.csv"
 
     def _add_answer(self, commands: dict, name: str, title: str, folder: str, checkpoint: str, more: list[str],
                     variant: str = "") -> None:
@@ -256,9 +261,8 @@ class Seed:
         """Answer by the plain methods, tuned on the training clips."""
         labels = {Clip(clips.train_folder(family), name): seconds for family in self.families
                   for name, seconds in read_truth(self.processed / clips.train_labels(family)).items()}
-        ways = {"constant": rivals.tune_constant, "black and silence": rivals.tune_black,
-                "change of MFCC": rivals.tune_change}
-        self.rivals += [*ways, "fingerprint"]
+        ways = dict(zip(PLAIN, (rivals.tune_constant, rivals.tune_black, rivals.tune_change), strict=False))
+        self.rivals += PLAIN
         folders = [clips.folder_of(family) for family in FAMILIES]
         if not all(self.path(title, folder).exists() for title in (*ways, "fingerprint") for folder in folders):
             examples = [rivals.read_example(self.processed, clip, s) for clip, s in labels.items()]
@@ -289,7 +293,7 @@ class Seed:
             target = clip.encoded(self.processed, attention.ENCODER)
             if not target.exists():
                 attention.make_vectors(self.raw / clip.folder / f"{clip.name}.mp4", target)
-        model = attention.train(*self._vectors([*labels], np.array([*labels.values()])), seed=self.seed)
+        model = attention.train(*self._vectors([*labels], np.array([*labels.values()])), seed=self.training)
         for folder, asked in tests.items():
             features, kinds, _, lengths = self._vectors(asked, np.zeros(len(asked)))
             found = attention.boundaries(model, features, kinds, lengths)

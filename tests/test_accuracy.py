@@ -13,10 +13,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.accuracy import attention, clips, rivals
 from benchmarks.accuracy.clips import Sizes
-from benchmarks.accuracy.report import Certain, scales_of
+from benchmarks.accuracy.report import Certain, left_out_table, predictions_path, scales_of
+from benchmarks.accuracy.seed import NEW, WITHOUT, Seed
 from datatools.errors import UserError
 from datatools.media import probe
 from datatools.scores import frame_f1
+from datatools.submission import write_predictions, write_submission
 from synth.plan import FAMILIES, plan_clip
 from synth.render import PAINTERS, render_clip
 from synth.sound import render_sound
@@ -204,6 +206,57 @@ def test_the_width_of_an_interval_is_learnt_from_other_seasons_than_the_clips_ow
     assert other["the same, by confidence"].tolist() == [1.0, 7.0]      # the sure ones are the ones that are off here
     alone = certain([2.0], ["c"])
     assert list(scales_of(alone, alone)) == ["its validation clips"]      # no other season
+
+
+class AnsweredSeed:
+    """A seed of the benchmark that has answered its test clips, without any training."""
+
+    def __init__(self, folder, unseen, off):
+        self.folder, self.unseen, self.families = folder, [unseen], [f for f in FAMILIES if f != unseen]
+        self.seed = self.training = 0
+        self.damaged_family = unseen
+        self.truth, self.facts = {}, {}
+        for family in FAMILIES:
+            names = {f"{family}{i:02d}_start": 10.0 + i for i in range(40)}
+            self.facts |= {name: {"season": f"{family} {i // 8}"} for i, name in enumerate(names)}
+            self.answer(clips.folder_of(family), names, off if family == unseen else 0.1)
+        for damage in clips.DAMAGES:
+            self.answer(clips.damage_folder(unseen, damage), {
+                clips.damage_name(name, damage): s for name, s in self.truth[clips.folder_of(unseen)].items()}, off)
+
+    def answer(self, folder, truth, off):
+        self.truth[folder] = truth
+        for variant in (None, *WITHOUT):
+            path = self.path(NEW, folder, variant)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_submission(path, {name: s + off for name, s in truth.items()})
+        write_predictions(predictions_path(self, folder), {
+            name: {"seconds": s + off, "low": s + off - 0.2, "high": s + off + 0.2, "confidence": 0.9}
+            for name, s in truth.items()})
+
+    def path(self, title, folder, variant=None):
+        return Seed.path(self, title, folder, variant)
+
+    @property
+    def answers(self):
+        return self.folder / self.unseen[0]
+
+    def arrays(self, title, families, variant=None):
+        return Seed.arrays(self, title, families, variant)
+
+
+def test_families_left_out_stand_side_by_side_and_widen_each_others_intervals(tmp_path):
+    off = {"drawn": 0.1, "paper": 0.4, "film": 3.0}
+    text = left_out_table({family: [AnsweredSeed(tmp_path, family, off[family])] for family in FAMILIES})
+    rows = {cells[1].strip(): [cell.strip() for cell in cells[2:-1]]
+            for line in text.splitlines() if len(cells := line.split("|")) > 2}
+    order = list(FAMILIES)
+    assert rows["worst answer"] == [f"{off[family]:.1f} s off" for family in order]
+    assert rows["within 0.5 s"] == [{"film": "0%"}.get(family, "100%") for family in order]
+    held = {family: float(rows["90% intervals hold, widths learnt from the other families, each left out"][i]
+                          .partition("%")[0]) for i, family in enumerate(order)}
+    # paper's 0.4 s is held by widths that drawn's and film's errors ask for, film's 3 s by none
+    assert held == {"drawn": 100.0, "paper": 100.0, "film": 0.0}
 
 
 @pytest.mark.soak

@@ -3,6 +3,7 @@
     python benchmarks/accuracy/run.py                         # three seeds
     python benchmarks/accuracy/run.py --short                 # one seed, few clips: do the parts work?
     python benchmarks/accuracy/run.py --leave_out paper       # another family is unseen
+    python benchmarks/accuracy/run.py --leave_out each        # each in turn, and one table of all three
     python benchmarks/accuracy/run.py --alone --encoder efficientnet_lite0 silero
     python benchmarks/accuracy/run.py --same_clips --alone    # three trainings on the clips of the first seed
     python benchmarks/accuracy/run.py --ablation              # and, on the first seed, what each part adds
@@ -17,6 +18,7 @@ trainings, answers) is not made again; runs that leave out different families sh
 
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 
 if __package__ in (None, ""):
@@ -24,7 +26,7 @@ if __package__ in (None, ""):
 
 from benchmarks.accuracy.clips import Sizes
 from benchmarks.accuracy.folder import measure
-from benchmarks.accuracy.report import report
+from benchmarks.accuracy.report import left_out_table, report
 from benchmarks.accuracy.seed import ABLATIONS, EQUAL_TIME, NETWORKS, NEW, ROOT, Seed
 from datatools.commands import CommandParser
 from datatools.encoders import find_encoder
@@ -35,6 +37,7 @@ from datatools.paths import path, path_text
 from datatools.stages import number_of_cores
 from synth.plan import FAMILIES
 
+EACH = "each"
 SHORT = Sizes(train=12, seasons=1, damaged=2, height=90)
 
 
@@ -48,7 +51,8 @@ def build_parser() -> CommandParser:
     trained = parser.add_mutually_exclusive_group()
     trained.add_argument("--train_families", nargs="+", choices=FAMILIES, default=["drawn", "paper"],
                          help="families of the training clips; the others are unseen (%(default)s)")
-    trained.add_argument("--leave_out", choices=FAMILIES, help="train on all families but this one")
+    trained.add_argument("--leave_out", choices=(*FAMILIES, EACH), help="train on all families but this one; "
+                         "each: each family in turn")
     parser.add_argument("--short", action="store_true", help="one seed, few small clips, two epochs")
     parser.add_argument("--ablation", nargs="*", metavar="WORD", help="train networks without each of their parts too, "
                         "on the first seed; with words only those whose title holds one, e.g. rhythm GRU")
@@ -74,15 +78,35 @@ def main(argv: list[str] | None = None) -> int:
                       tuple(args.encoder)))
         return 0
     sizes = SHORT if args.short else Sizes(train=args.train, seasons=args.seasons)
-    epochs = 2 if args.short else None
     ablations = {}
     if args.ablation is not None:
         ablations = {title: training for title, training in ABLATIONS.items()
                      if not args.ablation or any(word in title for word in args.ablation)}
         if not ablations:
             raise UserError(f"--ablation {' '.join(args.ablation)}: in no title of {', '.join(ABLATIONS)}.")
-    families = tuple(f for f in FAMILIES if f != args.leave_out) if args.leave_out else tuple(args.train_families)
-    encoders = {find_encoder(word).name: word for word in args.encoder}
+    if args.leave_out != EACH:
+        run_seeds(args, sizes, families_of(args, args.leave_out), ablations)
+        return 0
+    runs = {family: run_seeds(args, sizes, families_of(args, family), ablations) for family in FAMILIES}
+    text = left_out_table(runs)
+    save_text(args.work_dir / f"{'_'.join(['report_each', *map(encoder_name, args.encoder)])}.md", text + "\n")
+    print(f"\n{text}", flush=True)
+    return 0
+
+
+def families_of(args: Namespace, left_out: str | None) -> tuple[str, ...]:
+    """The families of the training clips."""
+    return tuple(f for f in FAMILIES if f != left_out) if left_out else tuple(args.train_families)
+
+
+def encoder_name(word: str) -> str:
+    return find_encoder(word).name
+
+
+def run_seeds(args: Namespace, sizes: Sizes, families: tuple[str, ...], ablations: dict) -> list[Seed]:
+    """Train on `families` with each seed, answer, and write the report."""
+    epochs = 2 if args.short else None
+    encoders = {encoder_name(word): word for word in args.encoder}
     started, seeds = time.perf_counter(), []
     for number in args.seeds[:1] if args.short else args.seeds:
         of_clips = args.seeds[0] if args.same_clips else number
@@ -104,7 +128,7 @@ def main(argv: list[str] | None = None) -> int:
         text = report(seeds, list(ablations))
         save_text(args.work_dir / f"report_{'_'.join([*families, *encoders])}.md", text)
         print(f"\n{text}\n{(time.perf_counter() - started) / 60:.1f} min so far", flush=True)
-    return 0
+    return seeds
 
 
 if __name__ == "__main__":

@@ -232,7 +232,8 @@ def short_rows(seeds: list[Seed], others: list[list[Seed]] | None = None) -> lis
     sure = sorted(certain_rows(seeds, families), key=lambda item: -item[0]["confidence"])
     sure = sure[:max(1, round(SUREST * len(sure)))]
     rows = [("all modalities, score", f"{table['score']:.2f} s"),
-            ("worst answer", f"{np.abs(found - truth).max():.1f} s off"), ("within 0.5 s", f"{table['within_0.5s']:.0%}")]
+            ("worst answer", f"{np.abs(found - truth).max():.1f} s off"),
+            ("within 0.5 s", f"{table['within_0.5s']:.0%}")]
     rows += [(variant, f"{competition_score(*joined(seeds, NEW, families, variant)):.2f} s") for variant in WITHOUT]
     rows += [(damage, f"{competition_score(*damaged_answers(seeds, damage)[:2]):.2f} s") for damage in clips.DAMAGES]
     rows += [(f"90% intervals hold, widths learnt from {way}", share_text(np.concatenate(

@@ -171,11 +171,15 @@ def without_shadows(found: list[AnyStretch]) -> list[AnyStretch]:
     """Without stretches of one pair that better ones cover in both episodes, as where a song repeats its bars."""
     kept: list[AnyStretch] = []
     for one in sorted(found, key=_weight, reverse=True):
-        covered = any(min(_covered(one.start_a, one.end_a, other.start_a, other.end_a),
-                          _covered(one.start_b, one.end_b, other.start_b, other.end_b)) > SHADOW for other in kept)
-        if not covered:
+        if not any(is_shadow(one, other) for other in kept):
             kept.append(one)
     return kept
+
+
+def is_shadow(one: AnyStretch, other: AnyStretch) -> bool:
+    """Whether most of `one` lies within `other`, in both episodes."""
+    return min(_covered(one.start_a, one.end_a, other.start_a, other.end_a),
+               _covered(one.start_b, one.end_b, other.start_b, other.end_b)) > SHADOW
 
 
 def _weight(stretch: AnyStretch) -> float:

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from episodes.diagonals import Run
+from episodes.diagonals import Run, is_shadow
 from episodes.fingerprint import RETIMED, Prints
 
 SAME_OVERLAP = 0.4         # of two stretches' union; with more, they are the same part of an episode
@@ -116,7 +116,11 @@ def _spread(values: np.ndarray) -> float:
 
 
 def _both_witnesses(found: Sequence[Run]) -> list[_Link]:
-    """Runs of sound, with the share of each that pictures confirm; then the runs that pictures alone tell of."""
+    """Runs of sound, with the share of each that pictures confirm; then the runs that pictures alone tell of.
+
+    Where the sound agrees, pictures that agree along another diagonal are those of a shot that stands still: they tell
+    nothing, and their edges would cut the theme.
+    """
     by_pair: dict[tuple[int, int], list[Run]] = {}
     for run in found:
         if run.witness == "pictures":
@@ -124,8 +128,9 @@ def _both_witnesses(found: Sequence[Run]) -> list[_Link]:
     links, used = [], set()
     for run in found:
         if run.witness == "sound":
-            confirming = [one for one in by_pair.get((run.a, run.b), ()) if _same_diagonal(run, one)]
-            used |= {id(one) for one in confirming}
+            there = by_pair.get((run.a, run.b), ())
+            confirming = [one for one in there if _same_diagonal(run, one)]
+            used |= {id(one) for one in there if is_shadow(one, run)} | {id(one) for one in confirming}
             links.append(_Link(run, run.score, max((one.score for one in confirming), default=0.0)))
     return links + [_Link(run, 0.0, run.score) for run in found if run.witness == "pictures" and id(run) not in used]
 

@@ -139,6 +139,19 @@ def test_runs_that_begin_here_and_there_give_all_members_the_same_part():
     assert [(ones[0].start, ones[0].end) for ones in theme.members.values()] == [(10, 34), (20, 44), (30, 54)]
 
 
+def test_pictures_that_stand_still_do_not_cut_a_theme_that_one_episode_plays_faster():
+    """Keyframes of a long shot agree at the same speed too, over a part of the theme."""
+    season = [prints_of(np.zeros(200 * RATE, np.float32)) for _ in range(3)]
+    links = [(0, 1, 20.0, 40.0, 1.0), (0, 2, 20.0, 60.0, RETIMED), (1, 2, 40.0, 60.0, RETIMED)]
+    sound = [Run(a, b, start_a, start_a + 90, start_b, start_b + 90 / rate, rate, 0.9, "sound")
+             for a, b, start_a, start_b, rate in links]
+    still = [Run(a, 2, start + 25, start + 40, 60 + 24.5, 60 + 39.5, 1.0, 1.0, "pictures")
+             for a, start in ((0, 20), (1, 40))]
+    (theme,) = themes(sound + still, season)
+    assert theme.length == pytest.approx(90)
+    assert theme.members[2][0].end == pytest.approx(60 + 90 / RETIMED)
+
+
 def test_a_song_sung_in_the_story_is_told_by_its_pictures():
     openings = [prints_of(joined(story(number, 4 + number), song(1, THEME), story(30 + number, 12)),
                           pictures=cuts(4.0 + number, 1)) for number in range(3)]

@@ -21,6 +21,7 @@ from episodes.joining import join
 from episodes.markers import Marker
 from episodes.repeats import LEAST_SECONDS
 from episodes.season_evidence import repeats_of
+from episodes.theme_parts import cut_by_pictures
 from episodes.themes import themes
 from episodes.versions import SECOND
 from episodes.ways import Facts, Looked, Notes, PersonsMarkers
@@ -53,7 +54,8 @@ def decide(
     parts = [_unpacked(episode.facts) for episode in episodes]
     prints, paths = [each for each, _ in parts], [episode.path for episode in episodes]
     least = min(LEAST_SECONDS, rules.lengths[0])
-    songs = themes(kept_runs(prints, paths, notes, least), prints) if len(prints) > 1 else []
+    whole = themes(kept_runs(prints, paths, notes, least), prints) if len(prints) > 1 else []
+    songs = [part for theme in whole for part in cut_by_pictures(theme, prints)]
     songs = [refine(theme, prints, [Path(path) for path in paths], notes) for theme in songs]
     repeats = repeats_of(songs, [seen.duration for _, seen in parts])
     told = {path: _second(Path(path), seen, those, rules, notes)

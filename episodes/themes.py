@@ -229,7 +229,16 @@ def _theme(links: Sequence[_Link], sides: np.ndarray, mine: np.ndarray, place_of
         lengths.append((end - start) * speed[occurrence])
         members.setdefault(int(sides[here[0], 0]), []).append(
             Occurrence(max(0.0, float(start)), float(end), speed[occurrence], sound, pictures))
-    return Theme({episode: sorted(members[episode]) for episode in sorted(members)}, float(np.median(lengths)))
+    return Theme({episode: _once(members[episode]) for episode in sorted(members)}, float(np.median(lengths)))
+
+
+def _once(ones: list[Occurrence]) -> list[Occurrence]:
+    """An episode's occurrences by time, without those that lie within longer ones, as where a song repeats its bars."""
+    kept: list[Occurrence] = []
+    for one in sorted(ones, key=lambda one: one.start - one.end):
+        if all(min(one.end, other.end) - max(one.start, other.start) < (one.end - one.start) / 2 for other in kept):
+            kept.append(one)
+    return sorted(kept)
 
 
 def _zeros(between: Sequence[tuple[int, int, Run]], speed: Sequence[float]) -> list[float]:

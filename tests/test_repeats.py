@@ -152,6 +152,16 @@ def test_pictures_that_stand_still_do_not_cut_a_theme_that_one_episode_plays_fas
     assert theme.members[2][0].end == pytest.approx(60 + 90 / RETIMED)
 
 
+def test_bars_that_a_song_repeats_are_no_second_occurrence():
+    season = [prints_of(np.zeros(200 * RATE, np.float32)) for _ in range(3)]
+    whole = [Run(a, b, 10.0 + 10 * a, 10.0 + 10 * a + length, 10.0 + 10 * b, 10.0 + 10 * b + length, 1.0, 0.9, "sound")
+             for a, b, length in ((0, 1, 94.0), (0, 2, 90.0), (1, 2, 94.0))]
+    bars = Run(0, 1, 40.0, 77.0, 60.0, 97.0, 1.0, 0.9, "sound")       # 10 s later in one than in the other
+    (theme,) = themes([*whole, bars], season)
+    assert [len(ones) for ones in theme.members.values()] == [1, 1, 1]
+    assert [ones[0].start for ones in theme.members.values()] == [10.0, 20.0, 30.0]
+
+
 def test_a_song_sung_in_the_story_is_told_by_its_pictures():
     openings = [prints_of(joined(story(number, 4 + number), song(1, THEME), story(30 + number, 12)),
                           pictures=cuts(4.0 + number, 1)) for number in range(3)]

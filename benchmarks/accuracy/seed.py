@@ -52,7 +52,7 @@ FUSIONS = {
     "with AVTDist, stacked": ("stacked", list(NETWORKS)),
 }
 # The reference's networks get enough epochs to take at least AVTDist's time; the report shows the times.
-EQUAL_TIME = ["--max_epoch", "28"]
+EQUAL_TIME = ["--max_epoch", "44"]
 # title: (network, further flags of the training, sizes of the network)
 ABLATIONS: dict[str, tuple[str, list[str], dict]] = {
     f"{NEW} without sound": (NEW, ["--without", "mfcc"], {}),

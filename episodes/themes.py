@@ -61,11 +61,12 @@ class Theme:
 
 @dataclass(frozen=True)
 class _Link:
-    """A run with both witnesses: a score from 0 to 1 each."""
+    """A run with both witnesses: a score from 0 to 1 each. `exact`: sound tells both edges, not keyframes near them."""
 
     run: Run
     sound: float
     pictures: float
+    exact: bool = True
 
 
 def themes(found: Sequence[Run], prints: Sequence[Prints]) -> list[Theme]:
@@ -112,21 +113,33 @@ def _both_witnesses(found: Sequence[Run]) -> list[_Link]:
     """Runs of sound, with the share of each that pictures confirm; then the runs that pictures alone tell of.
 
     What both share, but pictures lay otherwise upon each other, is as the sound tells: held pictures fit in many ways.
+    What sounds the same here and there in a part that looks the same is one run, as where another voice sings.
     """
-    by_pair: dict[tuple[int, int], list[Run]] = {}
+    by_pair: dict[tuple[int, int], tuple[list[Run], list[Run]]] = {}
     for run in found:
-        if run.witness == "pictures":
-            by_pair.setdefault((run.a, run.b), []).append(run)
-    links, explained = [], set()
-    for run in found:
-        if run.witness == "sound":
-            seen = by_pair.get((run.a, run.b), ())
-            explained |= {id(one) for one in seen if _share_within(one, run) > SAME_PART}
-            confirming = [one for one in seen if _same_diagonal(run, one)
+        by_pair.setdefault((run.a, run.b), ([], []))[run.witness == "pictures"].append(run)
+    return [link for heard, seen in by_pair.values() for link in _links(heard, seen)]
+
+
+def _links(heard: list[Run], seen: list[Run]) -> list[_Link]:
+    """The links of one pair of episodes."""
+    found, joined = [], set()
+    for one in seen:
+        if any(_share_within(one, run) > SAME_PART for run in heard):
+            continue
+        parts = [run for run in heard if _same_diagonal(one, run) and _share_within(run, one) > SAME_PART]
+        first, last = (choose([one, *parts], key=lambda run: run.start_a if choose is min else run.end_a)
+                       for choose in (min, max))
+        whole = replace(one, start_a=first.start_a, start_b=first.start_b, end_a=last.end_a, end_b=last.end_b)
+        share = sum(run.score * (run.end_a - run.start_a) for run in parts) / (whole.end_a - whole.start_a)
+        found.append(_Link(whole, min(1.0, share), one.score, one not in (first, last)))
+        joined |= {id(run) for run in parts}
+    for run in heard:
+        if id(run) not in joined:
+            confirming = [one.score for one in seen if _same_diagonal(run, one)
                           and max(_share_within(one, run), _share_within(run, one)) > SAME_PART]
-            links.append(_Link(run, run.score, max((one.score for one in confirming), default=0.0)))
-    return links + [_Link(run, 0.0, run.score) for run in found
-                    if run.witness == "pictures" and id(run) not in explained]
+            found.append(_Link(run, run.score, max(confirming, default=0.0)))
+    return found
 
 
 def _share_within(one: Run, other: Run) -> float:
@@ -156,13 +169,13 @@ def _cut(links: list[_Link]) -> list[_Link]:
     if not links:
         return []
     sides, number = _sides(links), len(links)
-    heard = np.tile([link.sound > 0 for link in links], 2)
-    tells = heard if heard.any() else ~heard
+    exact = np.tile([link.exact for link in links], 2)
+    tells = exact if exact.any() else ~exact
     places: list[set[float]] = [set() for _ in links]      # seconds of a
     for side in (0, 1):
         for episode in np.unique(sides[:, 0]):
             here = np.flatnonzero(sides[:, 0] == episode)
-            for place in _common_edges(*sides[here[tells[here]], 1:].T):
+            for place in _common_edges(sides[here[tells[here]], 1:], sides[here, 1:]):
                 inside = here[(sides[here, 1] < place - INNER_SECONDS) & (sides[here, 2] > place + INNER_SECONDS)]
                 for index in inside[(inside >= number) == side].tolist():
                     run = links[index % number].run
@@ -172,14 +185,14 @@ def _cut(links: list[_Link]) -> list[_Link]:
     return [part for link, cuts in zip(links, places, strict=True) for part in _parts(link, sorted(cuts))]
 
 
-def _common_edges(starts: np.ndarray, ends: np.ndarray) -> list[float]:
-    """Places in one episode where enough of its runs begin or end, beside those that pass there."""
-    edges = np.sort(np.concatenate([starts, ends]))
-    groups = np.split(edges, np.flatnonzero(np.diff(edges) > EDGE_SECONDS) + 1)
+def _common_edges(telling: np.ndarray, every: np.ndarray) -> list[float]:
+    """Places in one episode where enough of the runs that tell begin or end, beside all that pass; (n, 2) each."""
+    edges = np.sort(telling.ravel())
+    groups = np.split(edges, np.flatnonzero(np.diff(edges) > EDGE_SECONDS) + 1) if len(edges) else []
     found = []
     for group in groups:
         place = float(np.median(group))
-        passing = np.count_nonzero((starts < place - INNER_SECONDS) & (ends > place + INNER_SECONDS))
+        passing = np.count_nonzero((every[:, 0] < place - INNER_SECONDS) & (every[:, 1] > place + INNER_SECONDS))
         if passing and len(group) >= max(LEAST_EDGES, LEAST_EDGE_SHARE * passing):
             found.append(place)
     return found
@@ -219,7 +232,7 @@ def _extents(links: Sequence[_Link], laid: "_Laid") -> np.ndarray:
     """float64 (n, 2): the theme's own times from the first to the last moment that each occurrence shares with any
     other one. Only of those that sound like at least two others, and look like most of these, if any in the theme do.
     """
-    heard = [(one, other, links[index]) for index, one, other in laid.between if links[index].sound > 0]
+    heard = [(one, other, links[index]) for index, one, other in laid.between if links[index].exact]
     seen = any(link.pictures > 0 for _, _, link in heard)
     found = []
     for occurrence in range(len(laid.speed)):
@@ -302,9 +315,10 @@ def _same_places(sides: np.ndarray) -> np.ndarray:
 
 def _theme(links: Sequence[_Link], laid: _Laid) -> Theme:
     number, sides, (mine, occurrence_of, between, speed, zero) = len(links), _sides(links), laid
-    edges = [((links[index].run.start_a - zero[one]) * speed[one], (links[index].run.end_a - zero[one]) * speed[one])
-             for index, one, _ in between]
-    usual = np.median(edges, axis=0)      # of the theme's own time
+    edges = np.array([((time - zero[one]) * speed[one]) for index, one, _ in between
+                      for time in (links[index].run.start_a, links[index].run.end_a)]).reshape(-1, 2)
+    exact = np.array([links[index].exact for index, _, _ in between])
+    usual = np.median(edges[exact] if exact.any() else edges, axis=0)      # of the theme's own time
     members: dict[int, list[Occurrence]] = {}
     lengths = []
     for occurrence in range(len(speed)):

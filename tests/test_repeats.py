@@ -144,11 +144,16 @@ def test_pictures_of_a_part_do_not_cut_what_sounds_the_same():
     assert [ones[0].pictures for ones in theme.members.values()] == [1.0, 0.5, 0.5]
 
 
-def test_a_short_tune_does_not_hide_the_pictures_of_a_dubs_theme():
-    season = [prints_of(np.zeros(90 * RATE, np.float32)) for _ in range(2)]
-    found = themes([Run(0, 1, 10.0, 20.0, 12.0, 22.0, 1.0, 0.9, "sound"),
-                    Run(0, 1, 10.0, 60.0, 12.0, 62.0, 1.0, 1.0, "pictures")], season)
-    assert max(theme.length for theme in found) == pytest.approx(50.0)
+def test_a_theme_that_another_voice_sings_is_whole():
+    """It sounds the same here and there alone, and looks the same."""
+    season = [prints_of(np.zeros(90 * RATE, np.float32)) for _ in range(4)]
+    found = [Run(a, b, 10.0, 60.0, 10.0, 60.0, 1.0, 1.0, witness) for a, b in ((0, 1), (0, 2), (1, 2))
+             for witness in ("sound", "pictures")]
+    found += [Run(a, 3, start, end, start + 2, end + 2, 1.0, 0.6, "sound") for a in range(3)
+              for start, end in ((10.0, 22.0), (35.0, 48.0))]
+    found += [Run(a, 3, 12.0, 58.0, 14.0, 60.0, 1.0, 1.0, "pictures") for a in range(3)]
+    (theme,) = themes(found, season)
+    assert [(ones[0].start, ones[0].end) for ones in theme.members.values()] == [*[(10.0, 60.0)] * 3, (12.0, 62.0)]
 
 
 def test_a_card_that_one_of_four_lacks_is_no_part_of_the_theme():

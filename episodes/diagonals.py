@@ -18,6 +18,9 @@ BRIDGED = 4 * POINT_RATE   # points of a gap within a stretch, as where somebody
 LEAST_TOLD = 0.3           # of the points of a window that tell something
 PICTURE_GAP = 20.0         # s between two pictures of a stretch that agree
 PICTURE_SLACK = 0.4        # s that pictures of a stretch may lie off the diagonal
+CUT_SLACK = 0.15           # s that two keyframes of one cut may lie off the diagonal
+LEAST_CUTS = 0.5           # of a stretch, from its first to its last such cut; at another rate they drift apart
+HELD = 12.0                # s for which a keyframe's picture may be shown; encoders set one at least each 10 s
 LEAST_PICTURES = 4         # of a stretch
 SHADOW = 0.7               # of a stretch, of either episode, that a better one covers
 OTHER_RATE = 0.8           # a stretch at another rate weighs so much less
@@ -136,26 +139,45 @@ def picture_stretches(
 ) -> list[Stretch]:
     """Where pictures agree for at least `least` seconds of b.
 
-    same      times in a and in b of the pictures that agree, float64 (n,) each, ascending in a
-    sampled   times of all pictures of a and of b
+    Encoders set keyframes at cuts, and otherwise at times of their own. So two keyframes agree where they show the same
+    and are shown at the same time, each until the next one.
+
+    same      times in a and in b of the pictures that agree, float64 (n,) each
+    sampled   times of all pictures of a and of b, ascending
     shifts    s
     """
     found = []
-    for shift in shifts:
-        on = np.abs(same[0] - rate * same[1] - shift) < PICTURE_SLACK
-        a_time, b_time = same[0][on], same[1][on]
-        if len(a_time) < LEAST_PICTURES:
+    until = [_shown_until(times, all_times) for times, all_times in zip(same, sampled, strict=True)]
+    for rough in shifts:
+        off = same[0] - rate * same[1] - rough
+        if not (np.abs(off) < PICTURE_SLACK).any():
             continue
-        for begin, end in _groups(b_time, PICTURE_GAP):
-            a_part, b_part = a_time[begin:end], b_time[begin:end]
-            count = min(len(np.unique(a_part)), len(np.unique(b_part)))
-            if count < LEAST_PICTURES or b_part.max() - b_part.min() < least:
+        shift = rough + float(np.median(off[np.abs(off) < PICTURE_SLACK]))
+        b_times, b_until = (rate * times + shift for times in (same[1], until[1]))
+        both = np.maximum(same[0], b_times)      # when both are shown, in a's time
+        on = np.flatnonzero(both < np.minimum(until[0], b_until) + PICTURE_SLACK)
+        on = on[np.argsort(both[on], kind="stable")]
+        if len(on) < LEAST_PICTURES:
+            continue
+        for begin, end in _groups(both[on], PICTURE_GAP):
+            part = on[begin:end]
+            count = min(len(np.unique(times[part])) for times in same)
+            start_a, end_a = float(both[part[0]]), float(both[part[-1]])
+            start_b, end_b = (start_a - shift) / rate, (end_a - shift) / rate
+            cuts = both[part][np.abs(off[part] + rough - shift) < CUT_SLACK]
+            covered = np.ptp(cuts) if len(cuts) else 0.0
+            if count < LEAST_PICTURES or end_b - start_b < least or covered < LEAST_CUTS * (end_a - start_a):
                 continue
-            there = min(np.count_nonzero((times >= part.min()) & (times <= part.max()))
-                        for times, part in zip(sampled, (a_part, b_part), strict=True))
-            found.append(Stretch(float(a_part.min()), float(a_part.max()), float(b_part.min()), float(b_part.max()),
-                                 min(1.0, count / max(1, there))))
+            there = min(np.count_nonzero((times >= first - PICTURE_SLACK) & (times <= last + PICTURE_SLACK))
+                        for times, first, last in zip(sampled, (start_a, start_b), (end_a, end_b), strict=True))
+            found.append(Stretch(start_a, end_a, start_b, end_b, min(1.0, count / max(1, there))))
     return found
+
+
+def _shown_until(times: np.ndarray, sampled: np.ndarray) -> np.ndarray:
+    """When the next keyframe comes after those at `times`, float64 (n,); at most HELD s later."""
+    following = np.searchsorted(sampled, times, side="right")
+    return np.minimum(times + HELD, np.append(sampled, np.inf)[following])
 
 
 def _groups(times: np.ndarray, gap: float) -> list[tuple[int, int]]:

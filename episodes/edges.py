@@ -8,6 +8,7 @@ that changes: at the greatest sum of the logarithms of likelihood ratios, of sou
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +38,7 @@ LEAST_STEPS = 20           # that tell something, on one side of an edge
 LAG_STEPS = 3              # a change of sound is taken over so many steps
 DOUBT = 6.0                # nats by which a place may be less likely than the edge, and still be it; twice the 3 nats
                            # of 95%, since steps that follow each other share most of their sound
+LEAST_LEFT = 0.5           # s; less between a theme and the file's start or end is its fading
 SURE = 3.0                 # mean errors within which an edge lies with 95% (Laplace)
 
 
@@ -66,12 +68,17 @@ def refine(
     ends, also_alike = _edges(spans, -1, paths, notes)
     members: dict[int, list[Occurrence]] = {episode: [] for episode in theme.members}
     for (episode, one), (start, before), (end, after) in zip(spans, starts, ends, strict=True):
-        start, end = max(0.0, start), min(end, prints[episode].duration or end)
+        start, end = _with_rests(start, end, prints[episode].duration or math.inf)
         good = end - start > 0.5 * (one.end - one.start)
         members[episode].append(one._replace(start=start, end=end, spreads=(before, after)) if good else one)
     members = _with_pictures(members, list(zip(alike, also_alike, strict=True)))
     lengths = [(one.end - one.start) * one.rate for ones in members.values() for one in ones]
     return replace(theme, members=members, length=float(np.median(lengths)))
+
+
+def _with_rests(start: float, end: float, duration: float) -> tuple[float, float]:
+    """The edges within the file, and with what is left before or after them where that is too short to be anything."""
+    return 0.0 if start < LEAST_LEFT else start, duration if end > duration - LEAST_LEFT else end
 
 
 def _with_pictures(

@@ -42,7 +42,7 @@ COUNT = r"\s*(\d{1,4}(?:\.5)?|[一二三四五六七八九十])\s*"
 ASIAN_SEASON = re.compile(f"第{COUNT}[季期]")
 ASIAN_EPISODE = re.compile(rf"第{COUNT}(?:-{COUNT})?[话話集回]")
 ORDINAL_SEASON = re.compile(r"\b(?:(\d)(?:st|nd|rd|th)|(first|second|third|fourth|fifth)) season\b", re.IGNORECASE)
-EXPLICIT = re.compile(r"s\d{1,2}[ ._-]*e\d{1,4}|\b\d{1,2}x\d{2,3}\b", re.IGNORECASE)
+EXPLICIT = re.compile(r"s\d{1,2}[ ._-]*e\d{1,4}|\b\d{1,2}x\d{2,3}(?:v\d)?\b", re.IGNORECASE)
 # The form of most fansubs, also where a title holds numbers itself: 86 - Eighty Six - 03v2.
 FANSUB = re.compile(r"(?P<series>.+?)\s+[-–]\s+(?:ep?\.?\s*)?(?!(?:19|20)\d\d\b)(?P<first>\d{1,4}(?:\.\d)?)"
                     r"(?:\s*[-~+&]\s*(?P<last>\d{1,4}))?(?:v(?P<version>\d))?(?=\s|[\[(]|$)", re.IGNORECASE)
@@ -211,7 +211,7 @@ def _read_stem(stem: str) -> EpisodeName:
     if not re.search(r"\w", stem):      # the libraries fail on some of these
         return EpisodeName("", None, (), "unknown")
     explicit, asian, fansub = EXPLICIT.search(stem), ASIAN_EPISODE.search(stem), FANSUB.match(text)
-    version = re.search(r"\d\.?v(\d)\b", stem)
+    version = re.search(r"\d[. ]?v(\d)\b", stem)
     release = int(version[1]) if version else 1
     if EXTRA.search(text):
         return EpisodeName(_title(EXTRA.split(text)[0]), None, (), "extra", release)

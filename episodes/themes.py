@@ -18,7 +18,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from episodes.diagonals import Run, is_shadow
+from episodes.diagonals import Run
 from episodes.fingerprint import RETIMED, Prints
 
 SAME_OVERLAP = 0.4         # of two stretches' union; with more, they are the same part of an episode
@@ -27,7 +27,10 @@ INNER_SECONDS = 5.0        # a run is cut no nearer to its edges
 LEAST_EDGES = 2            # runs that end at a place where others are cut
 LEAST_EDGE_SHARE = 0.5     # of the runs that pass the place
 SLACK_SECONDS = 1.0        # two witnesses of one run lie at most this far apart
+SAME_PART = 0.5            # of a run that lies within one of the other witness; with more, both tell of one part
 SHARED_SECONDS = 4.0       # an occurrence whose edge is nearer to the theme's has the theme's
+MOST_CARD = 0.3            # of a theme's length, that a card beside it may be long
+LEAST_WITHOUT = 0.2        # of a theme's occurrences, that show where it ends because no card follows them
 
 
 class Occurrence(NamedTuple):
@@ -58,27 +61,18 @@ class Theme:
 
 @dataclass(frozen=True)
 class _Link:
-    """A run with both witnesses: a score from 0 to 1 each."""
+    """A run with both witnesses: a score from 0 to 1 each. `exact`: sound tells both edges, not keyframes near them."""
 
     run: Run
     sound: float
     pictures: float
+    exact: bool = True
 
 
 def themes(found: Sequence[Run], prints: Sequence[Prints]) -> list[Theme]:
     """Runs as themes, those with the most members first. A run is cut where a theme of others begins or ends."""
-    links = _cut(_both_witnesses(found))
-    if not links:
-        return []
-    sides = _sides(links)                # (2 * links, 3): episode, start, end; first all of a, then all of b
-    same = _same_places(sides)
-    number = len(links)
-    pairs = np.concatenate([same, np.stack([np.arange(number), np.arange(number) + number], axis=1)])
-    graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(len(sides), len(sides)))
-    _, theme_of = connected_components(graph, directed=False)
-    places = coo_array((np.ones(len(same), bool), (same[:, 0], same[:, 1])), shape=(len(sides), len(sides)))
-    _, place_of = connected_components(places, directed=False)
-    made = [_theme(links, sides, np.flatnonzero(theme_of == label), place_of) for label in np.unique(theme_of)]
+    links = _without_cards(_cut(_both_witnesses(found)))
+    made = [_theme(links, laid) for laid in _laid(links)]
     return sorted(made, key=lambda theme: (-len(theme.members), -theme.length))
 
 
@@ -118,28 +112,47 @@ def _spread(values: np.ndarray) -> float:
 def _both_witnesses(found: Sequence[Run]) -> list[_Link]:
     """Runs of sound, with the share of each that pictures confirm; then the runs that pictures alone tell of.
 
-    Where the sound agrees, pictures that agree along another diagonal are those of a shot that stands still: they tell
-    nothing, and their edges would cut the theme.
+    What both share, but pictures lay otherwise upon each other, is as the sound tells: held pictures fit in many ways.
+    What sounds the same here and there in a part that looks the same is one run, as where another voice sings.
     """
-    by_pair: dict[tuple[int, int], list[Run]] = {}
+    by_pair: dict[tuple[int, int], tuple[list[Run], list[Run]]] = {}
     for run in found:
-        if run.witness == "pictures":
-            by_pair.setdefault((run.a, run.b), []).append(run)
-    links, used = [], set()
-    for run in found:
-        if run.witness == "sound":
-            there = by_pair.get((run.a, run.b), ())
-            confirming = [one for one in there if _same_diagonal(run, one)]
-            used |= {id(one) for one in there if is_shadow(one, run)} | {id(one) for one in confirming}
-            links.append(_Link(run, run.score, max((one.score for one in confirming), default=0.0)))
-    return links + [_Link(run, 0.0, run.score) for run in found if run.witness == "pictures" and id(run) not in used]
+        by_pair.setdefault((run.a, run.b), ([], []))[run.witness == "pictures"].append(run)
+    return [link for heard, seen in by_pair.values() for link in _links(heard, seen)]
+
+
+def _links(heard: list[Run], seen: list[Run]) -> list[_Link]:
+    """The links of one pair of episodes."""
+    found, joined = [], set()
+    for one in seen:
+        if any(_share_within(one, run) > SAME_PART for run in heard):
+            continue
+        parts = [run for run in heard if _same_diagonal(one, run) and _share_within(run, one) > SAME_PART]
+        first, last = (choose([one, *parts], key=lambda run: run.start_a if choose is min else run.end_a)
+                       for choose in (min, max))
+        whole = replace(one, start_a=first.start_a, start_b=first.start_b, end_a=last.end_a, end_b=last.end_b)
+        share = sum(run.score * (run.end_a - run.start_a) for run in parts) / (whole.end_a - whole.start_a)
+        found.append(_Link(whole, min(1.0, share), one.score, one not in (first, last)))
+        joined |= {id(run) for run in parts}
+    for run in heard:
+        if id(run) not in joined:
+            confirming = [one.score for one in seen if _same_diagonal(run, one)
+                          and max(_share_within(one, run), _share_within(run, one)) > SAME_PART]
+            found.append(_Link(run, run.score, max(confirming, default=0.0)))
+    return found
+
+
+def _share_within(one: Run, other: Run) -> float:
+    """The share of a run that is part of another one of the same pair, in both episodes."""
+    return min((min(one.end_a, other.end_a) - max(one.start_a, other.start_a)) / (one.end_a - one.start_a),
+               (min(one.end_b, other.end_b) - max(one.start_b, other.start_b)) / (one.end_b - one.start_b))
 
 
 def _same_diagonal(one: Run, other: Run) -> bool:
-    begin, end = max(one.start_b, other.start_b), min(one.end_b, other.end_b)
-    at_one = one.start_a + (begin - one.start_b) * one.rate
-    at_other = other.start_a + (begin - other.start_b) * other.rate
-    return end - begin > 0.3 * (one.end_b - one.start_b) and abs(at_one - at_other) < SLACK_SECONDS
+    """Whether two runs of a pair lay the same moments upon each other."""
+    middle = (max(one.start_b, other.start_b) + min(one.end_b, other.end_b)) / 2
+    at_one, at_other = (run.start_a + (middle - run.start_b) * run.rate for run in (one, other))
+    return abs(at_one - at_other) < SLACK_SECONDS
 
 
 def _sides(links: Sequence[_Link]) -> np.ndarray:
@@ -149,15 +162,20 @@ def _sides(links: Sequence[_Link]) -> np.ndarray:
 
 
 def _cut(links: list[_Link]) -> list[_Link]:
-    """Runs cut where many others begin or end, as where one pair shares a recap and the opening after it."""
+    """Runs cut where many others begin or end, as where one pair shares a recap and the opening after it.
+
+    Where there is sound, it alone tells such places: pictures begin and end at the nearest keyframes.
+    """
     if not links:
         return []
     sides, number = _sides(links), len(links)
+    exact = np.tile([link.exact for link in links], 2)
+    tells = exact if exact.any() else ~exact
     places: list[set[float]] = [set() for _ in links]      # seconds of a
     for side in (0, 1):
         for episode in np.unique(sides[:, 0]):
             here = np.flatnonzero(sides[:, 0] == episode)
-            for place in _common_edges(sides[here, 1], sides[here, 2]):
+            for place in _common_edges(sides[here[tells[here]], 1:], sides[here, 1:]):
                 inside = here[(sides[here, 1] < place - INNER_SECONDS) & (sides[here, 2] > place + INNER_SECONDS)]
                 for index in inside[(inside >= number) == side].tolist():
                     run = links[index % number].run
@@ -167,14 +185,14 @@ def _cut(links: list[_Link]) -> list[_Link]:
     return [part for link, cuts in zip(links, places, strict=True) for part in _parts(link, sorted(cuts))]
 
 
-def _common_edges(starts: np.ndarray, ends: np.ndarray) -> list[float]:
-    """Places in one episode where enough of its runs begin or end, beside those that pass there."""
-    edges = np.sort(np.concatenate([starts, ends]))
-    groups = np.split(edges, np.flatnonzero(np.diff(edges) > EDGE_SECONDS) + 1)
+def _common_edges(telling: np.ndarray, every: np.ndarray) -> list[float]:
+    """Places in one episode where enough of the runs that tell begin or end, beside all that pass; (n, 2) each."""
+    edges = np.sort(telling.ravel())
+    groups = np.split(edges, np.flatnonzero(np.diff(edges) > EDGE_SECONDS) + 1) if len(edges) else []
     found = []
     for group in groups:
         place = float(np.median(group))
-        passing = np.count_nonzero((starts < place - INNER_SECONDS) & (ends > place + INNER_SECONDS))
+        passing = np.count_nonzero((every[:, 0] < place - INNER_SECONDS) & (every[:, 1] > place + INNER_SECONDS))
         if passing and len(group) >= max(LEAST_EDGES, LEAST_EDGE_SHARE * passing):
             found.append(place)
     return found
@@ -190,7 +208,96 @@ def _parts(link: _Link, cuts: Iterable[float]) -> list[_Link]:
     return parts
 
 
+def _without_cards(links: list[_Link]) -> list[_Link]:
+    """Links cut where some occurrences of their theme end, or begin, and the others go on.
+
+    So an opening that most episodes follow with a sponsor's card ends where it ends in those without the card.
+    """
+    places: dict[int, list[float]] = {}      # of a link, seconds of a
+    for laid in _laid(links):
+        extents = _extents(links, laid)
+        for side in (0, 1):
+            place = _inner_edge(extents, side)
+            if place is None:
+                continue
+            for index, one, _ in laid.between:
+                run = links[index].run
+                at_a = place / laid.speed[one] + laid.zero[one]
+                if run.start_a + SHARED_SECONDS < at_a < run.end_a - SHARED_SECONDS:
+                    places.setdefault(index, []).append(at_a)
+    return [part for index, link in enumerate(links) for part in _parts(link, sorted(places.get(index, ())))]
+
+
+def _extents(links: Sequence[_Link], laid: "_Laid") -> np.ndarray:
+    """float64 (n, 2): the theme's own times from the first to the last moment that each occurrence shares with any
+    other one. Only of those that sound like at least two others, and look like most of these, if any in the theme do.
+    """
+    heard = [(one, other, links[index]) for index, one, other in laid.between if links[index].exact]
+    seen = any(link.pictures > 0 for _, _, link in heard)
+    found = []
+    for occurrence in range(len(laid.speed)):
+        mine = [(one, link) for one, other, link in heard if occurrence in (one, other)]
+        if len(mine) < LEAST_EDGES or seen and np.mean([link.pictures > 0 for _, link in mine]) <= 0.5:
+            continue
+        edges = [[(time - laid.zero[one]) * laid.speed[one] for time in (link.run.start_a, link.run.end_a)]
+                 for one, link in mine]
+        found.append((min(start for start, _ in edges), max(end for _, end in edges)))
+    return np.array(found).reshape(-1, 2)
+
+
+def _inner_edge(extents: np.ndarray, side: int) -> float | None:
+    """Where enough occurrences begin (side 0) or end (1) well within the others; None where there are none."""
+    if len(extents) < LEAST_EDGES + 1:
+        return None
+    edges = -extents[:, 0] if side == 0 else extents[:, 1]
+    most = np.percentile(edges, 75)
+    inner = edges[(most - edges > SHARED_SECONDS) & (most - edges < MOST_CARD * np.median(np.ptp(extents, axis=1)))]
+    place = float(np.median(inner)) if len(inner) else 0.0
+    if np.count_nonzero(np.abs(inner - place) < EDGE_SECONDS) < max(1.0, LEAST_WITHOUT * len(extents)):
+        return None
+    return -place if side == 0 else place
+
+
 # ---------------------------------------------------------------- themes
+
+
+class _Laid(NamedTuple):
+    """A theme's links laid upon each other.
+
+    sides       int64 (n,): of the links' sides (see _sides), those of the theme
+    occurrence  int64 (n,): of each side
+    between     (link, occurrence of its a, occurrence of its b)
+    speed, zero  of each occurrence: how fast it is played, and its file time at which the theme's own time is 0
+    """
+
+    sides: np.ndarray
+    occurrence: np.ndarray
+    between: list[tuple[int, int, int]]
+    speed: list[float]
+    zero: list[float]
+
+
+def _laid(links: Sequence[_Link]) -> list[_Laid]:
+    """The links by theme."""
+    if not links:
+        return []
+    sides, number = _sides(links), len(links)
+    same = _same_places(sides)
+    pairs = np.concatenate([same, np.stack([np.arange(number), np.arange(number) + number], axis=1)])
+    graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(len(sides), len(sides)))
+    _, theme_of = connected_components(graph, directed=False)
+    places = coo_array((np.ones(len(same), bool), (same[:, 0], same[:, 1])), shape=(len(sides), len(sides)))
+    _, place_of = connected_components(places, directed=False)
+    found = []
+    for label in np.unique(theme_of):
+        mine = np.flatnonzero(theme_of == label)
+        labels, occurrence = np.unique(place_of[mine], return_inverse=True)
+        of_side = dict(zip(mine.tolist(), occurrence.tolist(), strict=True))
+        between = [(side, of_side[side], of_side[side + number]) for side in mine.tolist() if side < number]
+        runs = [(one, other, links[index].run) for index, one, other in between]
+        speed = _speeds([(one, other, run.rate) for one, other, run in runs], len(labels))
+        found.append(_Laid(mine, occurrence, between, speed, _zeros(runs, speed)))
+    return found
 
 
 def _same_places(sides: np.ndarray) -> np.ndarray:
@@ -206,20 +313,15 @@ def _same_places(sides: np.ndarray) -> np.ndarray:
     return np.concatenate(found)
 
 
-def _theme(links: Sequence[_Link], sides: np.ndarray, mine: np.ndarray, place_of: np.ndarray) -> Theme:
-    """The theme of the sides `mine`; `place_of` (sides,) tells which of them are one occurrence."""
-    number = len(links)
-    labels, occurrence_of = np.unique(place_of[mine], return_inverse=True)
-    of_side = dict(zip(mine.tolist(), occurrence_of.tolist(), strict=True))
-    between = [(of_side[side], of_side[side + number], links[side].run) for side in mine.tolist() if side < number]
-    speed = _speeds([(one, other, run.rate) for one, other, run in between], len(labels))
-    zero = _zeros(between, speed)
-    edges = [((run.start_a - zero[one]) * speed[one], (run.end_a - zero[one]) * speed[one])
-             for one, _, run in between]
-    usual = np.median(edges, axis=0)      # of the theme's own time
+def _theme(links: Sequence[_Link], laid: _Laid) -> Theme:
+    number, sides, (mine, occurrence_of, between, speed, zero) = len(links), _sides(links), laid
+    edges = np.array([((time - zero[one]) * speed[one]) for index, one, _ in between
+                      for time in (links[index].run.start_a, links[index].run.end_a)]).reshape(-1, 2)
+    exact = np.array([links[index].exact for index, _, _ in between])
+    usual = np.median(edges[exact] if exact.any() else edges, axis=0)      # of the theme's own time
     members: dict[int, list[Occurrence]] = {}
     lengths = []
-    for occurrence in range(len(labels)):
+    for occurrence in range(len(speed)):
         here = mine[occurrence_of == occurrence]
         own = (np.median(sides[here, 1:], axis=0) - zero[occurrence]) * speed[occurrence]
         start, end = np.where(np.abs(own - usual) < SHARED_SECONDS, usual, own) / speed[occurrence] + zero[occurrence]

@@ -2,7 +2,7 @@
 need not load what makes it."""
 
 PRINTS = 1      # fingerprint.py
-RUNS = 1        # comparing.py
+RUNS = 3        # comparing.py
 EDGES = 1       # edge_notes.py
 SECOND = 1      # the second look, season_work.py
-DECIDING = 4    # what comes of all these: themes.py, edges.py, candidates.py, joining.py
+DECIDING = 5    # what comes of all these: themes.py, edges.py, candidates.py, joining.py

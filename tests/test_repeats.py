@@ -116,6 +116,65 @@ def test_pictures_alone_find_a_theme_in_a_dub():
     assert all(run.start_b - run.start_a == pytest.approx(run.b - run.a, abs=0.01) for run in found)
 
 
+def held(start: float, step: float) -> tuple[list[float], list[int]]:
+    """Times and hashes of keyframes every `step` s and at each of six cuts, between which the picture is held."""
+    shots = np.arange(0, THEME, 4.0)
+    times = np.unique(np.concatenate([shots, np.arange(0, THEME, step)]))
+    hashes = np.random.default_rng(4).integers(0, 2**63, len(shots))
+    return (start + times).tolist(), hashes[np.searchsorted(shots, times, side="right") - 1].tolist()
+
+
+def test_held_pictures_agree_whenever_their_keyframes_were_set():
+    season = [prints_of(np.zeros(60 * RATE, np.float32), pictures=held(*one)) for one in ((8.0, 1.0), (20.0, 2.3))]
+    (run,) = runs(season)
+    assert run.witness == "pictures" and run.rate == 1
+    assert (run.start_a, run.start_b) == pytest.approx((8.0, 20.0), abs=0.3)
+    assert run.end_a == pytest.approx(8.0 + THEME, abs=2.5)
+
+
+def test_pictures_of_a_part_do_not_cut_what_sounds_the_same():
+    """Pairs whose pictures agree for 8 s of 40, at their own speed or, as held pictures may, at another one."""
+    season = [prints_of(np.zeros(90 * RATE, np.float32)) for _ in range(3)]
+    heard = [Run(a, b, 10.0, 50.0, 10.0, 50.0, 1.0, 0.9, "sound") for a, b in ((0, 1), (0, 2), (1, 2))]
+    seen = [Run(0, 1, 30.0, 38.0, 30.0, 38.0, 1.0, 1.0, "pictures"),
+            Run(0, 2, 30.0, 38.0, 30.0, 38.0, 1.0, 1.0, "pictures"),
+            Run(1, 2, 20.0, 30.0, 24.0, 34.0 / RETIMED, RETIMED, 1.0, "pictures")]
+    (theme,) = themes([*heard, *seen], season)
+    assert {(one.start, one.end) for ones in theme.members.values() for one in ones} == {(10.0, 50.0)}
+    assert [ones[0].pictures for ones in theme.members.values()] == [1.0, 0.5, 0.5]
+
+
+def test_a_theme_that_another_voice_sings_is_whole():
+    """It sounds the same here and there alone, and looks the same."""
+    season = [prints_of(np.zeros(90 * RATE, np.float32)) for _ in range(4)]
+    found = [Run(a, b, 10.0, 60.0, 10.0, 60.0, 1.0, 1.0, witness) for a, b in ((0, 1), (0, 2), (1, 2))
+             for witness in ("sound", "pictures")]
+    found += [Run(a, 3, start, end, start + 2, end + 2, 1.0, 0.6, "sound") for a in range(3)
+              for start, end in ((10.0, 22.0), (35.0, 48.0))]
+    found += [Run(a, 3, 12.0, 58.0, 14.0, 60.0, 1.0, 1.0, "pictures") for a in range(3)]
+    (theme,) = themes(found, season)
+    assert [(ones[0].start, ones[0].end) for ones in theme.members.values()] == [*[(10.0, 60.0)] * 3, (12.0, 62.0)]
+
+
+def test_a_card_that_one_of_four_lacks_is_no_part_of_the_theme():
+    season = [prints_of(np.zeros(90 * RATE, np.float32)) for _ in range(4)]
+    ends = {(a, b): 58.0 if b < 3 else 50.0 for a in range(4) for b in range(a + 1, 4)}
+    theme, card = themes([Run(a, b, 10.0, end, 10.0, end, 1.0, 0.9, "sound") for (a, b), end in ends.items()], season)
+    assert {number: (ones[0].start, ones[0].end) for number, ones in theme.members.items()} == {
+        number: (10.0, 50.0) for number in range(4)}
+    assert {number: (ones[0].start, ones[0].end) for number, ones in card.members.items()} == {
+        number: (50.0, 58.0) for number in range(3)}
+
+
+def test_a_song_sung_in_part_within_the_story_does_not_cut_its_theme():
+    season = [prints_of(np.zeros(90 * RATE, np.float32)) for _ in range(4)]
+    heard = [Run(a, b, 10.0, 58.0 if b < 3 else 50.0, 10.0, 58.0 if b < 3 else 50.0, 1.0, 0.9, "sound")
+             for a in range(4) for b in range(a + 1, 4)]
+    seen = [replace(run, witness="pictures") for run in heard if run.b < 3]
+    (theme,) = themes([*heard, *seen], season)
+    assert [ones[0].end for ones in theme.members.values()] == [58.0, 58.0, 58.0, 50.0]
+
+
 def test_themes_tell_two_openings_apart(season, found):
     ending, first, second = themes(found, season)
     assert sorted(ending.members) == [0, 1, 2, 3, 4]
@@ -241,6 +300,15 @@ def test_edges_that_were_read_are_refined_again_without_the_files(files, monkeyp
                                     for number, ones in theme.members.items()})
     for number, (one,) in refine(moved, season, files, notes).members.items():
         assert one.start == pytest.approx(refined.members[number][0].start, abs=0.02)
+
+
+def test_what_is_left_of_a_file_beside_a_theme_is_its_fading(files):
+    """As if the files ended 0.3 s after the theme."""
+    season = [prints_of(joined(story(number, 8.0 + 1.5 * number), song(1, THEME + 0.5), story(30 + number, 8.5)))
+              for number in range(3)]
+    short = [replace(each, duration=8.0 + 1.5 * number + THEME + 0.3) for number, each in enumerate(season)]
+    (theme,) = themes(runs(season), season)
+    assert [ones[0].end for ones in refine(theme, short, files).members.values()] == [one.duration for one in short]
 
 
 def test_a_file_that_cannot_be_read_keeps_its_edges(files, tmp_path):

@@ -62,6 +62,8 @@ NAMES = [
     ("Space.Dandy.S01E01.REPACK.1080p.mkv", "Space Dandy", 1, 1),
     ("[Group] Show S01E05v2 [1080p].mkv", "Show", 1, 5, "episode", 2),
     ("Cowboy Bebop 1x05.avi", "Cowboy Bebop", 1, 5),
+    ("Cowboy Bebop 1x05v2.avi", "Cowboy Bebop", 1, 5, "episode", 2),
+    ("Cowboy Bebop 1x05 v2.avi", "Cowboy Bebop", 1, 5, "episode", 2),
     ("Naruto Shippuden Episode 045 English Subbed.mp4", "Naruto Shippuden", None, 45),
     ("hdtv-show.name.s05e10.mkv", "show name", 5, 10),
     ("Show (2019)/Season 2/Show (2019) - S02E03 - Title.mkv", "Show (2019)", 2, 3),

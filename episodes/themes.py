@@ -314,6 +314,7 @@ def _same_places(sides: np.ndarray) -> np.ndarray:
 
 
 def _theme(links: Sequence[_Link], laid: _Laid) -> Theme:
+    """The theme of some links, with the same part for all occurrences whose own edges are near it."""
     number, sides, (mine, occurrence_of, between, speed, zero) = len(links), _sides(links), laid
     edges = np.array([((time - zero[one]) * speed[one]) for index, one, _ in between
                       for time in (links[index].run.start_a, links[index].run.end_a)]).reshape(-1, 2)

@@ -138,7 +138,7 @@ class _Sound:
     def __init__(self, stream, zero: float):
         self.zero, self.rate, self.next = zero, 0, 0      # next: samples before those that wait
         self.waiting: av.AudioFifo | None = None          # frames of one form, at the stream's own rate
-        self.form: tuple[str, int, int] | None = None     # their samples' format, number of channels and rate
+        self.form: tuple[str, str, int] | None = None     # their samples' format, layout of channels and rate
         self.done: list[np.ndarray] = []                  # at SOUND_RATE
         self.converter: av.AudioResampler | None = None
         self.resampler: soxr.ResampleStream | None = None
@@ -155,7 +155,7 @@ class _Sound:
             self._place(frame)
 
     def _place(self, frame: av.AudioFrame) -> None:
-        form = frame.format.name, frame.layout.nb_channels, frame.sample_rate
+        form = frame.format.name, frame.layout.name, frame.sample_rate
         if form != self.form:
             self._mix()
             self.form, self.waiting, self.converter = form, av.AudioFifo(), None

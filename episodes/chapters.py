@@ -4,6 +4,7 @@
     print(write_matroska(Path("episode.mkv"), episode, dry_run=True))     # what would change
     write_matroska(Path("episode.mkv"), episode)              # in place, by mkvpropedit
     undo_matroska(Path("episode.mkv"))
+    copy_matroska(Path("episode.mkv"), Path("marked/episode.mkv"), episode)
     copy_mp4(Path("episode.mp4"), Path("marked/episode.mp4"), episode)    # nothing is encoded again
 
 The titles Opening, Ending, Recap and Preview are those that players' plugins look for: Jellyfin's chapter segments
@@ -180,6 +181,12 @@ def _clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest / 1000:06.3f}"
 
 
+def _check_new(target: Path) -> None:
+    """Raise UserError where a copy's file exists already."""
+    if Path(target).exists():
+        raise UserError(f"{target}: exists already. It is left as it is; remove it, or name another file.")
+
+
 # ---------------------------------------------------------------- Matroska
 
 
@@ -192,21 +199,49 @@ def write_matroska(path: Path, episode: EpisodeMarkers, dry_run: bool = False) -
     each chapter decides what is played; or where mkvtoolnix is missing.
     """
     path, zero, text, root = _open_matroska(path)
-    edition = _edition(path, root)
-    removed = [_chapter(atom, zero) for atom in _take_ours(root)]
-    kept = [_chapter(atom, zero) for atom in edition.iterfind("ChapterAtom") if _is_shown(atom)]
-    added = added_chapters(kept, episode)
-    shown = changes_text(path, kept, removed, added)
-    if dry_run or [(c.start, c.title) for c in removed] == [(c.start, c.title) for c in map(_in_file, added)]:
+    shown, is_changed = _put_in(root, path, zero, episode, path)
+    if dry_run or not is_changed:
         return shown
-    atoms = edition.findall("ChapterAtom") + [_atom(chapter, zero, index) for index, chapter in enumerate(added)]
-    for atom in edition.findall("ChapterAtom"):
-        edition.remove(atom)
-    edition.extend(sorted(atoms, key=_start))
     if not before_path(path).exists():
         save_text(before_path(path), text)
     _propedit(path, root)
     return shown
+
+
+def copy_matroska(source: Path, target: Path, episode: EpisodeMarkers, dry_run: bool = False) -> str:
+    """Copy a Matroska file with the episode's markers among its chapters; returns what changed (`changes_text`).
+
+    All but the chapters stays as it is, to the byte. `target` is written atomically. Raises UserError where it exists
+    already, and as `write_matroska`.
+    """
+    path, zero, _, root = _open_matroska(source)
+    _check_new(target)
+    shown, _ = _put_in(root, path, zero, episode, target)
+    if dry_run:
+        return shown
+    check_output(target, read=[source])
+    with write_atomic(target) as temporary:
+        shutil.copyfile(path, temporary)
+        _propedit(temporary, root)
+    return shown
+
+
+def _put_in(root: ET.Element, path: Path, zero: float, episode: EpisodeMarkers, shown: Path) -> tuple[str, bool]:
+    """Put the episode's markers among the chapters of `root`, in place of earlier ones of ours.
+
+    `path` and `zero`: the file and its time zero (s). Returns what changes in the file `shown`, and whether anything
+    does.
+    """
+    edition = _edition(path, root)
+    removed = [_chapter(atom, zero) for atom in _take_ours(root)]
+    kept = [_chapter(atom, zero) for atom in edition.iterfind("ChapterAtom") if _is_shown(atom)]
+    added = added_chapters(kept, episode)
+    atoms = edition.findall("ChapterAtom") + [_atom(chapter, zero, index) for index, chapter in enumerate(added)]
+    for atom in edition.findall("ChapterAtom"):
+        edition.remove(atom)
+    edition.extend(sorted(atoms, key=_start))
+    is_changed = [(c.start, c.title) for c in removed] != [(c.start, c.title) for c in map(_in_file, added)]
+    return changes_text(shown, kept, removed, added), is_changed
 
 
 def undo_matroska(path: Path) -> str:
@@ -339,8 +374,7 @@ def copy_mp4(source: Path, target: Path, episode: EpisodeMarkers, dry_run: bool 
     with open_media(source) as container:
         if "mp4" not in container.format.name:
             raise UserError(f"{source}: a file of format {container.format.name!r}, expected MP4 or MOV.")
-    if Path(target).exists():
-        raise UserError(f"{target}: exists already. It is left as it is; remove it, or name another file.")
+    _check_new(target)
     existing = read_chapters(source)
     shown = changes_text(target, existing, [], added_chapters(existing, episode))
     if dry_run:

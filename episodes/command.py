@@ -48,7 +48,7 @@ def run(told: dict) -> int:
         return 0
     report = run_pass(asked, ways)
     _save(asked, output, report, told["replace"] or taken_in)
-    print(report_text(report, report.episodes))
+    print(report_text(report, report.episodes, asked.places.dry_run))
     return exit_code(report)
 
 

@@ -44,7 +44,7 @@ NUM_BITS = 32
 FLOOR = 1e-3                  # of the episode's loud parts: what is quieter (60 dB) tells nothing
 DIGITAL_SILENCE = 1e-5        # of full scale
 STILL = 0.01                  # a sound that changes by less than this share within LAG stands still
-BLOCK = 128                   # spectra that are made at once, so that they stay in the processor's cache
+BLOCK = 64                    # spectra that are made at once, so that they stay in the processor's cache
 
 PICTURE_SIDE = 32             # pixels to which a picture is shrunk
 PICTURE_WAVES = 8             # its lowest frequencies along each side that are kept
@@ -52,7 +52,7 @@ NO_WAVE = 4.0                 # what coding may make of a wave that is not there
 FLAT = 6.0                    # levels of 255; a picture that deviates less from its mean tells nothing
 
 SOUND_GAP = 0.05              # s; a longer one between two packets is silence, a shorter one a rounded time
-CHUNK = 2**19                 # samples that are held before they are brought to SOUND_RATE
+CHUNK = 24_000                # samples that wait before they are mixed and resampled; they stay in the cache
 MOST_SILENCE = 4 * 3600.0     # s; a time that is further ahead is broken
 HEAD = struct.Struct("<4sHHdIII")      # name, version, point rate, duration, points, pictures, checksum of what follows
 NAME = b"AVTP"
@@ -112,12 +112,11 @@ def make_prints(path: Path, pictures: bool = True) -> Prints:
         duration = file_duration(container) or 0.0
         sound = _Sound(audio, float(time_zero(container)))
         keyframes = _Pictures(video, float(time_zero(container)))
+        take = {stream.index: gather.add for stream, gather in ((audio, sound), (video, keyframes))
+                if stream is not None}
         try:
-            for packet in container.demux([stream for stream in (audio, video) if stream is not None]):
-                if audio is not None and packet.stream.index == audio.index:
-                    sound.add(packet)
-                elif packet.is_keyframe or not packet.size:
-                    keyframes.add(packet)
+            for packet in container.demux([container.streams[index] for index in take]):
+                take[packet.stream.index](packet)
         except av.FFmpegError:
             pass      # what was read so far counts
     if not sound.next and not keyframes.found_any:
@@ -131,13 +130,16 @@ def make_prints(path: Path, pictures: bool = True) -> Prints:
 
 
 class _Sound:
-    """Gathers a stream's sound as mono, each piece at its own time. `zero` (s): the container's time zero."""
+    """Gathers a stream's sound as mono, each piece at its own time. `zero` (s): the container's time zero.
+
+    Frames wait in a FIFO until there are CHUNK samples: Python's part of the work is then done once for dozens of them.
+    """
 
     def __init__(self, stream, zero: float):
-        self.zero, self.rate, self.next = zero, 0, 0
-        self.pieces: list[np.ndarray] = []      # at the stream's own rate, `held` samples
-        self.done: list[np.ndarray] = []        # at SOUND_RATE
-        self.held = 0
+        self.zero, self.rate, self.next = zero, 0, 0      # next: samples before those that wait
+        self.waiting: av.AudioFifo | None = None          # frames of one form, at the stream's own rate
+        self.form: tuple[str, str, int] | None = None     # their samples' format, layout of channels and rate
+        self.done: list[np.ndarray] = []                  # at SOUND_RATE
         self.converter: av.AudioResampler | None = None
         self.resampler: soxr.ResampleStream | None = None
         if stream is not None:
@@ -150,46 +152,57 @@ class _Sound:
         except av.FFmpegError:
             return      # the next piece's time leaves a gap, which becomes silence
         for frame in frames:
-            for piece in self._mono(frame):
-                self._place(piece, frame.pts)
+            self._place(frame)
+
+    def _place(self, frame: av.AudioFrame) -> None:
+        form = frame.format.name, frame.layout.name, frame.sample_rate
+        if form != self.form:
+            self._mix()
+            self.form, self.waiting, self.converter = form, av.AudioFifo(), None
+            self.rate = self.rate or frame.sample_rate
+        stamp, frame.pts = frame.pts, None      # the FIFO would refuse a gap
+        place = self.next + self.waiting.samples
+        gap = 0 if stamp is None else round((stamp * self.base - self.zero) * self.rate) - place
+        if gap < -SOUND_GAP * self.rate and -gap < frame.samples:
+            self._mix()
+            self.waiting.write(frame)
+            self._mix(-gap)
+            return
+        if (SOUND_GAP * self.rate if place else 0) < gap < MOST_SILENCE * self.rate:
+            self._mix()
+            self._append(np.zeros(gap, np.float32))
+        self.waiting.write(frame)
+        if self.waiting.samples >= CHUNK or frame.sample_rate != self.rate:
+            self._mix()
+
+    def _mix(self, skipped: int = 0) -> None:
+        """Append what waits, as mono, without its first `skipped` samples."""
+        frame = None if self.waiting is None else self.waiting.read()
+        for piece in [] if frame is None else self._mono(frame):
+            self._append(piece[skipped:])
 
     def _mono(self, frame: av.AudioFrame) -> list[np.ndarray]:
-        self.rate = self.rate or frame.sample_rate
         if frame.format.name == "fltp" and frame.sample_rate == self.rate and len(frame.planes) <= 2:
-            count, planes = frame.samples, frame.planes
-            first = np.frombuffer(planes[0], np.float32, count)
-            return [first.copy() if len(planes) == 1 else first + np.frombuffer(planes[1], np.float32, count)]
+            planes = [np.frombuffer(plane, np.float32, frame.samples) for plane in frame.planes]
+            return [planes[0] if len(planes) == 1 else planes[0] + planes[1]]
         if self.converter is None:
             self.converter = av.AudioResampler(format="flt", layout="mono", rate=self.rate)
         return [part.to_ndarray()[0] for part in self.converter.resample(frame)]
 
-    def _place(self, piece: np.ndarray, stamp: int | None) -> None:
-        if stamp is not None:
-            gap = round((stamp * self.base - self.zero) * self.rate) - self.next
-            if gap < -SOUND_GAP * self.rate and -gap < len(piece):
-                piece = piece[-gap:]
-            elif (SOUND_GAP * self.rate if self.next else 0) < gap < MOST_SILENCE * self.rate:
-                self._append(np.zeros(gap, np.float32))
-        self._append(piece)
-
     def _append(self, piece: np.ndarray) -> None:
-        self.pieces.append(piece)
         self.next += len(piece)
-        self.held += len(piece)
-        if self.held > CHUNK:
-            self._resample(last=False)
+        self.done.append(self._resample(piece))
 
-    def _resample(self, last: bool) -> None:
+    def _resample(self, piece: np.ndarray, last: bool = False) -> np.ndarray:
         if self.resampler is None:
             self.resampler = soxr.ResampleStream(self.rate, SOUND_RATE, 1, "float32", "LQ")
-        piece = np.concatenate([*self.pieces, np.zeros(0, np.float32)])
-        self.done.append(self.resampler.resample_chunk(piece, last=last))
-        self.pieces, self.held = [], 0
+        return self.resampler.resample_chunk(piece, last=last)
 
     def samples(self) -> np.ndarray:
         """All sound, float32 (n,), at SOUND_RATE, from time zero. To be called once, at the end."""
+        self._mix()
         if self.next:
-            self._resample(last=True)
+            self.done.append(self._resample(np.zeros(0, np.float32), last=True))
         return np.concatenate([*self.done, np.zeros(0, np.float32)])
 
 
@@ -204,6 +217,8 @@ class _Pictures:
             self.decode, self.base = stream.codec_context.decode, float(stream.time_base)
 
     def add(self, packet: av.Packet) -> None:
+        if not packet.is_keyframe and packet.size:
+            return
         try:
             frames = self.decode(packet if packet.size else None)
         except (av.FFmpegError, EOFError):
@@ -278,10 +293,12 @@ def _band_amplitudes(samples: np.ndarray) -> np.ndarray:
     windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
     shape = np.hanning(WINDOW).astype(np.float32)
     found = np.empty((num_points, BANDS.weights.shape[1]), np.float32)
+    shaped = np.empty((BLOCK, WINDOW), np.float32)
     for begin in range(0, num_points, BLOCK):
         end = min(num_points, begin + BLOCK)
-        spectra = scipy.fft.rfft(windows[begin:end] * shape, axis=1)[:, BANDS.first:BANDS.last]
-        energy = spectra.real ** 2
-        energy += spectra.imag ** 2
-        found[begin:end] = energy @ BANDS.weights
+        np.multiply(windows[begin:end], shape, out=shaped[:end - begin])
+        spectra = scipy.fft.rfft(shaped[:end - begin], axis=1)[:, BANDS.first:BANDS.last]
+        energy = np.square(spectra.real)
+        energy += np.square(spectra.imag)
+        np.matmul(energy, BANDS.weights, out=found[begin:end])
     return np.sqrt(found, out=found)

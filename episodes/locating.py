@@ -30,7 +30,7 @@ from episodes.library import (
     read_name_text,
     sample_of,
 )
-from episodes.markers import EpisodeMarkers
+from episodes.markers import EpisodeMarkers, Marker
 from episodes.placing import CHAPTERS, FAILED, LEFT, Note, Places, write_markers
 from episodes.scan import (
     Found,
@@ -44,7 +44,7 @@ from episodes.scan import (
     is_recent,
     settle,
 )
-from episodes.ways import Looked, Ways
+from episodes.ways import Looked, PersonsMarkers, Ways
 
 LOOKED, TAKEN, CHANGED, GONE = "looked", "taken", "changed", "gone"      # what became of a look
 DECIDING = 2**40           # locks of groups lie above those of files, which are numbered from 1
@@ -128,10 +128,14 @@ def recognise(library: Library, scan: Scan) -> None:
             sample = sample_of(found.path) if alike else None
             for old in alike:
                 if old.sample == sample:
-                    there = find_file(Path(old.path), Path(old.path).parent)      # may be another file by now
-                    stays = isinstance(there, Found) and (there.size, there.mtime_ns) == (old.size, old.mtime_ns)
-                    library.copy(old, found) if stays else library.move(old, found)
+                    library.copy(old, found) if _stays(old) else library.move(old, found)
                     break
+
+
+def _stays(known: Known | None) -> bool:
+    """Whether a file is there, and as it was when it was looked at."""
+    there = known and find_file(Path(known.path), Path(known.path).parent)      # may be another file by now
+    return isinstance(there, Found) and (there.size, there.mtime_ns) == (known.size, known.mtime_ns)
 
 
 def read_names(library: Library, paths: Iterable[str]) -> dict[str, seasons.EpisodeName]:
@@ -281,15 +285,34 @@ def decide_group(state: Path, ways: Ways, members: tuple[Member, ...], keeps: tu
         known, corrections = library.known(), library.corrections()
         if all(known[path].decided == key for path in keeps):      # by another run, meanwhile
             return
-        episodes = [Looked(**vars(member), duration=known[member.path].duration,
-                           facts=library.facts(known[member.path].id)) for member in members]
-        persons = {episode.path: corrections[episode.path] for episode in episodes if episode.path in corrections}
-        found = taught(ways.decide(episodes, persons, LibraryNotes(library)), persons)
+        persons = {member.path: corrections[member.path] for member in members if member.path in corrections}
+        found = _decided(library, ways, members, known, persons)
         answers = {}
         for path in keeps:
-            answer = corrected(found.get(path, ()), persons.get(path, {}))
-            answers[path] = answer if path in persons else tidied(answer, known[path].duration)
+            if path in found:
+                answer = corrected(found[path], persons.get(path, {}))
+                answers[path] = answer if path in persons else tidied(answer, known[path].duration)
         library.save_markers(key, answers)
+
+
+def _decided(
+    library: Library, ways: Ways, members: tuple[Member, ...], known: dict[str, Known],
+    persons: dict[str, PersonsMarkers],
+) -> dict[str, tuple[Marker, ...]]:
+    """The markers of each member, () where nothing is sure; again without those that change or vanish meanwhile."""
+    notes = LibraryNotes(library)
+    while members:
+        episodes = [Looked(**vars(member), duration=known[member.path].duration,
+                           facts=library.facts(known[member.path].id)) for member in members]
+        here = {path: given for path, given in persons.items() if path in {member.path for member in members}}
+        found = taught(ways.decide(episodes, here, notes), here)
+        gone = {member.path for member in members if not _stays(library.file(member.path))}
+        if not gone:
+            return {member.path: found.get(member.path, ()) for member in members}
+        for key in [key for key in notes if key[0] in gone]:
+            del notes[key]      # of what could not be read
+        members = tuple(member for member in members if member.path not in gone)
+    return {}
 
 
 # ---------------------------------------------------------------- answers
@@ -300,7 +323,7 @@ def _answer(library: Library, asked: Asked, files: list[Found], current: dict[st
     owners, written = asked.places.check(files), library.written()
     for found in files:
         known = current.get(found.path)
-        if known is None or known.decided is None:
+        if known is None or known.decided is None or not os.path.lexists(found.path):
             continue
         try:
             episode = episode_of(str(found.shown), known.duration, read_markers_text(known.markers))

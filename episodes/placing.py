@@ -17,6 +17,7 @@ from pathlib import Path
 from datatools.errors import UserError, describe_error
 from episodes.chapters import (
     before_path,
+    copy_matroska,
     copy_mp4,
     ffmetadata_text,
     merged,
@@ -30,7 +31,7 @@ from episodes.markers import BREAK, EpisodeMarkers, aniskip_text, edl_remarks, e
 from episodes.scan import Found, find_file
 
 SUFFIXES = {"edl": ".edl", "edl-jellyfin": ".edl", "ffmetadata": ".ffmetadata", "aniskip": ".aniskip.json"}
-CHAPTERS = "chapters"          # in the video itself (Matroska), or in a copy of it (MP4)
+CHAPTERS = "chapters"          # in the video itself (Matroska), or in a copy of it (MP4, and in a folder of markers)
 FORMS = (*SUFFIXES, CHAPTERS)
 MATROSKA = (".mkv", ".webm")
 MP4 = (".mp4", ".m4v", ".mov")
@@ -69,7 +70,7 @@ class Places:
             shown = self.folder / os.path.relpath(found.path, os.path.abspath(found.root))
         suffix = found.shown.suffix.lower()
         if form == CHAPTERS:
-            return shown if suffix in (MP4 if self.folder else MATROSKA) else None
+            return shown if suffix in MATROSKA or self.folder and suffix in MP4 else None
         return shown.with_name(shown.stem + SUFFIXES[form])
 
     def check(self, files: Iterable[Found]) -> dict[str, str]:
@@ -112,9 +113,6 @@ def _not_for(found: Found, episode: EpisodeMarkers, places: Places) -> Note:
     if suffix in MP4:
         return Note(FAILED, f"{found.shown}: chapters of an MP4 file are written into a copy. Name its folder "
                             "(--markers_folder), or write another form.")
-    if suffix in MATROSKA:
-        return Note(FAILED, f"{found.shown}: chapters of a Matroska file are written into the file itself, not into "
-                            "--markers_folder. Leave that out, or write another form.")
     return Note(FAILED, f"{found.shown}: no format that chapters are written into; expected Matroska or MP4. Write "
                         "another form.")
 
@@ -152,15 +150,16 @@ def _text(found: Found, episode: EpisodeMarkers, form: str, places: Places) -> s
 
 
 def _copy(found: Found, target: Path, episode: EpisodeMarkers, before: Written | None, places: Places) -> str:
-    """Write an MP4 copy; an older one of ours, which nobody has changed, makes room for it."""
+    """Write a copy with chapters; an older one of ours, which nobody has changed, makes room for it."""
+    copy = copy_mp4 if found.shown.suffix.lower() in MP4 else copy_matroska
     if places.dry_run:
-        return copy_mp4(found.shown, target, episode, dry_run=True) if not target.exists() else f"{target}: replaced"
+        return copy(found.shown, target, episode, dry_run=True) if not target.exists() else f"{target}: replaced"
     target.parent.mkdir(parents=True, exist_ok=True)
     if before is None:
-        return copy_mp4(found.shown, target, episode)
+        return copy(found.shown, target, episode)
     fresh = target.with_name(f".new-{target.name}")
     fresh.unlink(missing_ok=True)
-    shown = copy_mp4(found.shown, fresh, episode)
+    shown = copy(found.shown, fresh, episode)
     os.replace(fresh, target)
     return shown
 

@@ -17,15 +17,18 @@ WRITERS = {".json": save_json, ".csv": save_csv}
 HEADS = ("episode", "opening", "ending", "other")
 
 
-def report_text(report: Report, episodes: list[EpisodeMarkers]) -> str:
-    """A table of these episodes' markers, what was left or failed and why, and what there is in all."""
+def report_text(report: Report, episodes: list[EpisodeMarkers], dry_run: bool = False) -> str:
+    """A table of these episodes' markers, what was left or failed and why, and what there is in all.
+
+    dry_run   what counts as written would only have been
+    """
     lines = _table(episodes) if episodes else []
     lines += [f"left {name}: {reason}" for name, reason in sorted(set(report.left))]
     lines += [f"failed {name}: {reason}" for name, reason in sorted(set(report.failed))]
-    return "\n".join([*lines, summary(report)])
+    return "\n".join([*lines, summary(report, dry_run)])
 
 
-def summary(report: Report) -> str:
+def summary(report: Report, dry_run: bool = False) -> str:
     """One line: how many episodes, with what, and what else became of the files."""
     having = Counter(kind for episode in report.episodes for kind in {marker.type for marker in episode.markers})
     unsure = sum(not any(marker.type in ("opening", "ending") for marker in episode.markers)
@@ -39,7 +42,7 @@ def summary(report: Report) -> str:
     parts += [f"{len({name for name, _ in report.left})} left"] * bool(report.left)
     parts += [f"{report.silent} extras passed over"] * bool(report.silent)
     written = Counter(note.outcome for note in report.notes)
-    parts += [f"{written[DONE]} files written"] * bool(written[DONE])
+    parts += [f"{written[DONE]} files {'would be ' * dry_run}written"] * bool(written[DONE])
     return "; ".join(parts)
 
 

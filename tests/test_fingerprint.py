@@ -1,5 +1,6 @@
 """An episode's prints: what they bear, and what they tell nothing of."""
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -128,9 +129,42 @@ def test_story_has_points_too():
     assert (sound_points(soxr.resample(story(1, 10), RATE, SOUND_RATE))[0] != 0).mean() > 0.5
 
 
-@pytest.mark.parametrize("seconds", [2.0, 1e9])
-def test_sound_that_starts_late_keeps_its_time_and_a_broken_one_asks_for_no_memory(seconds):
+def sound_frame(samples: np.ndarray, milliseconds: int | None, rate: int = 8000) -> av.AudioFrame:
+    """Mono, or a row a channel."""
+    planes = np.atleast_2d(samples).astype(np.float32)
+    frame = av.AudioFrame.from_ndarray(planes, "fltp", "mono" if len(planes) == 1 else "stereo")
+    frame.sample_rate, frame.pts = rate, milliseconds
+    return frame
+
+
+def gathered(*frames: av.AudioFrame) -> np.ndarray:
     sound = _Sound(None, 0.0)
-    sound.rate, sound.base = 1000, 0.001
-    sound._place(np.ones(10, np.float32), round(seconds * 1000))
-    assert sound.next == (2010 if seconds == 2.0 else 10)
+    sound.base = 0.001
+    for frame in frames:
+        sound._place(frame)
+    return sound.samples()
+
+
+@pytest.mark.parametrize(("seconds", "length"), [(2.0, 2.01), (1e9, 0.01)])
+def test_sound_that_starts_late_keeps_its_time_and_a_broken_one_asks_for_no_memory(seconds, length):
+    samples = gathered(sound_frame(np.ones(80), round(seconds * 1000)))
+    assert len(samples) / SOUND_RATE == pytest.approx(length, abs=0.001)
+
+
+def test_gaps_overlaps_and_changes_of_form_within_a_file_keep_the_times(monkeypatch):
+    wave = np.sin(2 * np.pi * 300 * np.arange(16_000) / 8000)
+
+    def frames(begin: int = 0, end: int = 16_000, length: int = 800, channels: int = 1, times: int = 1):
+        return [sound_frame(np.repeat([wave[first:first + length]] * channels, times, 1) / channels, first // 8,
+                            8000 * times) for first in range(begin, end, 800)]
+
+    whole = gathered(*frames())
+    for chunk in (1, 24_000):
+        monkeypatch.setattr("episodes.fingerprint.CHUNK", chunk)
+        assert gathered(*frames(length=1600))[:11_900] == pytest.approx(whole[:11_900], abs=0.01)      # they overlap
+        gap = gathered(*frames(end=4000), *frames(begin=6400))
+        assert len(gap) == len(whole) and np.abs(gap[3300:4500]).max() < 0.01
+        assert gap[6000:] == pytest.approx(whole[6000:], abs=0.01)
+        assert gathered(*frames(end=8000), *frames(begin=8000, channels=2)) == pytest.approx(whole, abs=0.01)
+        other_rate = gathered(*frames(end=8000), *frames(begin=8000, times=2))
+        assert len(other_rate) == pytest.approx(len(whole), abs=50)

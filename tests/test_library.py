@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,23 @@ def test_a_file_that_changes_or_vanishes_while_it_is_looked_at_is_no_failure(tmp
     report = locate(tmp_path, ways=type(WAYS)("test 1", disturbed, "test 1", WAYS.decide))
     assert [name for name, _ in report.left] == [str(changing)] and not report.failed and not report.episodes
     assert locate(tmp_path).episodes[0].markers[0].start == 5.0
+
+
+def test_a_file_that_vanishes_while_its_show_is_decided_about_has_no_part_in_the_answer(tmp_path):
+    staying, vanishing = show(tmp_path, "A - 01.mkv", "A - 02.mkv")
+
+    def disturbed(episodes, persons, notes) -> dict:
+        if vanishing.exists():
+            vanishing.unlink()
+            notes[str(vanishing), "what could not be read"] = b""
+        return WAYS.decide(episodes, persons, notes)
+
+    report = locate(tmp_path, ways=replace(WAYS, decide=disturbed), places=Places(("edl",)))
+    assert lines(tmp_path / "decisions") == ['[["A - 01.mkv", "A - 02.mkv"], []]', '[["A - 01.mkv"], []]']
+    assert [episode.path for episode in report.episodes] == [str(staying)] and not report.failed
+    assert [path.name for path in (tmp_path / "show").glob("*.edl")] == ["A - 01.edl"]
+    with Library(tmp_path / "state.sqlite") as library:
+        assert {path for path, _ in LibraryNotes(library)} == {str(staying)}
 
 
 # ---------------------------------------------------------------- which files belong together

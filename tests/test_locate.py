@@ -1,5 +1,6 @@
 """locate.py: from files to markers beside them, and back; corrections; kills; what a user does wrong."""
 
+import contextlib
 import errno
 import json
 import os
@@ -7,6 +8,7 @@ import random
 import shlex
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -21,8 +23,11 @@ from datatools.errors import UserError
 from episodes.candidates import USUAL_RULES
 from episodes.chapters import read_chapters
 from episodes.corrections import corrected, taught, tidied
+from episodes.kept import record_path
 from episodes.library import Library
 from episodes.markers import Marker, read_csv_markers, read_edl, read_json
+from synth.episodes.plan import SHORT, plan_season
+from synth.episodes.render import render_season
 from tests.locate_helpers import HERE, OLD, lines, locate, real_episode, write_episode
 from tests.media_files import no_room_beyond
 from tests.test_readme import commands_of
@@ -100,9 +105,11 @@ def test_a_read_only_library_has_its_markers_elsewhere(library):
     assert files(library / "Show") == before
     assert [(edit.start, edit.type) for edit in read_edl(Path("markers/Show - 02.edl"))] == [
         (3.0, "opening"), (16.0, "ending")]
-    copy = Path("markers/Show - 03.mp4")
-    assert [chapter.title for chapter in read_chapters(copy)] == ["Prologue", "OP", "Part A", "Ending", "Episode"]
-    command.main([".", "--output", "markers.json"])      # the copy is no episode
+    copies = ["markers/Show - 03.mp4"] + ["markers/Show - 01.mkv"] * bool(shutil.which("mkvpropedit"))
+    for copy in copies:
+        titles = [chapter.title for chapter in read_chapters(Path(copy))]
+        assert titles == ["Prologue", "OP", "Part A", "Ending", "Episode"]
+    command.main([".", "--output", "markers.json"])      # a copy is no episode
     assert len(read_json(Path("markers.json"))) == 3
     assert command.main(["Show", "--undo", "--markers_folder", "markers"]) == 0
     assert not files(library / "markers") and files(library / "Show") == before
@@ -366,6 +373,8 @@ from datatools.errors import run_command
 from datatools.stages import Pool
 from episodes.command import end_on_sigterm
 from episodes.placing import Places
+from synth.episodes.plan import SHORT, plan_season
+from synth.episodes.render import render_season
 from tests.locate_helpers import locate
 def main():
     end_on_sigterm()
@@ -409,6 +418,59 @@ def test_a_kill_loses_at_most_the_episodes_at_hand(tmp_path):
 @pytest.mark.parametrize("seed", range(3))
 def test_thirty_kills_lose_at_most_the_episodes_at_hand(tmp_path, seed):
     check_kills(tmp_path, kills=10, seed=seed)
+
+
+def check_command_kills(root: Path, kills: int, seed: int) -> None:
+    """locate.py over the videos in `root/Anime`, killed at random moments: the same markers as of one whole run."""
+    words = [sys.executable, ROOT / "locate.py", "Anime", "--write", "edl", "--output", "markers.json",
+             "--workers", "2", "--cost_of_story_second", "0.5", "--state"]
+
+    def begin_command(state: str) -> subprocess.Popen:
+        return subprocess.Popen([*words, state], cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                start_new_session=True)
+
+    def written() -> dict[str, bytes]:
+        found = {name: content for name, content in files(root).items() if name.endswith((".edl", ".json"))}
+        return {name: content for name, content in found.items() if not Path(name).name.startswith(".")}
+
+    started = time.monotonic()
+    assert begin_command("whole.sqlite").wait() == 0
+    longest, whole = time.monotonic() - started, written()
+    assert len(whole) > 2 and any(read_json(root / "markers.json")[0].markers)
+
+    def forget() -> None:
+        for path in [*map(root.joinpath, whole), *(record_path(root / name) for name in whole)]:
+            path.unlink(missing_ok=True)
+
+    forget()
+    rng, state = random.Random(seed), "killed.sqlite"
+    for kill in range(kills):
+        run = begin_command(state)
+        time.sleep(rng.uniform(0.0, longest))
+        if run.poll() == 0:      # it was done already: once more from the start
+            assert written() == whole
+            state = f"killed {kill}.sqlite"
+            forget()
+            continue
+        (os.killpg if rng.random() < 0.5 else os.kill)(run.pid, signal.SIGKILL)      # without its workers, too
+        run.wait()
+        # Markers may be decided about before the last episode was looked at: not the same ones, but whole ones.
+        assert all(read_edl(root / name) for name in written() if name.endswith(".edl"))
+        assert not (root / "markers.json").exists() or read_json(root / "markers.json")
+        if (root / state).exists():
+            with contextlib.closing(sqlite3.connect(root / state)) as base:
+                assert base.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert begin_command(state).wait() == 0
+    assert written() == whole
+    assert not list(root.rglob(".tmp-*"))
+
+
+@pytest.mark.soak
+def test_a_command_killed_thirty_times_on_a_made_season_ends_with_the_same_markers(tmp_path):
+    plan = plan_season(0, 0, "drawn", replace(SHORT, minutes=2.5, theme=30.0), cases=())
+    assert render_season(plan, tmp_path / "Anime", HERE).exit_code == 0
+    (tmp_path / "Anime/truth.json").unlink()
+    check_command_kills(tmp_path, kills=30, seed=1)
 
 
 @pytest.mark.workers

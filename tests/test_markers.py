@@ -356,10 +356,31 @@ def test_ordered_chapters_and_files_that_are_not_whole_are_left_alone(media, tmp
         assert file.read_bytes() == before
 
 
+@MKVTOOLNIX
+def test_a_matroska_copy_has_the_same_packets_and_the_chapters_and_the_source_stays(media, tmp_path):
+    source, target = copied(media, tmp_path, "a.mkv"), tmp_path / "b.mkv"
+    before = source.read_bytes()
+    assert "+ 0:00:02.000  Opening" in chapters.copy_matroska(source, target, SHORT, dry_run=True)
+    assert not target.exists()
+    chapters.copy_matroska(source, target, SHORT)
+    assert [(c.start, c.title) for c in read_chapters(target)] == list(zip(STARTS, TITLES, strict=True))
+    assert packets(target) == packets(source) and source.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mkv", "b.mkv"]
+    copied_before = target.read_bytes()
+    for wrong in (target, source):
+        with pytest.raises(UserError, match="exists already"):
+            chapters.copy_matroska(source, wrong, SHORT)
+    assert target.read_bytes() == copied_before and source.read_bytes() == before
+
+
 def test_without_mkvtoolnix_the_message_says_how_to_get_it(media, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda tool: None)
+    source = copied(media, tmp_path, "a.mkv")
     with pytest.raises(UserError, match="apt-get install mkvtoolnix"):
-        chapters.write_matroska(copied(media, tmp_path, "a.mkv"), SHORT)
+        chapters.write_matroska(source, SHORT)
+    with pytest.raises(UserError, match=r"a\.mkv: .*apt-get install mkvtoolnix"):
+        chapters.copy_matroska(source, tmp_path / "b.mkv", SHORT)
+    assert not (tmp_path / "b.mkv").exists()
 
 
 def test_an_mp4_copy_has_the_same_packets_and_the_chapters(media, tmp_path):

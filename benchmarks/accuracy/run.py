@@ -34,7 +34,6 @@ from datatools.errors import UserError, run_command
 from datatools.files import save_text
 from datatools.numbers import count
 from datatools.paths import path, path_text
-from datatools.stages import number_of_cores
 from synth.plan import FAMILIES
 
 EACH = "each"
@@ -111,7 +110,7 @@ def run_seeds(args: Namespace, sizes: Sizes, families: tuple[str, ...], ablation
     for number in args.seeds[:1] if args.short else args.seeds:
         of_clips = args.seeds[0] if args.same_clips else number
         work = (args.work_dir / ("short" if args.short else f"seed{of_clips}")).resolve()
-        seed = Seed(work, families, sizes, of_clips, number_of_cores(), epochs, encoders, number)
+        seed = Seed(work, families, sizes, of_clips, epochs, encoders, number)
         seed.prepare()
         seed.ask_rivals()
         if args.attention:

@@ -1,6 +1,6 @@
 """One seed of the accuracy benchmark: clips, features, trainings, answers, rivals and fusions below one folder.
 
-    seed = Seed(Path("work"), ("drawn", "paper"), Sizes(), 0, cores=2, epochs=None)
+    seed = Seed(Path("work"), ("drawn", "paper"), Sizes(), 0, epochs=None)
     seed.prepare()
 """
 
@@ -24,6 +24,7 @@ from datatools.errors import UserError
 from datatools.files import check_writable, save_text
 from datatools.labels import read_truth
 from datatools.layout import KINDS, START, Clip
+from datatools.stages import number_of_cores
 from datatools.submission import read_answers, write_submission
 from fuse.choices import MIN_CLIPS
 from synth.plan import FAMILIES
@@ -136,9 +137,9 @@ class Seed:
     trainings have another seed than the clips (`training`), the folder is named by it too.
     """
 
-    def __init__(self, work: Path, families: tuple[str, ...], sizes: Sizes, seed: int, cores: int, epochs: int | None,
+    def __init__(self, work: Path, families: tuple[str, ...], sizes: Sizes, seed: int, epochs: int | None,
                  encoders: dict[str, str] | None = None, training: int | None = None):
-        self.families, self.sizes, self.seed, self.cores = families, sizes, seed, cores
+        self.families, self.sizes, self.seed = families, sizes, seed
         self.training = seed if training is None else training
         self.encoders = encoders or {}
         self.raw, self.processed = work / "raw", work / "processed"
@@ -187,7 +188,7 @@ class Seed:
                 commands[prefix / "output.txt"] = training_command(
                     name, prefix, self.processed, self.training, self.families, [*more, *self.more], sizes)
         started = time.perf_counter()
-        run_all(commands, self.cores)
+        run_all(commands, number_of_cores())
         if commands:
             self.took("trainings", started)
         commands = {}
@@ -200,7 +201,7 @@ class Seed:
             for folder in folders:
                 for checkpoint in NETWORKS[name][2]:
                     self._add_answer(commands, name, title, folder, checkpoint, left_out)
-        run_all(commands, self.cores)
+        run_all(commands, number_of_cores())
 
     def prefix(self, title: str) -> Path:
         return self.work / "trainings" / title.replace(" ", "_")
@@ -226,7 +227,7 @@ class Seed:
                 self._add_answer(commands, NEW, NEW, clips.folder_of(family), "last", ["--without", *left_out], variant)
         for folder in self.damaged:
             self._add_answer(commands, NEW, NEW, folder, "last", [])
-        run_all(commands, self.cores)
+        run_all(commands, number_of_cores())
 
     def fuse(self) -> None:
         """Fuse the five answers of the reference's three networks, as the reference did; and these with AVTDist's."""
@@ -247,7 +248,7 @@ class Seed:
                 commands[output.with_suffix(".txt")] = [
                     "fuse/fuse.py", "--method", method, "--inputs", *(str(self.path(n, folder, c)) for n, c in inputs),
                     "--output", str(output), *(learnt if method in MIN_CLIPS else [])]
-        run_all(commands, self.cores)
+        run_all(commands, number_of_cores())
 
     def out_of_fold(self, name: str, checkpoint: str, clip_names: Iterable[str]) -> Path:
         """A checkpoint's answers to the validation clips, which are the same in all trainings."""

@@ -18,6 +18,7 @@ from datatools.files import save_text
 from episodes.candidates import FEATURES, KINDS, USUAL_RULES, Candidate, Rules, candidates, edge_of, features
 from episodes.evidence import EpisodeEvidence, Repeat
 from episodes.joining import GROUPS, Model, group_of, join
+from episodes.judging import Told, Verdict, judge, total
 from episodes.markers import Marker
 
 # What was believed before anything was learnt, cautiously: it holds where the seasons show nothing else.
@@ -31,7 +32,6 @@ PRIOR = {
     "moment at end": 0.3, "guessed": -0.5, "rival": -2.0, "sources": 2.0,
 }
 BELIEF = 2.0                # standard deviation of the weights around PRIOR
-STARTS_USEFUL, ENDS_USEFUL = 15.0, 5.0      # s; a marker this near helps, though it is not exact
 CALIBRATION = (0.0, 0.5, 0.9, 0.968, 0.99, 0.997, 1.0)     # edges of the table of confidences
 
 
@@ -120,31 +120,27 @@ def save_model(path: Path, model: Model) -> None:
 class Measured:
     """What markers are worth beside the truth.
 
-    known, set_  numbers of true markers, and of those that were set
-    right        both edges within the tolerance        useful  start within 15 s, end within 5 s
-    wrong        skips more story than the tolerance    story   seconds of it
-    errors       s; of each edge of the right ones      table   (confidence, right) of each that was set
-    kinds        {kind: [known, useful]}
+    kinds  {kind: its Verdict}
+    table  (confidence, whether it skips no story) of each marker that was set
     """
 
-    known: int = 0
-    set_: int = 0
-    right: int = 0
-    useful: int = 0
-    wrong: int = 0
-    story: float = 0.0
-    errors: list[float] = field(default_factory=list)
+    kinds: dict[str, Verdict] = field(default_factory=lambda: dict.fromkeys(KINDS, Verdict()))
     table: list[tuple[float, bool]] = field(default_factory=list)
-    kinds: dict[str, list[int]] = field(default_factory=lambda: {kind: [0, 0] for kind in KINDS})
+
+    @property
+    def total(self) -> Verdict:
+        """The verdict about the markers of all kinds."""
+        return total(self.kinds.values())
 
     def text(self) -> str:
         """The figures as lines, with how often markers of a confidence are right."""
-        errors = np.abs(self.errors) if self.errors else np.zeros(1)
-        lines = [f"{self.known} true markers, {self.set_} set: {self.right} right, {self.useful} useful, {self.wrong} "
-                 f"wrong, {self.known - self.useful} missed; {self.story:.1f} s of story skipped",
-                 "; ".join(f"{kind}s: {known - useful} of {known} missed" for kind, (known, useful) in
-                           self.kinds.items() if known),
-                 f"edges of the right ones: median {np.median(errors):.3f} s, 95% {np.percentile(errors, 95):.3f} s"]
+        whole = self.total
+        errors = np.array(whole.errors or (0.0,))
+        lines = [f"{whole.known} true markers, {whole.given} set: {whole.right} right, {whole.useful} useful, "
+                 f"{whole.wrong} wrong, {whole.missed} missed; {whole.story:.1f} s of story skipped",
+                 "; ".join(f"{kind}s: {each.missed} of {each.known} missed, {each.wrong} of {each.given} wrong"
+                           for kind, each in self.kinds.items() if each.known or each.given),
+                 f"edges: median {np.median(errors):.3f} s, 95% {np.percentile(errors, 95):.3f} s"]
         for low, high in zip(CALIBRATION, CALIBRATION[1:], strict=False):
             held = [right for sure, right in self.table if low <= sure < high]
             if held:
@@ -158,31 +154,15 @@ def measure(seasons: Iterable[KnownSeason], model: Model) -> Measured:
     for season in seasons:
         joined = join(season.episodes, season.repeats, season.rules, model, season.counts)
         for name, markers in joined.items():
-            truth = season.truth.get(name, ())
-            found.known += len(truth)
-            for true in truth:
-                found.kinds[true.type][0] += 1
-            for marker in markers:
-                _count(found, marker, truth, season.rules)
+            truth = [_told(marker) for marker in season.truth.get(name, ())]
+            told = [_told(marker) for marker in markers]
+            for kind in KINDS:
+                found.kinds[kind] += judge(truth, told, (kind,), season.rules.tolerance)
+            # A marker with a guessed edge is meant to be right at the other edge, and to skip no story.
+            found.table += [(marker.confidence, not judge(truth, [each], KINDS, season.rules.tolerance).wrong)
+                            for marker, each in zip(markers, told, strict=True)]
     return found
 
 
-def _count(found: Measured, marker: Marker, truth: Sequence[Marker], rules: Rules) -> None:
-    same = [true for true in truth if true.type == marker.type]
-    nearest = min(same, key=lambda true: abs(true.start - marker.start) + abs(true.end - marker.end), default=None)
-    # Of parts of other kinds nothing is lost to the viewer who skips openings but not endings; they count as story.
-    covered = sum(max(0.0, min(true.end, marker.end) - max(true.start, marker.start)) for true in same)
-    story = max(0.0, marker.end - marker.start - covered)
-    found.set_ += 1
-    found.story += story
-    found.wrong += story > rules.tolerance
-    if nearest is not None:
-        errors = [marker.start - nearest.start, marker.end - nearest.end]
-        right = max(map(abs, errors)) <= rules.tolerance
-        found.right += right
-        useful = abs(errors[0]) <= STARTS_USEFUL and abs(errors[1]) <= ENDS_USEFUL
-        found.useful += useful
-        found.kinds[marker.type][1] += useful
-        found.errors += errors if right else []
-    # A marker with a guessed edge is meant to be right at the other edge, and to skip no story.
-    found.table.append((marker.confidence, story <= rules.tolerance))
+def _told(marker: Marker) -> Told:
+    return marker.type, marker.start, marker.end

@@ -30,6 +30,7 @@ PRIOR = {
     "repeat with other edges": -4.0, "chapter with other edges": -2.0, "chapter": 9.0, "chapter of another kind": -6.0,
     "chapter's edges": 1.0, "networks looked": -0.5, "networks' weight": 8.0, "credits": 2.0, "moment at start": 0.3,
     "moment at end": 0.3, "guessed": -0.5, "rival": -2.0, "sources": 2.0,
+    "other edge's weight": 2.0, "other edge untold": -6.0,
 }
 BELIEF = 2.0                # standard deviation of the weights around PRIOR
 CALIBRATION = (0.0, 0.5, 0.9, 0.968, 0.99, 0.997, 1.0)     # edges of the table of confidences

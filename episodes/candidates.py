@@ -18,7 +18,7 @@ TYPICAL = 90.0              # s; most openings and endings last this long, to th
 USUAL = (80.0, 95.0)        # s; nearly all of the others
 NETWORK_EDGE = {"opening": "end", "ending": "start"}       # what the boundary networks are asked for
 # s; mean error of an edge that a source tells; the sound's is that of a theme whose other edge the networks tell
-SPREADS = {"person": 0.02, "chapters": 0.4, "networks": 0.6, "sound": 0.3}
+SPREADS = {"person": 0.02, "chapters": 0.4, "networks": 0.6, "sound": 0.2}
 MOMENTS = {"cut": 0.05, "black": 0.15, "silence": 0.25}    # the same of the moments at which one part becomes another
 GUESSED = 3.0               # s; of an edge that nothing tells
 NEAR = {"chapters": 3.0, "networks": 1.5, "moments": 1.0}  # s; within which a source means this edge

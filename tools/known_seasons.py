@@ -21,7 +21,7 @@ from episodes.season_evidence import repeats_of
 from episodes.themes import themes
 from synth.episodes.plan import TEST_INDEX, Sizes, plan_season
 from synth.plan import FAMILIES
-from tools.planned_seasons import planned_season
+from tools.planned_seasons import LACKS, planned_season
 from utils.default_weights import or_default
 from utils.predict import Predictor
 
@@ -84,11 +84,14 @@ def learn_from(train: Seasons, test: Seasons, weights: Sequence[Path], seed: int
 
 
 def _known(seasons: Seasons, first: int, means: Means, seed: int) -> list[KnownSeason]:
-    """The seasons of the folders, and planned ones from the index `first` on; networks looked at every fourth."""
+    """The seasons of the folders, and planned ones from the index `first` on; networks looked at every second.
+
+    What they lack, changes every two seasons.
+    """
     plans = [plan_season(seed, first + number, FAMILIES[number % len(FAMILIES)], Sizes())
              for number in range(seasons.planned)]
     return [*(read_season(folder, means) for folder in seasons.folders),
-            *(planned_season(plan, networks=plan.index % 4 == 3) for plan in plans)]
+            *(planned_season(plan, plan.index % 2 == 1, LACKS[plan.index // 2 % len(LACKS)]) for plan in plans)]
 
 
 @dataclass(frozen=True)

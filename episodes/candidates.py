@@ -257,7 +257,7 @@ def features(
     told |= _of_repeats(candidate, list(repeats), middle, evidence.duration)
     told |= _of_chapters(candidate, evidence)
     told |= _of_networks(candidate, evidence)
-    told |= _of_other_edge(candidate, evidence)
+    told |= _of_other_edge(candidate, evidence, rules)
     told |= _of_pictures(candidate, evidence)
     told["sources"] = (bool(told.get("repeats")) + (told["chapter"] > 0) + (told["networks' weight"] > 0.5)
                        + (told["credits"] > 0.1)) / 4
@@ -335,15 +335,23 @@ def _of_networks(candidate: Candidate, evidence: EpisodeEvidence) -> dict[str, f
     return {"networks looked": float(bool(evidence.of("networks"))), "networks' weight": max(near, default=0.0)}
 
 
-def _of_other_edge(candidate: Candidate, evidence: EpisodeEvidence) -> dict[str, float]:
-    """How sure the sound is of the edge that the networks do not tell, and whether anything but a moment tells it."""
-    if candidate.source != "networks" or candidate.guessed:
+def _of_other_edge(candidate: Candidate, evidence: EpisodeEvidence, rules: Rules) -> dict[str, float]:
+    """How sure the sound is of the edge that the networks do not tell, and whether anything but a moment tells it.
+
+    An edge of a chapter tells it where the length is usual: a chapter may hold a scene and the opening after it.
+    """
+    side = {"end": "start", "start": "end"}.get(NETWORK_EDGE.get(candidate.kind))
+    unnamed = candidate.source == "chapters" and not any(
+        each.kind == candidate.kind and _agree((each.start, each.end), (candidate.start, candidate.end))
+        for each in evidence.of("chapters") if each.is_span)
+    if side is None or candidate.guessed or not (candidate.source == "networks" or unnamed):
         return {}
-    side = "start" if NETWORK_EDGE[candidate.kind] == "end" else "end"
     time, weight = getattr(candidate, side), told_by_sound(candidate, evidence)
-    chapters = any(place is not None and abs(place - time) <= 1.0
-                   for each in evidence.of("chapters") for place in (each.start, each.end))
-    at_limit = abs(time - (0.0 if side == "start" else evidence.duration)) <= 1.0
+    low, high = (edge * rules.scale for edge in USUAL)
+    chapters = low <= candidate.length <= high and any(
+        place is not None and abs(place - time) <= 1.0
+        for each in evidence.of("chapters") for place in (each.start, each.end))
+    at_limit = candidate.source == "networks" and abs(time - (0.0 if side == "start" else evidence.duration)) <= 1.0
     return {"other edge's weight": weight, "other edge untold": float(weight < 0.5 and not chapters and not at_limit)}
 
 

@@ -35,7 +35,7 @@ PRIOR = {
 }
 EITHER_WAY = ("constant", "ending", "other kinds")      # all other weights keep the sign that they have in PRIOR
 BELIEFS = (0.25, 0.5, 1.0, 2.0)      # standard deviations of the weights around PRIOR, one of which is chosen
-FOLDS = 4                   # parts of the seasons that are left out in turn to choose it
+FOLDS = 5                   # parts of the seasons that are left out in turn to choose it
 CALIBRATION = (0.0, 0.5, 0.9, 0.968, 0.99, 0.997, 1.0)     # edges of the table of confidences
 
 

@@ -17,7 +17,8 @@ LONGEST = 150.0            # s; of an opening or ending
 TYPICAL = 90.0              # s; most openings and endings last this long, to the second
 USUAL = (80.0, 95.0)        # s; nearly all of the others
 NETWORK_EDGE = {"opening": "end", "ending": "start"}       # what the boundary networks are asked for
-SPREADS = {"person": 0.02, "chapters": 0.4, "networks": 0.6}     # s; mean error of an edge that a source tells
+# s; mean error of an edge that a source tells; the sound's is that of a theme whose other edge the networks tell
+SPREADS = {"person": 0.02, "chapters": 0.4, "networks": 0.6, "sound": 0.2}
 MOMENTS = {"cut": 0.05, "black": 0.15, "silence": 0.25}    # the same of the moments at which one part becomes another
 GUESSED = 3.0               # s; of an edge that nothing tells
 NEAR = {"chapters": 3.0, "networks": 1.5, "moments": 1.0}  # s; within which a source means this edge
@@ -143,7 +144,8 @@ def _is_plausible(candidate: Candidate, duration: float, rules: Rules, count: in
 
 
 def _with_guesses(told: Evidence, evidence: EpisodeEvidence, rules: Rules) -> list[Candidate]:
-    """Candidates of which `told` says one edge: the other is a moment or a chapter's edge, or the usual length away.
+    """Candidates of which `told` says one edge: the other is where the sound stops to be the theme's, a moment or a
+    chapter's edge, or the usual length away.
 
     Where the file's start or end is nearer than that, it is the other edge.
     """
@@ -156,7 +158,8 @@ def _with_guesses(told: Evidence, evidence: EpisodeEvidence, rules: Rules) -> li
     ranked = sorted((place for place in places if low <= sign * (place - time) <= high),
                     key=lambda place: abs(sign * (place - time) - TYPICAL * rules.scale))[:MOST_GUESSES]
     usual = time + sign * TYPICAL * rules.scale
-    guesses = [(place, None) for place in ranked]
+    heard = [getattr(each, other) for each in evidence.of("sound") if each.kind == told.kind]
+    guesses = [(place, None) for place in (*heard, *ranked) if place is not None]
     guesses.append((limit, None) if (usual - limit) * sign > -1.0 else (usual, other))
     return [Candidate(told.kind, *sorted((time, place)), told.source, None, guessed) for place, guessed in guesses]
 
@@ -196,6 +199,9 @@ def edge_of(candidate: Candidate, side: str, evidence: EpisodeEvidence) -> Edge:
         place = getattr(each, side)
         if each.kind == candidate.kind and place is not None and abs(place - time) <= NEAR["networks"]:
             told.append(Edge(place, SPREADS["networks"] / max(each.confidence, 0.1), ("networks",)))
+    if candidate.source == "networks":      # the sound was listened to for these alone
+        told += [Edge(getattr(each, side), SPREADS["sound"] / max(each.confidence, 0.1), ("sound",))
+                 for each in evidence.of("sound") if each.kind == candidate.kind and getattr(each, side) == time]
     at_limit = time == (0.0 if side == "start" else evidence.duration)
     if at_limit:
         told.append(Edge(time, 0.1))
@@ -232,6 +238,7 @@ FEATURES = (
     "chapter with other edges", "chapter of another kind", "chapter's edges",
     "networks looked",
     "networks' weight", "credits", "moment at start", "moment at end", "guessed", "rival", "sources",
+    "other edge's weight", "other edge untold",
 )
 
 
@@ -250,6 +257,7 @@ def features(
     told |= _of_repeats(candidate, list(repeats), middle, evidence.duration)
     told |= _of_chapters(candidate, evidence)
     told |= _of_networks(candidate, evidence)
+    told |= _of_other_edge(candidate, evidence, rules)
     told |= _of_pictures(candidate, evidence)
     told["sources"] = (bool(told.get("repeats")) + (told["chapter"] > 0) + (told["networks' weight"] > 0.5)
                        + (told["credits"] > 0.1)) / 4
@@ -325,6 +333,33 @@ def _of_networks(candidate: Candidate, evidence: EpisodeEvidence) -> dict[str, f
     near = [each.confidence for each in evidence.of("networks") if each.kind == candidate.kind
             and getattr(each, side) is not None and abs(getattr(each, side) - time) <= NEAR["networks"]]
     return {"networks looked": float(bool(evidence.of("networks"))), "networks' weight": max(near, default=0.0)}
+
+
+def _of_other_edge(candidate: Candidate, evidence: EpisodeEvidence, rules: Rules) -> dict[str, float]:
+    """How sure the sound is of the edge that the networks do not tell, and whether anything but a moment tells it.
+
+    An edge of a chapter tells it where the length is usual: a chapter may hold a scene and the opening after it.
+    """
+    side = {"end": "start", "start": "end"}.get(NETWORK_EDGE.get(candidate.kind))
+    unnamed = candidate.source == "chapters" and not any(
+        each.kind == candidate.kind and _agree((each.start, each.end), (candidate.start, candidate.end))
+        for each in evidence.of("chapters") if each.is_span)
+    if side is None or candidate.guessed or not (candidate.source == "networks" or unnamed):
+        return {}
+    time, weight = getattr(candidate, side), told_by_sound(candidate, evidence)
+    low, high = (edge * rules.scale for edge in USUAL)
+    chapters = low <= candidate.length <= high and any(
+        place is not None and abs(place - time) <= 1.0
+        for each in evidence.of("chapters") for place in (each.start, each.end))
+    at_limit = candidate.source == "networks" and abs(time - (0.0 if side == "start" else evidence.duration)) <= 1.0
+    return {"other edge's weight": weight, "other edge untold": float(weight < 0.5 and not chapters and not at_limit)}
+
+
+def told_by_sound(candidate: Candidate, evidence: EpisodeEvidence) -> float:
+    """The weight, 0 to 1, that the sound gives to the edge which the networks do not tell; 0 where none listened."""
+    curve = evidence.curve("sound", candidate.kind)
+    weight = math.nan if curve is None else curve.around(getattr(candidate, curve.edge), 1.0)
+    return 0.0 if math.isnan(weight) else min(1.0, weight)
 
 
 def _of_pictures(candidate: Candidate, evidence: EpisodeEvidence) -> dict[str, float]:

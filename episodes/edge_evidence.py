@@ -16,7 +16,7 @@ import numpy as np
 
 from datatools.encoders import CUT_RATE, find_encoder, loaded
 from datatools.media import SAMPLE_RATE, read_frames
-from episodes.candidates import CARD, NETWORK_EDGE, TYPICAL, USUAL, Rules, candidates
+from episodes.candidates import CARD, NETWORK_EDGE, TYPICAL, USUAL, Rules, candidates, told_by_sound
 from episodes.evidence import EpisodeEvidence, Evidence, Repeat
 
 LOOK, LEAST_LOOK = 2.0, 0.5        # s; to both sides of an edge; the latter where a season has refined it
@@ -48,19 +48,20 @@ def places_to_look(evidence: EpisodeEvidence, repeats: Sequence[Repeat], rules: 
     """The spans (s) in which an edge may lie, in order, apart from each other; MOST_SECONDS in all.
 
     The edges of themes come first, then those of chapters and of the networks' peaks. Where only one edge of an opening
-    or ending is told, the other is looked for where those of the usual lengths have it.
+    or ending is told, the other is looked for where the sound tells it, else where those of the usual lengths have it.
     """
     asked = []
     for each in candidates(evidence, repeats, rules):
         spread = LOOK if each.repeat is None else max(map(each.repeat.spread_of, ("start", "end")))
         look = min(LOOK, max(LEAST_LOOK, 3 * spread))
         asked += [(time - look, time + look) for side, time in (("start", each.start), ("end", each.end))
-                  if each.source != "networks" or side == NETWORK_EDGE[each.kind]]
+                  if each.source != "networks" or side == NETWORK_EDGE[each.kind] or told_by_sound(each, evidence) > 0]
     usual = TYPICAL * rules.scale
     for each in repeats:      # a card may be part of a longer one
         if usual + CARD[0] * rules.scale <= each.end - each.start <= usual + CARD[1] * rules.scale:
             asked += [(time - LEAST_LOOK, time + LEAST_LOOK) for time in (each.start + usual, each.end - usual)]
-    for each in evidence.of("networks"):
+    heard = {each.kind for each in evidence.of("sound")}
+    for each in (each for each in evidence.of("networks") if each.kind not in heard):
         low, high = (length * rules.scale for length in USUAL)
         asked.append((each.start + low, each.start + high) if each.end is None else (each.end - high, each.end - low))
     chosen: list[tuple[float, float]] = []

@@ -21,6 +21,7 @@ from episodes.curve_evidence import change_curve
 from episodes.edge_evidence import picture_moments, places_to_look, silences
 from episodes.evidence import EpisodeEvidence, Evidence, Repeat
 from episodes.network_evidence import needed_encoders, network_evidence
+from episodes.other_edge_evidence import other_edge_evidence
 from episodes.reading import duration_of, read_parts
 from episodes.text_evidence import text_evidence
 from utils.predict import Predictor
@@ -60,6 +61,7 @@ def first_look(path: Path, means: Means = NO_MEANS) -> EpisodeEvidence:
     found = replace(found, remarks=tuple(remarks))
     if means.predictors:
         found = found.plus(network_evidence(parts, duration, means.predictors, needed))
+        found = found.plus(other_edge_evidence(parts, found))
     curves = [change_curve(part, encoder.name, duration) for encoder in means.encoders for part in parts
               if part.pictures is not None and encoder.name in part.pictures.encoded]
     return replace(found, curves=(*found.curves, *curves))

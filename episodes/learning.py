@@ -6,6 +6,7 @@
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from datatools.files import save_text
 from episodes.candidates import FEATURES, KINDS, USUAL_RULES, Candidate, Rules, candidates, edge_of, features
 from episodes.evidence import EpisodeEvidence, Repeat
 from episodes.joining import GROUPS, Model, group_of, join
+from episodes.judging import Told, Verdict, judge, total
 from episodes.markers import Marker
 
 # What was believed before anything was learnt, cautiously: it holds where the seasons show nothing else.
@@ -29,9 +31,11 @@ PRIOR = {
     "repeat with other edges": -4.0, "chapter with other edges": -2.0, "chapter": 9.0, "chapter of another kind": -6.0,
     "chapter's edges": 1.0, "networks looked": -0.5, "networks' weight": 8.0, "credits": 2.0, "moment at start": 0.3,
     "moment at end": 0.3, "guessed": -0.5, "rival": -2.0, "sources": 2.0,
+    "other edge's weight": 2.0, "other edge untold": -6.0,
 }
-BELIEF = 2.0                # standard deviation of the weights around PRIOR
-STARTS_USEFUL, ENDS_USEFUL = 15.0, 5.0      # s; a marker this near helps, though it is not exact
+EITHER_WAY = ("constant", "ending", "other kinds")      # all other weights keep the sign that they have in PRIOR
+BELIEFS = (0.25, 0.5, 1.0, 2.0)      # standard deviations of the weights around PRIOR, one of which is chosen
+FOLDS = 5                   # parts of the seasons that are left out in turn to choose it
 CALIBRATION = (0.0, 0.5, 0.9, 0.968, 0.99, 0.997, 1.0)     # edges of the table of confidences
 
 
@@ -70,33 +74,83 @@ def examples(seasons: Iterable[KnownSeason]) -> tuple[list[Candidate], np.ndarra
     return found, np.array(told).reshape(-1, len(FEATURES)), np.array(right, bool)
 
 
+@dataclass(frozen=True)
+class _Examples:
+    """The n candidates of one season: the group of each, features, whether it is right, and how much it counts, (n,).
+
+    The members of a theme are right or wrong together, so a theme counts as much as one candidate, whatever the number
+    of its members.
+    """
+
+    groups: np.ndarray
+    told: np.ndarray
+    right: np.ndarray
+    counts: np.ndarray
+
+
+def _examples(season: KnownSeason) -> _Examples:
+    found, told, right = examples([season])
+    ones = [(each.kind, each.repeat.theme) if each.repeat else number for number, each in enumerate(found)]
+    members = Counter(ones)
+    return _Examples(np.array([group_of(each) for each in found], object), told, right,
+                     np.array([1 / members[one] for one in ones]))
+
+
 def learn(seasons: Iterable[KnownSeason], origin: str) -> Model:
     """A logistic model of which candidates are right: the most probable weights, normally distributed around PRIOR.
 
-    So a feature that these seasons never show keeps the weight that it had before. Raises UserError where there is
-    nothing to learn from.
+    So a feature that these seasons never show keeps the weight that it had before. What speaks for a candidate never
+    comes to speak against it, nor the other way round. How far the weights may move (BELIEFS) is what predicts best
+    the seasons that are left out in turn. Raises UserError where there is nothing to learn from.
     """
-    found, told, right = examples(seasons)
+    known = [_examples(season) for season in seasons]
+    right = np.concatenate([each.right for each in known]) if known else np.zeros(0, bool)
     if right.all() or not right.any():
         raise UserError(f"{int(right.sum())} of {len(right)} candidates are right: nothing to learn from. Take more "
                         "seasons.")
-    groups = np.array([group_of(candidate) for candidate in found])
-    return Model({group: _most_probable(told[groups == group], right[groups == group]) for group in GROUPS}, origin)
+    return Model({group: _learn_group([_only(each, group) for each in known]) for group in GROUPS}, origin)
 
 
-def _most_probable(told: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """The weights (features,) under which `right` (n,) is most probable, given PRIOR."""
+def _only(known: _Examples, group: str) -> _Examples:
+    held = known.groups == group
+    return _Examples(known.groups[held], known.told[held], known.right[held], known.counts[held])
+
+
+def _learn_group(known: Sequence[_Examples]) -> np.ndarray:
+    """One group's weights, (features,)."""
+    losses = []
+    for belief in BELIEFS:
+        parts = [(known[fold::FOLDS], [each for place, each in enumerate(known) if place % FOLDS != fold])
+                 for fold in range(min(FOLDS, len(known)))]
+        losses.append(sum(_loss(_most_probable(others, belief), left_out) for left_out, others in parts))
+    return _most_probable(known, BELIEFS[int(np.argmin(losses))])
+
+
+def _loss(weights: np.ndarray, known: Sequence[_Examples]) -> float:
+    """Minus the logarithm of the probability of what is right, under these weights."""
+    scores = [(each, each.told @ weights) for each in known]
+    return float(sum((each.counts * (np.logaddexp(0, score) - each.right * score)).sum() for each, score in scores))
+
+
+def _most_probable(known: Sequence[_Examples], belief: float) -> np.ndarray:
+    """The weights (features,) under which what is right is most probable, given PRIOR and the signs of its weights."""
     prior = prior_weights()
+    if not known:
+        return prior
+    told, right, counts = (np.concatenate([getattr(each, name) for each in known])
+                           for name in ("told", "right", "counts"))
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         """Minus the logarithm of the weights' probability, and its gradient."""
         score = told @ weights
         wrong = 1 / (1 + np.exp(-np.clip(score, -30, 30))) - right
-        apart = (weights - prior) / BELIEF**2
-        return (float((np.logaddexp(0, score) - right * score).sum() + apart @ (weights - prior) / 2),
-                told.T @ wrong + apart)
+        apart = (weights - prior) / belief**2
+        return (float((counts * (np.logaddexp(0, score) - right * score)).sum() + apart @ (weights - prior) / 2),
+                told.T @ (counts * wrong) + apart)
 
-    return minimize(loss, prior, jac=True, method="L-BFGS-B").x
+    bounds = [(None, None) if name in EITHER_WAY or not was else (0, None) if was > 0 else (None, 0)
+              for name, was in zip(FEATURES, prior, strict=True)]
+    return minimize(loss, prior, jac=True, method="L-BFGS-B", bounds=bounds).x
 
 
 def prior_weights() -> np.ndarray:
@@ -120,31 +174,30 @@ def save_model(path: Path, model: Model) -> None:
 class Measured:
     """What markers are worth beside the truth.
 
-    known, set_  numbers of true markers, and of those that were set
-    right        both edges within the tolerance        useful  start within 15 s, end within 5 s
-    wrong        skips more story than the tolerance    story   seconds of it
-    errors       s; of each edge of the right ones      table   (confidence, right) of each that was set
-    kinds        {kind: [known, useful]}
+    price  what they cost by the seasons' rules: 1 for a missed marker, more for story that is skipped
+    kinds  {kind: its Verdict}
+    table  (confidence, whether it skips no story) of each marker that was set
     """
 
-    known: int = 0
-    set_: int = 0
-    right: int = 0
-    useful: int = 0
-    wrong: int = 0
-    story: float = 0.0
-    errors: list[float] = field(default_factory=list)
+    kinds: dict[str, Verdict] = field(default_factory=lambda: dict.fromkeys(KINDS, Verdict()))
     table: list[tuple[float, bool]] = field(default_factory=list)
-    kinds: dict[str, list[int]] = field(default_factory=lambda: {kind: [0, 0] for kind in KINDS})
+    price: float = 0.0
+
+    @property
+    def total(self) -> Verdict:
+        """The verdict about the markers of all kinds."""
+        return total(self.kinds.values())
 
     def text(self) -> str:
         """The figures as lines, with how often markers of a confidence are right."""
-        errors = np.abs(self.errors) if self.errors else np.zeros(1)
-        lines = [f"{self.known} true markers, {self.set_} set: {self.right} right, {self.useful} useful, {self.wrong} "
-                 f"wrong, {self.known - self.useful} missed; {self.story:.1f} s of story skipped",
-                 "; ".join(f"{kind}s: {known - useful} of {known} missed" for kind, (known, useful) in
-                           self.kinds.items() if known),
-                 f"edges of the right ones: median {np.median(errors):.3f} s, 95% {np.percentile(errors, 95):.3f} s"]
+        whole = self.total
+        errors = np.array(whole.errors or (0.0,))
+        lines = [f"{whole.known} true markers, {whole.given} set: {whole.right} right, {whole.useful} useful, "
+                 f"{whole.wrong} wrong, {whole.missed} missed; {whole.story:.1f} s of story skipped; "
+                 f"price {self.price:.1f}",
+                 "; ".join(f"{kind}s: {each.missed} of {each.known} missed, {each.wrong} of {each.given} wrong"
+                           for kind, each in self.kinds.items() if each.known or each.given),
+                 f"edges: median {np.median(errors):.3f} s, 95% {np.percentile(errors, 95):.3f} s"]
         for low, high in zip(CALIBRATION, CALIBRATION[1:], strict=False):
             held = [right for sure, right in self.table if low <= sure < high]
             if held:
@@ -158,31 +211,23 @@ def measure(seasons: Iterable[KnownSeason], model: Model) -> Measured:
     for season in seasons:
         joined = join(season.episodes, season.repeats, season.rules, model, season.counts)
         for name, markers in joined.items():
-            truth = season.truth.get(name, ())
-            found.known += len(truth)
-            for true in truth:
-                found.kinds[true.type][0] += 1
-            for marker in markers:
-                _count(found, marker, truth, season.rules)
+            truth = [_told(marker) for marker in season.truth.get(name, ())]
+            told = [_told(marker) for marker in markers]
+            found.price += _price(truth, told, season.rules)
+            for kind in KINDS:
+                found.kinds[kind] += judge(truth, told, (kind,), season.rules.tolerance)
+            # A marker with a guessed edge is meant to be right at the other edge, and to skip no story.
+            found.table += [(marker.confidence, not judge(truth, [each], KINDS, season.rules.tolerance).wrong)
+                            for marker, each in zip(markers, told, strict=True)]
     return found
 
 
-def _count(found: Measured, marker: Marker, truth: Sequence[Marker], rules: Rules) -> None:
-    same = [true for true in truth if true.type == marker.type]
-    nearest = min(same, key=lambda true: abs(true.start - marker.start) + abs(true.end - marker.end), default=None)
-    # Of parts of other kinds nothing is lost to the viewer who skips openings but not endings; they count as story.
-    covered = sum(max(0.0, min(true.end, marker.end) - max(true.start, marker.start)) for true in same)
-    story = max(0.0, marker.end - marker.start - covered)
-    found.set_ += 1
-    found.story += story
-    found.wrong += story > rules.tolerance
-    if nearest is not None:
-        errors = [marker.start - nearest.start, marker.end - nearest.end]
-        right = max(map(abs, errors)) <= rules.tolerance
-        found.right += right
-        useful = abs(errors[0]) <= STARTS_USEFUL and abs(errors[1]) <= ENDS_USEFUL
-        found.useful += useful
-        found.kinds[marker.type][1] += useful
-        found.errors += errors if right else []
-    # A marker with a guessed edge is meant to be right at the other edge, and to skip no story.
-    found.table.append((marker.confidence, story <= rules.tolerance))
+def _price(truth: Sequence[Told], told: Sequence[Told], rules: Rules) -> float:
+    """As joining.py expects it; of one wrong marker, only the rules' `most_story` seconds count."""
+    wrong = [verdict.story for each in told if (verdict := judge(truth, [each], KINDS, rules.tolerance)).wrong]
+    return rules.missed * judge(truth, told, KINDS, rules.tolerance).missed + rules.story * sum(
+        min(story, rules.most_story) for story in wrong)
+
+
+def _told(marker: Marker) -> Told:
+    return marker.type, marker.start, marker.end

@@ -14,7 +14,7 @@ from pathlib import Path
 from episodes.candidates import USUAL_RULES, Rules
 from episodes.evidence import VERSION as EVIDENCE
 from episodes.joining import WEIGHTS
-from episodes.versions import DECIDING, PRINTS
+from episodes.versions import DECIDING, NETWORKS, PRINTS
 from episodes.ways import Late, Ways
 
 VERSION = f"prints {PRINTS}, evidence {EVIDENCE}"
@@ -29,7 +29,8 @@ def season_ways(
     """
     if weights:      # a wrong one is told once, and not as each episode's failure
         Late("episodes.season_work:predictors")(weights)
-    names = [hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in weights]
+    names = [f"networks {NETWORKS}"] * bool(weights) + [
+        hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in weights]
     rules = replace(rules or USUAL_RULES, story=story)
     model = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()[:16]
     return Ways(" ".join([VERSION, *names]), functools.partial(Late("episodes.season_work:look"), weights=weights),

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from datatools.errors import UserError
 from episodes.candidates import USUAL_RULES, Rules
 from episodes.comparing import kept_runs
 from episodes.edge_evidence import merged, places_to_look
@@ -40,8 +41,13 @@ def look(path: Path, weights: tuple[Path, ...] = ()) -> Facts:
 
 @functools.lru_cache(maxsize=1)
 def predictors(weights: tuple[Path, ...]) -> tuple[Predictor, ...]:
-    """Loaded once a process."""
-    return tuple(Predictor(path, gpus="cpu") for path in weights)
+    """Loaded once a process. Raises UserError for what is no checkpoint of a boundary network."""
+    loaded = tuple(Predictor(path, gpus="cpu") for path in weights)
+    for each in loaded:
+        if each.inputs == ("video",):
+            raise UserError(f"{each.checkpoint}: holds {each.network.__name__}, a video recogniser, which names what "
+                            "it sees. Expected a boundary network, such as AVTDist, which tells where openings end.")
+    return loaded
 
 
 def decide(

@@ -5,12 +5,14 @@ import pytest
 from media_files import numbered_picture, tone, write_media
 
 from datatools.features import Pictures
+from datatools.media import SAMPLE_RATE
 from episodes.candidates import USUAL_RULES, Rules
 from episodes.curve_evidence import change_curve, kind_curves
 from episodes.edge_evidence import MOST_SECONDS, Shown, blanks, cuts, picture_moments, places_to_look, silences
 from episodes.evidence import EpisodeEvidence, Evidence, Repeat
 from episodes.gathering import first_look, second_look
 from episodes.joining import join
+from episodes.other_edge_evidence import other_edge_evidence
 from episodes.reading import Part
 from episodes.text_evidence import MOST_PICTURES, moved_up, text_evidence
 
@@ -113,6 +115,40 @@ def test_rolling_text_is_told_from_text_that_stands():
     mask[5:7, 5:30] = mask[12:14, 8:25] = mask[20:22, 5:30] = True
     assert moved_up(mask, np.roll(mask, -3, axis=0)) == 3
     assert moved_up(mask, mask) == 0 and moved_up(mask, np.zeros_like(mask)) == 0
+
+
+# ---------------------------------------------------------------- the edge that networks do not tell
+
+
+def played(seconds: float, themes: list[tuple[float, float]]) -> np.ndarray:
+    """A story of soft noise whose loudness wavers, and a chord over it within the themes."""
+    rng, times = np.random.default_rng(0), np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    sound = rng.normal(0, 0.02, len(times)) * (1 + np.sin(times / 3))
+    for start, end in themes:
+        chord = sum(np.sin(2 * np.pi * tone * times) for tone in (220, 277, 330)) * (1.2 + np.sin(times))
+        sound += 0.05 * chord * ((times >= start) & (times < end))
+    return sound.astype(np.float32)
+
+
+@pytest.mark.parametrize("start", [70.0, 83.5])      # a theme of 90 s, and one of 76.5 s
+def test_the_sound_tells_where_a_theme_starts_whose_end_the_networks_tell(start):
+    told = EpisodeEvidence(1440.0, (Evidence("networks", "opening", None, 160.2, 0.9),))
+    part = Part(0.0, 300, played(300.0, [(start, 160.0)]), None)
+    found = other_edge_evidence([part], told)
+    first = max(found.spans, key=lambda each: each.confidence)
+    assert (first.source, first.kind, first.end) == ("sound", "opening", None)
+    assert first.start == pytest.approx(start, abs=0.5) and first.confidence > 0.9
+    curve = found.curve("sound", "opening")
+    assert curve.edge == "start" and np.nansum(curve.values) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_an_ending_may_last_until_the_file_ends_and_an_unsure_network_is_not_followed():
+    told = EpisodeEvidence(300.0, (Evidence("networks", "ending", 210.0, None, 0.9),
+                                   Evidence("networks", "opening", None, 100.0, 0.2)))
+    found = other_edge_evidence([Part(0.0, 300, played(300.0, [(210.0, 300.0)]), None)], told)
+    (ending,) = [each for each in found.spans if each.confidence > 0.5]
+    assert ending.kind == "ending" and ending.end == pytest.approx(300.0, abs=0.5)
+    assert found.curve("sound", "opening") is None
 
 
 # ---------------------------------------------------------------- encoders

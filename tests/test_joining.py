@@ -54,6 +54,17 @@ def test_networks_alone_give_a_marker_whose_unknown_edge_is_on_its_safe_side():
     assert 60.0 < found[0][1] < 110.0
 
 
+def test_the_edge_that_networks_do_not_tell_is_where_the_sound_tells_it_and_not_at_any_cut():
+    spans = (Evidence("networks", "opening", None, 150.0, 0.97), Evidence("cut", None, 67.7, 67.7))
+    told = weight_at("opening", "end", 150.0, 0.97)
+    heard = Evidence("sound", "opening", 60.1, None, 0.95)
+    curve = replace(weight_at("opening", "start", 60.1, 0.95), source="sound")
+    assert [start for _, start, _ in joined(*spans, curves=(told,))] != [67.7]
+    assert joined(*spans, heard, curves=(told, curve)) == [("opening", 60.1, 150.0)]
+    cut = Evidence("cut", None, 60.4, 60.4)
+    assert joined(*spans, heard, cut, curves=(told, curve)) == [("opening", 60.4, 150.0)]
+
+
 def test_networks_that_are_not_sure_give_none():
     told = Evidence("networks", "opening", None, 150.0, 0.4)
     assert joined(told, curves=(weight_at("opening", "end", 150.0, 0.4),)) == []

@@ -10,7 +10,6 @@ import pytest
 from media_files import tone, write_media
 
 from benchmarks.locate import methods
-from benchmarks.locate.measure import judge, total
 from benchmarks.locate.methods import NO_FPCALC, compared, make_print
 from benchmarks.locate.report import case_table, judged, method_row
 from benchmarks.locate.rivals import (
@@ -31,6 +30,7 @@ from benchmarks.locate.rivals import (
 from benchmarks.locate.run import main
 from benchmarks.locate.seasons import Episode, Season, read_seasons
 from datatools.errors import UserError
+from episodes.judging import judge, total
 from synth.episodes.library import make_library
 from synth.episodes.plan import Sizes
 

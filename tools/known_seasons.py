@@ -10,22 +10,25 @@ from pathlib import Path
 
 from datatools.errors import UserError
 from datatools.paths import read_text
+from episodes import judging
 from episodes.candidates import LONGEST, TYPICAL, Rules
 from episodes.edges import refine
 from episodes.fingerprint import make_prints
 from episodes.gathering import NO_MEANS, Means, first_look, second_look
-from episodes.learning import KnownSeason, learn, measure, save_model
+from episodes.joining import load_model
+from episodes.learning import KnownSeason, Measured, learn, measure, save_model
 from episodes.markers import read_json
 from episodes.repeats import LEAST_SECONDS, runs
 from episodes.season_evidence import repeats_of
 from episodes.themes import themes
 from synth.episodes.plan import TEST_INDEX, Sizes, plan_season
 from synth.plan import FAMILIES
-from tools.planned_seasons import planned_season
+from tools.planned_seasons import LACKS, planned_season
 from utils.default_weights import or_default
 from utils.predict import Predictor
 
 TRUTH = "truth.json"
+HELD = 5             # every fifth season is held out; what planned seasons lack comes round in eight
 SHORTEST = 20.0      # s; of a theme of the usual length
 
 
@@ -61,9 +64,10 @@ def read_season(folder: Path, means: Means = NO_MEANS) -> KnownSeason:
 
 
 def learn_from(train: Seasons, test: Seasons, weights: Sequence[Path], seed: int, output: Path) -> str:
-    """Learn the weights from `train`, write them to `output`, and tell what they are worth there and on `test`.
+    """Learn the weights from `train` but for every fifth season, and tell what they are worth there and on `test`.
 
-    `weights`: checkpoints of boundary networks. Raises UserError where a season to learn from is of the test split.
+    They are written to `output` where they are better on the seasons held out. `weights`: checkpoints of boundary
+    networks. Raises UserError where a season to learn from is of the test split, or where there are too few.
     """
     means = Means([Predictor(or_default(each)) for each in weights])
     for folder in train.folders:
@@ -72,23 +76,38 @@ def learn_from(train: Seasons, test: Seasons, weights: Sequence[Path], seed: int
     if not train.folders and not train.planned:
         raise UserError("No seasons to learn from. Name folders of made seasons, or ask for some with --planned.")
     known = _known(train, 0, means, seed)
-    episodes = sum(len(season.episodes) for season in known)
+    held, others = known[HELD - 1::HELD], [each for place, each in enumerate(known) if (place + 1) % HELD]
+    if not held:
+        raise UserError(f"{len(known)} seasons to learn from, expected {HELD} at least: one of {HELD} is held out.")
+    episodes = sum(len(season.episodes) for season in others)
     networks = f", with {len(weights)} boundary networks" * bool(weights)
-    model = learn(known, f"learnt by tools/learn_joining.py from {len(train.folders)} made seasons{networks} and "
-                  f"{train.planned} planned ones (seed {seed}), {episodes} episodes")
-    save_model(output, model)
-    report = ["on what was learnt from:", measure(known, model).text()]
+    model = learn(others, f"learnt by tools/learn_joining.py from {len(train.folders)} made seasons{networks} and "
+                  f"{train.planned} planned ones (seed {seed}), but for every {HELD}th, {episodes} episodes")
+    before, after = measure(held, load_model()), measure(held, model)
+    report = ["held out, with the weights so far:", before.text(), "with those learnt:", after.text()]
     if test.folders or test.planned:
         report += ["on seasons of the test split:", measure(_known(test, TEST_INDEX, means, seed), model).text()]
+    if not is_better(after, before):
+        return "\n".join([*report, "the weights so far are kept: those learnt are not better on what was held out"])
+    save_model(output, model)
     return "\n".join([*report, f"written: {output}"])
 
 
+def is_better(after: Measured, before: Measured) -> bool:
+    """Whether markers cost less, with no more wrong ones, and no fewer useful openings and endings."""
+    useful = [sum(found.kinds[kind].useful for kind in judging.KINDS) for found in (after, before)]
+    return after.price < before.price and after.total.wrong <= before.total.wrong and useful[0] >= useful[1]
+
+
 def _known(seasons: Seasons, first: int, means: Means, seed: int) -> list[KnownSeason]:
-    """The seasons of the folders, and planned ones from the index `first` on; networks looked at every fourth."""
+    """The seasons of the folders, and planned ones from the index `first` on; networks looked at every second.
+
+    What they lack, changes every two seasons.
+    """
     plans = [plan_season(seed, first + number, FAMILIES[number % len(FAMILIES)], Sizes())
              for number in range(seasons.planned)]
     return [*(read_season(folder, means) for folder in seasons.folders),
-            *(planned_season(plan, networks=plan.index % 4 == 3) for plan in plans)]
+            *(planned_season(plan, plan.index % 2 == 1, LACKS[plan.index // 2 % len(LACKS)]) for plan in plans)]
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@
     python tools/learn_joining.py library/train/* --planned 400 --test library/test/*
 
 A folder is a season with its truth.json, as synth/make_episodes.py makes it. A planned season is never drawn: what its
-episodes share follows from its plan, and the errors of the evidence are assumed (tools/planned_seasons.py). What is
-learnt from is of the training split; seasons of the test split are refused unless they come after --test, where they
+episodes share follows from its plan, and the errors of the evidence are assumed (tools/planned_seasons.py). Every
+fifth season is held out; where the learnt weights are not better on these than those so far, nothing is written. What
+is learnt from is of the training split; seasons of the test split are refused unless they come after --test, where they
 are measured and nothing is learnt from them.
 """
 

@@ -9,11 +9,12 @@ below say which.
 
 import random
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from episodes.candidates import USUAL_RULES
+from episodes.candidates import MOMENTS, TYPICAL, USUAL_RULES
 from episodes.chapter_evidence import from_chapters
 from episodes.chapters import Chapter, type_of_title
 from episodes.evidence import Curve, EpisodeEvidence, Evidence
@@ -22,7 +23,7 @@ from episodes.markers import Marker
 from episodes.reading import HEAD_SECONDS, TAIL_SECONDS
 from episodes.repeats import LEAST_SECONDS
 from episodes.season_evidence import repeats_of
-from synth.episodes.plan import EpisodePlan, SeasonPlan, speed
+from synth.episodes.plan import EpisodePlan, SeasonPlan, Truth, speed
 
 EDGE_ERROR = 0.01           # s; of a theme's edges
 SPREAD = 0.02               # s; the error that they are thought to have
@@ -32,6 +33,9 @@ QUIET = -24.0               # dB; a repeated sound below it is quiet
 CUT_SEEN, STRAY_CUT = 0.7, 0.3    # probability of a moment at a true edge, and of another one within 3 s
 NETWORK_RIGHT, NETWORK_ERROR = 0.85, 0.25      # share of boundaries that the networks find, and their error, s
 NETWORK_FOOLED = 0.05       # share of the episodes without a boundary where they are sure of one
+HEARD_RIGHT, HEARD_ERROR = 0.95, 0.25      # of the other edges of themes whose one edge the networks tell rightly
+SHOT = 4.0                  # s; between two cuts near an edge that only the sound tells, on average
+LACKS = ((), ("moments",), ("repeats",), ("moments", "repeats"))      # what some seasons know nothing of
 
 
 @dataclass
@@ -48,10 +52,11 @@ class _Theme:
     members: dict[int, list[_Played]]
 
 
-def planned_season(plan: SeasonPlan, networks: bool = False) -> KnownSeason:
+def planned_season(plan: SeasonPlan, networks: bool = False, lacking: Sequence[str] = ()) -> KnownSeason:
     """The evidence of a planned season; the same plan gives the same errors.
 
-    As locate.py does, it leaves a movie to itself, and compares one version of an episode with the season.
+    `lacking`: moments, where no pictures can be read near the edges; repeats, where each episode is alone. As locate.py
+    does, it leaves a movie to itself, and compares one version of an episode with the season.
     """
     plan = replace(plan, episodes=tuple(each for each in plan.episodes
                                         if each.numbers and "second version" not in each.cases))
@@ -61,7 +66,12 @@ def planned_season(plan: SeasonPlan, networks: bool = False) -> KnownSeason:
     names = [episode.path for episode in plan.episodes]
     truth = {episode.path: tuple(Marker(true.type, true.start, true.end) for true in episode.truth)
              for episode in plan.episodes}
+    if "repeats" in lacking:
+        repeats = [[] for _ in repeats]
     episodes = {episode.path: _evidence(episode, rng, networks) for episode in plan.episodes}
+    if "moments" in lacking:
+        episodes = {name: replace(each, spans=tuple(span for span in each.spans if span.source not in MOMENTS))
+                    for name, each in episodes.items()}
     counts = {episode.path: len(episode.numbers) for episode in plan.episodes}
     return KnownSeason(episodes, dict(zip(names, repeats, strict=True)), truth, USUAL_RULES, counts)
 
@@ -153,20 +163,24 @@ def _evidence(episode: EpisodePlan, rng: random.Random, networks: bool) -> Episo
         return EpisodeEvidence(duration, tuple(spans))
     curves = []
     for kind, edge in (("opening", "end"), ("ending", "start")):
-        told, curve = _network(episode, kind, edge, rng)
-        spans.append(told)
-        curves.append(curve)
+        told, curve, right = _network(episode, kind, edge, rng)
+        heard, heard_curve = _heard(episode, told, right, rng)
+        spans += [told, heard]
+        curves += [curve, heard_curve]
+        place = heard.end if heard.start is None else heard.start
+        spans += [Evidence("cut", None, time, time, 0.8) for time in (
+            place + rng.uniform(-2, 2) for _ in range(round(rng.expovariate(SHOT / 4)))) if 0 <= time <= duration]
     return EpisodeEvidence(duration, tuple(spans), tuple(curves))
 
 
-def _network(episode: EpisodePlan, kind: str, edge: str, rng: random.Random) -> tuple[Evidence, Curve]:
-    """What the networks would say of an edge, in the head or tail that they see."""
+def _network(episode: EpisodePlan, kind: str, edge: str, rng: random.Random) -> tuple[Evidence, Curve, Truth | None]:
+    """What the networks would say of an edge, in the head or tail that they see; and whose edge that is, if any's."""
     duration = episode.duration
     opens = kind == "opening"
     low, high = (0.0, min(HEAD_SECONDS, duration)) if opens else (max(0.0, duration - TAIL_SECONDS), duration)
-    true = [getattr(each, edge) for each in episode.truth if each.type == kind and low < getattr(each, edge) < high]
-    if true and rng.random() < NETWORK_RIGHT:
-        time = true[0] + rng.choice((-1, 1)) * rng.expovariate(1 / NETWORK_ERROR)
+    true = [each for each in episode.truth if each.type == kind and low < getattr(each, edge) < high]
+    if right := bool(true) and rng.random() < NETWORK_RIGHT:
+        time = getattr(true[0], edge) + rng.choice((-1, 1)) * rng.expovariate(1 / NETWORK_ERROR)
         sure = rng.betavariate(8, 1.2)
     else:
         time, fooled = rng.uniform(low, high), rng.random() < NETWORK_FOOLED
@@ -175,7 +189,22 @@ def _network(episode: EpisodePlan, kind: str, edge: str, rng: random.Random) -> 
     values = np.full(int(duration * 4) + 1, np.nan, np.float32)
     values[int(low * 4):int(high * 4)] = (1 - sure) / (4 * (high - low))
     values[int(time * 4)] = sure
-    return Evidence("networks", kind, time if edge == "start" else None, time if edge == "end" else None, sure), \
-        Curve("networks", kind, edge, 0.25, values)
+    told = Evidence("networks", kind, time if edge == "start" else None, time if edge == "end" else None, sure)
+    return told, Curve("networks", kind, edge, 0.25, values), true[0] if right else None
 
 
+def _heard(episode: EpisodePlan, told: Evidence, right: Truth | None, rng: random.Random) -> tuple[Evidence, Curve]:
+    """What the sound would say of the edge that the networks do not tell."""
+    edge, sign = ("start", -1) if told.start is None else ("end", 1)
+    if right and rng.random() < HEARD_RIGHT:
+        time = getattr(right, edge) + rng.choice((-1, 1)) * rng.expovariate(1 / HEARD_ERROR)
+        sure = rng.betavariate(8, 1)
+    else:
+        usual = rng.random() < 0.5      # nothing parts theme from story: the usual length is as good as any
+        length, sure = TYPICAL if usual else rng.uniform(60, 140), rng.betavariate(3, 3)
+        time = (told.end if told.start is None else told.start) + sign * length
+    time = min(max(time, 0.0), episode.duration - 0.3)
+    values = np.full(int(episode.duration * 4) + 1, np.nan, np.float32)
+    values[int(time * 4)] = sure
+    return (Evidence("sound", told.kind, *((time, None) if edge == "start" else (None, time)), sure),
+            Curve("sound", told.kind, edge, 0.25, values))

@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.locate.measure import Told
 from benchmarks.locate.rivals import ANSWERERS
 from benchmarks.locate.seasons import Episode, Season
 from datatools.errors import UserError
 from datatools.files import check_writable, is_current, save_text
+from episodes.judging import Told
 from episodes.markers import read_json
 from synth.episodes.render import TRUTH
 

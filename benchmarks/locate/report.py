@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.locate.measure import Verdict, judge, total
 from benchmarks.locate.methods import Answered
 from benchmarks.locate.rivals import USUAL_THEME
 from benchmarks.locate.seasons import Season
 from benchmarks.machine import machine
 from datatools.tables import markdown_table
+from episodes.judging import Verdict, judge, total
 from utils.evaluation import bootstrap_interval
 
 USUAL_CASE = "none of these"

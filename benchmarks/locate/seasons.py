@@ -4,9 +4,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.locate.measure import Told
 from datatools.errors import UserError
 from datatools.paths import read_text
+from episodes.judging import Told
 from synth.episodes.render import TRUTH
 
 

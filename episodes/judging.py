@@ -1,15 +1,16 @@
 """What markers are worth beside the truth, an episode at a time; verdicts add up.
 
-    verdict = judge(episode.markers, [("opening", 60.3, 150.1)])
+    verdict = judge([("opening", 60.0, 150.0)], [("opening", 60.3, 150.1)])
     verdict.useful, verdict.missed, verdict.wrong, verdict.story
+
+Learning the weights (learning.py) and comparing with other programs (benchmarks/locate) both count this way.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from episodes.learning import ENDS_USEFUL, STARTS_USEFUL
-
-KINDS = ("opening", "ending")      # recaps and previews are not compared: the rivals do not look for them
+STARTS_USEFUL, ENDS_USEFUL = 15.0, 5.0      # s; a marker this near helps, though it is not exact
+KINDS = ("opening", "ending")      # recaps and previews are left out unless asked for: other programs find none
 TOLERANCE = 1.0                    # s; a marker that is right is no further off, and one that skips more story is wrong
 Told = tuple[str, float, float]    # type, start, end
 
@@ -42,14 +43,19 @@ class Verdict:
         return Verdict(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
 
 
-def judge(truth: Iterable[Told], told: Sequence[Told]) -> Verdict:
-    """One episode's openings and endings beside its true ones."""
-    truth, told = ([marker for marker in markers if marker[0] in KINDS] for markers in (truth, told))
+def judge(
+    truth: Iterable[Told], told: Sequence[Told], kinds: Sequence[str] = KINDS, tolerance: float = TOLERANCE
+) -> Verdict:
+    """One episode's markers of these kinds beside its true ones; `tolerance` in seconds.
+
+    Of parts of other kinds nothing is lost to the viewer who skips openings but not endings; they count as story.
+    """
+    truth, told = ([marker for marker in markers if marker[0] in kinds] for markers in (truth, told))
     useful = right = 0
     for kind, start, end in truth:
         errors = [(abs(a - start), abs(b - end)) for other, a, b in told if other == kind]
         useful += any(a <= STARTS_USEFUL and b <= ENDS_USEFUL for a, b in errors)
-        right += any(max(pair) <= TOLERANCE for pair in errors)
+        right += any(max(pair) <= tolerance for pair in errors)
     stories, errors = [], []
     for kind, start, end in told:
         same = [(a, b) for other, a, b in truth if other == kind and min(b, end) > max(a, start)]
@@ -57,7 +63,7 @@ def judge(truth: Iterable[Told], told: Sequence[Told]) -> Verdict:
         if same:
             nearest = min((abs(a - start), abs(b - end)) for a, b in same)
             errors += nearest
-    return Verdict(len(truth), useful, right, len(told), sum(story > TOLERANCE for story in stories),
+    return Verdict(len(truth), useful, right, len(told), sum(story > tolerance for story in stories),
                    float(sum(stories)), tuple(errors))
 
 

@@ -15,6 +15,7 @@ from episodes.evidence import EpisodeEvidence, Evidence, Repeat
 
 LONGEST = 150.0            # s; of an opening or ending
 TYPICAL = 90.0              # s; most openings and endings last this long, to the second
+LONGEST_PREVIEW = 45.0      # s
 USUAL = (80.0, 95.0)        # s; nearly all of the others
 NETWORK_EDGE = {"opening": "end", "ending": "start"}       # what the boundary networks are asked for
 # s; mean error of an edge that a source tells; the sound's is that of a theme whose other edge the networks tell
@@ -95,10 +96,9 @@ def candidates(
     """
     found = [Candidate(kind, each.start, min(each.end, evidence.duration), "sound", each)
              for repeat in repeats for each in (repeat, *_without_card(repeat, evidence, rules))
-             for kind in ("opening", "ending")]
-    # A preview's music is the same in each episode, its pictures are not; it ends the file.
+             for kind in ((repeat.retold,) if repeat.retold else ("opening", "ending"))]
     found += [Candidate("preview", repeat.start, evidence.duration, "sound", repeat) for repeat in repeats
-              if repeat.pictures < 0.5 and evidence.duration - repeat.end < AT_END]
+              if _is_preview_music(repeat, repeats, evidence.duration, rules)]
     for told in evidence.of("chapters", "recogniser", "text"):
         if told.is_span:
             kinds = (told.kind,) if told.kind else ("opening", "ending") if told.source == "chapters" else ()
@@ -109,6 +109,14 @@ def candidates(
         if told.kind and not told.is_span:
             found += _with_guesses(told, evidence, rules)
     return [each for each in found if _is_plausible(each, evidence.duration, rules, count)]
+
+
+def _is_preview_music(repeat: Repeat, repeats: Sequence[Repeat], duration: float, rules: Rules) -> bool:
+    """Whether the same music with other pictures each time ends the file, after an ending's place."""
+    return (repeat.pictures < 0.5 and duration - repeat.end < AT_END
+            and repeat.end - repeat.start <= LONGEST_PREVIEW * rules.scale
+            and any(duration / 2 < other.start and other.end <= repeat.start + AT_END
+                    and other.end - other.start >= rules.lengths[0] for other in repeats))
 
 
 def _without_card(repeat: Repeat, evidence: EpisodeEvidence, rules: Rules) -> list[Repeat]:
@@ -234,8 +242,8 @@ def _snap(edge: Edge, evidence: EpisodeEvidence) -> Edge:
 FEATURES = (
     "constant", "ending", "other kinds", "usual length", "exact length", "short", "place", "far from its place",
     "repeats", "members", "share", "sound agrees", "pictures agree", "pictures differ", "theme's place",
-    "where the theme is", "seen elsewhere", "within a longer repeat", "repeat with other edges", "chapter",
-    "chapter with other edges", "chapter of another kind", "chapter's edges",
+    "where the theme is", "seen elsewhere", "another's story", "within a longer repeat", "repeat with other edges",
+    "chapter", "chapter with other edges", "chapter of another kind", "chapter's edges",
     "networks looked",
     "networks' weight", "credits", "moment at start", "moment at end", "guessed", "rival", "sources",
     "other edge's weight", "other edge untold",
@@ -292,14 +300,16 @@ def _of_repeats(candidate: Candidate, repeats: list[Repeat], middle: float, dura
     told["within a longer repeat"] = float(bool(longer))
     fits = own.position if late else 1 - own.position
     where = max(0.0, 1 - 4 * abs(middle - own.position))
+    own_pictures = candidate.kind != "preview" or own.retold      # else the same music has other pictures each time
     return told | {
         "repeats": 1.0, "members": min(math.log2(max(own.members, 1)), 4) / 4, "share": own.share,
         "sound agrees": 0.0 if math.isnan(own.sound) else own.sound,
-        "pictures agree": 0.0 if math.isnan(own.pictures) else own.pictures,
-        "pictures differ": 0.0 if math.isnan(own.pictures) else 1 - own.pictures,
+        "pictures agree": 0.0 if math.isnan(own.pictures) else own.pictures if own_pictures else 1 - own.pictures,
+        "pictures differ": 0.0 if math.isnan(own.pictures) else 1 - own.pictures if own_pictures else own.pictures,
         "theme's place": fits, "where the theme is": where,
         # A last episode may end with the opening; a song that is sung within the story has other pictures.
-        "seen elsewhere": 0.0 if math.isnan(own.pictures) else own.pictures * (1 - where)}
+        "seen elsewhere": 0.0 if math.isnan(own.pictures) else own.pictures * (1 - where),
+        "another's story": float(own.members == 2 and not own.retold) * (1 - where)}
 
 
 def _of_chapters(candidate: Candidate, evidence: EpisodeEvidence) -> dict[str, float]:

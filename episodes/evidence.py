@@ -103,6 +103,7 @@ class Repeat:
     share       of the season's episodes that have it, 0 to 1
     position    median of where its members' middles lie, as shares of their episodes, 0 to 1
     sound, pictures     how well this part agrees with the other members, 0 to 1; nan where that was not compared
+    retold      "recap" or "preview" where a neighbouring episode alone has this, within its story
     """
 
     theme: int
@@ -115,6 +116,7 @@ class Repeat:
     sound: float = math.nan
     pictures: float = math.nan
     end_spread: float | None = None
+    retold: str | None = None
 
     def spread_of(self, side: str) -> float:
         """Seconds by which its `side`, start or end, is off on average."""

@@ -31,7 +31,7 @@ PRIOR = {
     "repeat with other edges": -4.0, "chapter with other edges": -2.0, "chapter": 9.0, "chapter of another kind": -6.0,
     "chapter's edges": 1.0, "networks looked": -0.5, "networks' weight": 8.0, "credits": 2.0, "moment at start": 0.3,
     "moment at end": 0.3, "guessed": -0.5, "rival": -2.0, "sources": 2.0,
-    "other edge's weight": 2.0, "other edge untold": -6.0,
+    "other edge's weight": 2.0, "other edge untold": -6.0, "another's story": -4.0,
 }
 EITHER_WAY = ("constant", "ending", "other kinds")      # all other weights keep the sign that they have in PRIOR
 BELIEFS = (0.25, 0.5, 1.0, 2.0)      # standard deviations of the weights around PRIOR, one of which is chosen

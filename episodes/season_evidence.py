@@ -11,6 +11,7 @@ import numpy as np
 
 from episodes.evidence import Repeat
 
+HEAD, TAIL = 0.25, 0.8      # of an episode: a recap comes before the one, a preview after the other
 SPREAD = 0.3      # s; mean error of a theme's edge that is only as fine as the prints
 
 
@@ -44,12 +45,33 @@ def repeats_of(themes: Sequence[Theme], durations: Sequence[float]) -> list[list
         middles = [(one.start + one.end) / 2 / durations[place] for place, ones in theme.members.items()
                    for one in ones]
         position = float(np.clip(np.median(middles), 0, 1)) if middles else 0.0
+        retold = _retold(theme, durations)
         for place, ones in theme.members.items():
             found[place] += [Repeat(
                 number, max(0.0, one.start), min(one.end, durations[place]), _spread(one.spreads[0]),
                 len(theme.members), len(theme.members) / len(durations), position, one.sound,
-                one.pictures if seen else math.nan, _spread(one.spreads[1])) for one in ones]
+                one.pictures if seen else math.nan, _spread(one.spreads[1]), retold.get(place)) for one in ones]
     return [sorted(repeats, key=lambda each: each.start) for repeats in found]
+
+
+def _retold(theme: Theme, durations: Sequence[float]) -> dict[int, str]:
+    """{place: recap or preview} of an episode that begins with a part of the last one, or ends with one of the next.
+
+    So where two episodes that follow each other alone share a part, seen and heard the same, and it lies within the
+    story of the other one.
+    """
+    if len(theme.members) != 2:
+        return {}
+    (first, ones), (second, others) = sorted(theme.members.items())
+    if second - first != 1 or len(ones) > 1 or len(others) > 1 or min(ones[0].pictures, others[0].pictures) < 0.5:
+        return {}
+    here = (ones[0].start + ones[0].end) / 2 / durations[first]
+    there = (others[0].start + others[0].end) / 2 / durations[second]
+    if there < HEAD and HEAD < here < TAIL:
+        return {second: "recap"}
+    if here > TAIL and HEAD / 2 < there < TAIL:
+        return {first: "preview"}
+    return {}
 
 
 def _spread(told: float | None) -> float:

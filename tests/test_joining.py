@@ -225,6 +225,34 @@ def test_pictures_that_do_not_agree_count_where_others_do():
     assert [each[0].pictures for each in repeats_of([theme], [1000.0, 1000.0])] == [1.0, 0.0]
 
 
+def test_what_two_neighbours_share_is_a_recap_or_a_preview_where_it_lies_in_the_others_story():
+    def told(first: tuple[float, float], second: tuple[float, float], places=(0, 1), pictures=1.0) -> list:
+        theme = Theme({place: [Played(*span, pictures=pictures)] for place, span in zip(places, (first, second),
+                                                                                       strict=True)})
+        return [each[0].retold if each else None for each in repeats_of([theme], [1000.0] * 3)]
+
+    story, head, tail = (500.0, 540.0), (10.0, 50.0), (950.0, 990.0)
+    assert told(story, head) == [None, "recap", None]
+    assert told(tail, story) == ["preview", None, None]
+    assert told(head, head) == told(story, story) == told(head, story) == [None, None, None]
+    assert told(story, head, (0, 2)) == [None, None, None]            # not neighbours
+    assert told(story, head, pictures=0.0) == [None, None, None]      # a song of the story before
+
+
+def test_a_recap_is_marked_as_one_and_what_else_two_share_is_no_opening():
+    shared = Repeat(2, 0.0, 40.0, members=2, share=0.2, position=0.2, sound=1.0, pictures=1.0)
+    recap = replace(shared, retold="recap")
+    assert joined(repeats=(recap, OPENING)) == [("recap", 0.0, 40.0), ("opening", 60.0, 150.0)]
+    assert joined(repeats=(shared,)) == []
+
+
+def test_music_that_ends_each_file_after_the_ending_with_other_pictures_is_a_preview():
+    music = Repeat(2, 1410.0, 1440.0, members=12, share=0.95, position=0.98, sound=1.0, pictures=0.0)
+    assert joined(repeats=(ENDING, music)) == [("ending", 1300.0, 1390.0), ("preview", 1410.0, 1440.0)]
+    assert joined(repeats=(music,)) == []                             # a short ending, or what else
+    assert joined(repeats=(ENDING, replace(music, pictures=1.0))) == [("ending", 1300.0, 1390.0)]
+
+
 # ---------------------------------------------------------------- the model
 
 

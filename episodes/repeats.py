@@ -18,7 +18,7 @@ from episodes.fingerprint import POINT_RATE, RETIMED, Prints
 from episodes.themes import Occurrence, Theme, features, themes
 from episodes.voting import Votes, hits, make_index, may_hold, shifts
 
-__all__ = ["Occurrence", "Run", "Theme", "features", "runs", "runs_with", "themes"]
+__all__ = ["Occurrence", "Run", "Theme", "features", "runs", "runs_with", "themes", "without_copies"]
 
 LEAST_SECONDS = 10.0
 QUERY_STEP = 4             # every so many points of an episode look for equals; all can be found
@@ -26,6 +26,7 @@ NEW_STEP = 2               # the same, of the stored episodes, for one new episo
 BLOCK = 24                 # episodes that look at once; bounds the memory
 SHIFT_SECONDS = 0.25       # two pictures at shifts this near vote together
 RUN_SLACK = 0.4            # s that equals in a run may lie off it
+COPY = 0.8                 # of an episode; two that share more are one and the same
 NEAR_BITS = 10             # pictures that differ in no more of 64 bits are the same
 
 
@@ -54,6 +55,18 @@ def runs_with(new: Prints, others: Sequence[Prints], least: float = LEAST_SECOND
 
 def _sorted(found: list[Run]) -> list[Run]:
     return sorted(found, key=lambda run: (run.a, run.b, run.start_a, run.start_b))
+
+
+def without_copies(found: Sequence[Run], prints: Sequence[Prints]) -> list[Run]:
+    """Without the runs of two files that are one and the same episode: what they share says nothing of its themes."""
+    covered: dict[tuple[int, int], float] = {}
+    last: dict[tuple[int, int], float] = {}
+    for run in sorted(found, key=lambda run: run.start_a):
+        pair = (run.a, run.b)
+        covered[pair] = covered.get(pair, 0.0) + max(0.0, run.end_a - max(run.start_a, last.get(pair, 0.0)))
+        last[pair] = max(run.end_a, last.get(pair, 0.0))
+    copies = {(a, b) for (a, b), seconds in covered.items() if seconds > COPY * prints[a].duration}
+    return [run for run in found if (run.a, run.b) not in copies]
 
 
 class _Pool:

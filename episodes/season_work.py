@@ -20,7 +20,7 @@ from episodes.fingerprint import Prints, make_prints
 from episodes.gathering import Means, first_look, second_look
 from episodes.joining import join
 from episodes.markers import Marker
-from episodes.repeats import LEAST_SECONDS
+from episodes.repeats import LEAST_SECONDS, without_copies
 from episodes.season_evidence import repeats_of
 from episodes.theme_parts import cut_by_pictures
 from episodes.themes import themes
@@ -60,7 +60,8 @@ def decide(
     parts = [_unpacked(episode.facts) for episode in episodes]
     prints, paths = [each for each, _ in parts], [episode.path for episode in episodes]
     least = min(LEAST_SECONDS, rules.lengths[0])
-    whole = themes(kept_runs(prints, paths, notes, least), prints) if len(prints) > 1 else []
+    runs = without_copies(kept_runs(prints, paths, notes, least), prints) if len(prints) > 1 else []
+    whole = themes(runs, prints)
     songs = [part for theme in whole for part in cut_by_pictures(theme, prints)]
     songs = [refine(theme, prints, [Path(path) for path in paths], notes) for theme in songs]
     repeats = repeats_of(songs, [seen.duration for _, seen in parts])

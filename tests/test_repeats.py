@@ -9,7 +9,7 @@ import soxr
 from episodes import edge_notes
 from episodes.edges import refine
 from episodes.fingerprint import RETIMED, SOUND_RATE, Prints, sound_points
-from episodes.repeats import Run, features, runs, runs_with, themes
+from episodes.repeats import Run, features, runs, runs_with, themes, without_copies
 from tests.episode_sounds import RATE, joined, song, story
 from tests.media_files import write_media
 
@@ -99,6 +99,15 @@ def test_silence_and_story_share_nothing():
     assert runs(silent) == []
     assert runs([prints_of(story(70 + number, 60)) for number in range(3)]) == []
     assert runs([]) == [] and themes([], []) == []
+
+
+def test_a_file_that_is_there_twice_shares_nothing_with_its_copy(season, found):
+    twice = [*season, season[0]]
+    runs_of_copies = [Run(0, 5, 0.0, season[0].duration - 1, 0.0, season[0].duration - 1, 1.0, 1.0, "sound")]
+    assert without_copies([*found, *runs_of_copies], twice) == found
+    assert without_copies(found, season) == found
+    half = [replace(runs_of_copies[0], end_a=season[0].duration / 2)]
+    assert without_copies(half, twice) == half
 
 
 def cuts(start: float, seed: int) -> tuple[list[float], list[int]]:

@@ -27,6 +27,7 @@ LEAST_SNAP = 0.12           # s; an edge is moved to a moment at least this near
 SNAP = 3.0
 SAME = 0.7                  # share of their union in which two spans overlap that mean the same part
 CARD = (2.0, 20.0)          # s; by how much a repeat is longer than an opening or ending where a card is part of it
+STORY = (0.3, 0.7)          # of an episode; a theme that one other episode plays there may be a part of its story
 AT_END = 3.0                # s; what ends this near to the file's end ends the file
 AGREE = 1.5                 # s; edges that are further apart contradict each other
 EXACT = 0.5                 # s; how exactly openings and endings are of the usual length
@@ -300,6 +301,7 @@ def _of_repeats(candidate: Candidate, repeats: list[Repeat], middle: float, dura
     told["within a longer repeat"] = float(bool(longer))
     fits = own.position if late else 1 - own.position
     where = max(0.0, 1 - 4 * abs(middle - own.position))
+    other = 2 * own.position - middle      # of two members: where the other one lies
     own_pictures = candidate.kind != "preview" or own.retold      # else the same music has other pictures each time
     return told | {
         "repeats": 1.0, "members": min(math.log2(max(own.members, 1)), 4) / 4, "share": own.share,
@@ -309,7 +311,7 @@ def _of_repeats(candidate: Candidate, repeats: list[Repeat], middle: float, dura
         "theme's place": fits, "where the theme is": where,
         # A last episode may end with the opening; a song that is sung within the story has other pictures.
         "seen elsewhere": 0.0 if math.isnan(own.pictures) else own.pictures * (1 - where),
-        "another's story": float(own.members == 2 and not own.retold) * (1 - where)}
+        "another's story": float(own.members == 2 and not own.retold and STORY[0] < other < STORY[1]) * (1 - where)}
 
 
 def _of_chapters(candidate: Candidate, evidence: EpisodeEvidence) -> dict[str, float]:

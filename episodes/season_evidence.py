@@ -9,9 +9,10 @@ from typing import Protocol
 
 import numpy as np
 
+from episodes.candidates import STORY
 from episodes.evidence import Repeat
 
-HEAD, TAIL = 0.25, 0.8      # of an episode: a recap comes before the one, a preview after the other
+HEAD, TAIL = 0.25, 0.8      # of an episode: a recap lies before the one, a preview after the other
 SPREAD = 0.3      # s; mean error of a theme's edge that is only as fine as the prints
 
 
@@ -67,9 +68,9 @@ def _retold(theme: Theme, durations: Sequence[float]) -> dict[int, str]:
         return {}
     here = (ones[0].start + ones[0].end) / 2 / durations[first]
     there = (others[0].start + others[0].end) / 2 / durations[second]
-    if there < HEAD and HEAD < here < TAIL:
+    if there < HEAD and STORY[0] < here < STORY[1]:
         return {second: "recap"}
-    if here > TAIL and HEAD / 2 < there < TAIL:
+    if here > TAIL and STORY[0] < there < STORY[1]:
         return {first: "preview"}
     return {}
 

@@ -6,4 +6,4 @@ RUNS = 3        # comparing.py
 EDGES = 1       # edge_notes.py
 NETWORKS = 1    # what boundary networks are asked for, and what follows: network_evidence.py, other_edge_evidence.py
 SECOND = 1      # the second look, season_work.py
-DECIDING = 8    # what comes of all these: themes.py, edges.py, candidates.py, joining.py
+DECIDING = 9    # what comes of all these: themes.py, edges.py, candidates.py, joining.py

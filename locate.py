@@ -44,6 +44,9 @@ def main(argv: list[str] | None = None) -> int:
                         help="of a second of story that is skipped; a missed marker costs 1 (%(default)g)")
     parser.add_argument("--weights", nargs="+", default=[], type=path_text, metavar="CHECKPOINT",
                         help="also ask these boundary networks; `default`: the default weights")
+    parser.add_argument("--recogniser", nargs="+", default=[], type=path, metavar="CHECKPOINT",
+                        help="also ask these TimeSformer or ActionCLIP checkpoints, trained on classes such as opening "
+                        "and ending, about each second of head and tail")
     parser.add_argument("--retry_failed", action="store_true", help="look again at files that failed before")
     parser.add_argument("--watch", action="store_true", help="go on, and look at what is added or changed")
     add_pool_flags(parser, "episode")

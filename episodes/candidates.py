@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from episodes.evidence import EpisodeEvidence, Evidence, Repeat
+from episodes.evidence import Curve, EpisodeEvidence, Evidence, Repeat
 
 LONGEST = 150.0            # s; of an opening or ending
 TYPICAL = 90.0              # s; most openings and endings last this long, to the second
@@ -19,7 +19,8 @@ LONGEST_PREVIEW = 45.0      # s
 USUAL = (80.0, 95.0)        # s; nearly all of the others
 NETWORK_EDGE = {"opening": "end", "ending": "start"}       # what the boundary networks are asked for
 # s; mean error of an edge that a source tells; the sound's is that of a theme whose other edge the networks tell
-SPREADS = {"person": 0.02, "chapters": 0.4, "networks": 0.6, "sound": 0.2}
+SPREADS = {"person": 0.02, "chapters": 0.4, "networks": 0.6, "sound": 0.2,
+           "recogniser": 1.0}       # a recogniser scores whole seconds; assumed, as there is none to measure
 MOMENTS = {"cut": 0.05, "black": 0.15, "silence": 0.25}    # the same of the moments at which one part becomes another
 GUESSED = 3.0               # s; of an edge that nothing tells
 NEAR = {"chapters": 3.0, "networks": 1.5, "moments": 1.0}  # s; within which a source means this edge
@@ -211,6 +212,8 @@ def edge_of(candidate: Candidate, side: str, evidence: EpisodeEvidence) -> Edge:
     if candidate.source == "networks":      # the sound was listened to for these alone
         told += [Edge(getattr(each, side), SPREADS["sound"] / max(each.confidence, 0.1), ("sound",))
                  for each in evidence.of("sound") if each.kind == candidate.kind and getattr(each, side) == time]
+    if candidate.source == "recogniser" and candidate.guessed != side:
+        told.append(Edge(time, SPREADS["recogniser"], ("recogniser",)))
     at_limit = time == (0.0 if side == "start" else evidence.duration)
     if at_limit:
         told.append(Edge(time, 0.1))
@@ -247,7 +250,7 @@ FEATURES = (
     "chapter", "chapter with other edges", "chapter of another kind", "chapter's edges",
     "networks looked",
     "networks' weight", "credits", "moment at start", "moment at end", "guessed", "rival", "sources",
-    "other edge's weight", "other edge untold",
+    "other edge's weight", "other edge untold", "recogniser",
 )
 
 
@@ -268,6 +271,7 @@ def features(
     told |= _of_networks(candidate, evidence)
     told |= _of_other_edge(candidate, evidence, rules)
     told |= _of_pictures(candidate, evidence)
+    told["recogniser"] = _more_within(candidate, evidence.curve("recogniser", candidate.kind))
     told["sources"] = (bool(told.get("repeats")) + (told["chapter"] > 0) + (told["networks' weight"] > 0.5)
                        + (told["credits"] > 0.1)) / 4
     return np.array([told.get(name, 0.0) for name in FEATURES])
@@ -380,11 +384,15 @@ def _of_pictures(candidate: Candidate, evidence: EpisodeEvidence) -> dict[str, f
         time = getattr(candidate, side)
         told[f"moment at {side}"] = float(any(abs(moment_of(each) - time) <= NEAR["moments"]
                                               for each in evidence.of(*MOMENTS)))
-    curve = evidence.curve("text")
-    credits = 0.0
-    if curve is not None:
-        inside = slice(int(candidate.start / curve.step), max(1, int(candidate.end / curve.step)))
-        within, without = curve.values[inside], np.delete(curve.values, np.r_[inside])
-        if np.isfinite(within).any() and np.isfinite(without).any():
-            credits = float(np.nanmean(within) - np.nanmean(without))
-    return {**told, "credits": min(1.0, max(-1.0, credits))}
+    return {**told, "credits": _more_within(candidate, evidence.curve("text"))}
+
+
+def _more_within(candidate: Candidate, curve: Curve | None) -> float:
+    """By how much a curve's mean is higher within the candidate than beside it, -1 to 1; 0 where one was not seen."""
+    if curve is None:
+        return 0.0
+    inside = slice(int(candidate.start / curve.step), max(1, int(candidate.end / curve.step)))
+    within, without = curve.values[inside], np.delete(curve.values, np.r_[inside])
+    if not (np.isfinite(within).any() and np.isfinite(without).any()):
+        return 0.0
+    return min(1.0, max(-1.0, float(np.nanmean(within) - np.nanmean(without))))

@@ -30,7 +30,8 @@ def run(told: dict) -> int:
     places = Places(tuple(told["write"]), told["markers_folder"], told["edl_action"], told["replace"], told["dry_run"])
     asked = Asked(tuple(told["paths"]), told["state"] or default_state(), places, pool_of(told), told["retry_failed"])
     ways = season_ways(told["cost_of_story_second"], tuple(
-        default_weights() if word == "default" else Path(word) for word in told["weights"]))
+        default_weights() if word == "default" else Path(word) for word in told["weights"]),
+        recognisers=tuple(told["recogniser"]))
     files = () if told["watch"] and not told["correct"] else find_files(asked.paths).files
     if told["undo"]:
         return _undo(asked, files)

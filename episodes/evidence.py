@@ -22,7 +22,7 @@ from datatools.numbers import shortened
 from episodes.markers import TYPES, Marker
 
 SOURCES = ("person", "chapters", "sound", "pictures", "networks", "recogniser", "cut", "black", "silence", "text")
-EDGES = ("start", "end", "change")
+EDGES = ("start", "end", "change", "within")
 VERSION = 1      # of `pack`'s form
 
 
@@ -69,7 +69,8 @@ class Curve:
 
     source  one of SOURCES
     kind    opening, ending, recap, preview, or None
-    edge    start or end: the weight of that edge at each step; change: how likely something changes there
+    edge    start or end: the weight of that edge at each step; change: how likely something changes there; within:
+            how likely that step is of the kind
     values  float32 (n,); nan where the source did not look
     """
 

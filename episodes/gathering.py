@@ -4,8 +4,8 @@
     evidence = second_look(path, evidence, repeats)        # near the edges that the season's repeats and this tell
     markers = join({"01": evidence}, {"01": repeats})["01"]
 
-The first look reads chapters, and head and tail where there are networks or encoders to ask. The second decodes a few
-seconds near each place where a marker may start or end.
+The first look reads chapters, and head and tail where there are networks, recognisers or encoders to ask. The second
+decodes a few seconds near each place where a marker may start or end.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from datatools.encoders import Encoder
 from datatools.media import MediaError, read_audio
 from episodes.candidates import USUAL_RULES, Rules, candidates, overlap
 from episodes.chapter_evidence import chapter_evidence
-from episodes.curve_evidence import change_curve
+from episodes.curve_evidence import Recogniser, change_curve, recogniser_evidence
 from episodes.edge_evidence import picture_moments, places_to_look, silences
 from episodes.evidence import EpisodeEvidence, Evidence, Repeat
 from episodes.network_evidence import needed_encoders, network_evidence
@@ -35,12 +35,14 @@ class Means:
     """What an episode is looked at with, beside what costs next to nothing.
 
     predictors  boundary networks                encoders  for curves of change, datatools.encoders
+    recognisers of openings and the like, by curve_evidence.find_recogniser
     detector    of text, datatools.text_detector; it looks at a few pictures
     transnet    whether TransNetV2 says which changes are cuts
     """
 
     predictors: Sequence[Predictor] = ()
     encoders: Sequence[Encoder] = ()
+    recognisers: Sequence[Recogniser] = ()
     detector: Any = None
     transnet: bool = False
 
@@ -52,16 +54,19 @@ def first_look(path: Path, means: Means = NO_MEANS) -> EpisodeEvidence:
     """Chapters, and what networks and encoders say of head and tail. Raises MediaError, and UserError for weights."""
     duration = duration_of(path)
     found = EpisodeEvidence(duration, chapter_evidence(path, duration))
-    if not means.predictors and not means.encoders:
+    if not means.predictors and not means.encoders and not means.recognisers:
         return found
     remarks: list[str] = []
     needed = needed_encoders(means.predictors)
-    encoders = (*needed, *(each for each in means.encoders if each not in needed))
+    more = (*means.encoders, *(each.encoder for each in means.recognisers))
+    encoders = (*needed, *(each for each in more if each not in needed))
     parts = read_parts(path, duration, encoders=encoders, remarks=remarks)
     found = replace(found, remarks=tuple(remarks))
     if means.predictors:
         found = found.plus(network_evidence(parts, duration, means.predictors, needed))
         found = found.plus(other_edge_evidence(parts, found))
+    if means.recognisers:
+        found = found.plus(recogniser_evidence(parts, duration, means.recognisers))
     curves = [change_curve(part, encoder.name, duration) for encoder in means.encoders for part in parts
               if part.pictures is not None and encoder.name in part.pictures.encoded]
     return replace(found, curves=(*found.curves, *curves))

@@ -13,6 +13,7 @@ from pathlib import Path
 from datatools.errors import UserError
 from episodes.candidates import USUAL_RULES, Rules
 from episodes.comparing import kept_runs
+from episodes.curve_evidence import Recogniser, find_recogniser
 from episodes.edge_evidence import merged, places_to_look
 from episodes.edges import refine
 from episodes.evidence import EpisodeEvidence, Evidence, pack, unpack
@@ -32,10 +33,10 @@ LENGTH = struct.Struct("<Q")      # of the first of two parts, before it
 MARGIN = 0.5                      # s around the places of the second look: a new episode moves the others' edges a bit
 
 
-def look(path: Path, weights: tuple[Path, ...] = ()) -> Facts:
+def look(path: Path, weights: tuple[Path, ...] = (), recognisers: tuple[Path, ...] = ()) -> Facts:
     """Prints, and the first look's evidence. Raises MediaError."""
     prints = make_prints(path).to_bytes()
-    found = first_look(path, Means(predictors(weights)))
+    found = first_look(path, Means(predictors(weights), recognisers=loaded_recognisers(recognisers)))
     return Facts(found.duration, _together(prints, pack(found)))
 
 
@@ -48,6 +49,12 @@ def predictors(weights: tuple[Path, ...]) -> tuple[Predictor, ...]:
             raise UserError(f"{each.checkpoint}: holds {each.network.__name__}, a video recogniser, which names what "
                             "it sees. Expected a boundary network, such as AVTDist, which tells where openings end.")
     return loaded
+
+
+@functools.lru_cache(maxsize=1)
+def loaded_recognisers(checkpoints: tuple[Path, ...]) -> tuple[Recogniser, ...]:
+    """Found once a process. Raises UserError for what is no recogniser of openings, endings, recaps or previews."""
+    return tuple(map(find_recogniser, checkpoints))
 
 
 def decide(

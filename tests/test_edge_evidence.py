@@ -7,7 +7,7 @@ from media_files import numbered_picture, tone, write_media
 from datatools.features import Pictures
 from datatools.media import SAMPLE_RATE
 from episodes.candidates import USUAL_RULES, Rules
-from episodes.curve_evidence import change_curve, kind_curves
+from episodes.curve_evidence import change_curve, kind_curves, kind_spans, kinds_of
 from episodes.edge_evidence import MOST_SECONDS, Shown, blanks, cuts, picture_moments, places_to_look, silences
 from episodes.evidence import EpisodeEvidence, Evidence, Repeat
 from episodes.gathering import first_look, second_look
@@ -165,12 +165,33 @@ def test_the_change_between_two_scenes_shows_where_it_is():
     assert int(np.nanargmax(curve.values)) == 130 and np.isnan(curve.values[:100]).all()
 
 
-def test_seconds_are_given_to_the_kind_that_they_are_like():
-    vectors = np.concatenate([np.tile([1.0, 0.1], (5, 1)), np.tile([0.1, 1.0], (5, 1))]).astype(np.float16)
-    story, opening = kind_curves(part_of(vectors), "net", {"story": np.array([1.0, 0]), "opening": np.array([0, 1.0])},
-                                 300.0)
-    assert (opening.kind, story.kind) == ("opening", None)
-    assert opening.values[102] < 0.1 and opening.values[107] > 0.9
+def test_the_words_of_a_class_tell_its_kind():
+    names = ["Opening credits", "story", "anime_OP2", "spending", "ED", "edited", "the op and the ed", "Recaps"]
+    assert kinds_of(names) == {"opening": (0, 2), "ending": (4,), "recap": (7,)}
+    assert kinds_of(["story", "optic", "need"]) == {}
+
+
+def scores(*pieces: tuple[int, float]) -> np.ndarray:
+    """Scores (n, 3) of story and two classes of an opening that share `score`, so many seconds each."""
+    return np.concatenate([np.tile([1 - score, score / 2, score / 2], (count, 1)) for count, score in pieces]
+                          ).astype(np.float16)
+
+
+def test_seconds_that_a_recogniser_scores_high_become_a_span():
+    """Three wrong seconds within it and three elsewhere do not count; two classes of a kind are summed."""
+    found = scores((10, 0.1), (3, 0.9), (27, 0.1), (40, 0.8), (3, 0.1), (47, 0.8), (50, 0.1))
+    (curve,) = kind_curves(part_of(found), "net", {"opening": (1, 2)}, 1440.0)
+    assert (curve.kind, curve.edge) == ("opening", "within") and np.isnan(curve.values[:100]).all()
+    (span,) = kind_spans(curve, 1440.0)
+    assert (span.source, span.kind, span.start, span.end) == ("recogniser", "opening", 140.0, 230.0)
+    assert span.confidence == pytest.approx((87 * 0.8 + 3 * 0.1) / 90, abs=0.01)
+
+
+def test_a_span_that_goes_on_where_nothing_was_looked_at_has_no_edge_there():
+    (curve,) = kind_curves(part_of(scores((60, 0.1), (40, 0.9))), "net", {"opening": (1, 2)}, 1440.0)
+    assert [(span.start, span.end) for span in kind_spans(curve, 1440.0)] == [(160.0, None)]
+    (curve,) = kind_curves(part_of(scores((60, 0.1), (40, 0.9))), "net", {"ending": (1, 2)}, 200.5)
+    assert [(span.start, span.end) for span in kind_spans(curve, 200.5)] == [(160.0, 200.5)]
 
 
 # ---------------------------------------------------------------- all together

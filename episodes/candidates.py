@@ -306,15 +306,16 @@ def _of_repeats(candidate: Candidate, repeats: list[Repeat], middle: float, dura
     fits = own.position if late else 1 - own.position
     where = max(0.0, 1 - 4 * abs(middle - own.position))
     other = 2 * own.position - middle      # of two members: where the other one lies
-    own_pictures = candidate.kind != "preview" or own.retold      # else the same music has other pictures each time
+    seen = not math.isnan(own.pictures)
+    # The music of previews has other pictures each time.
+    agree = 1 - own.pictures if candidate.kind == "preview" and not own.retold else own.pictures
     return told | {
         "repeats": 1.0, "members": min(math.log2(max(own.members, 1)), 4) / 4, "share": own.share,
         "sound agrees": 0.0 if math.isnan(own.sound) else own.sound,
-        "pictures agree": 0.0 if math.isnan(own.pictures) else own.pictures if own_pictures else 1 - own.pictures,
-        "pictures differ": 0.0 if math.isnan(own.pictures) else 1 - own.pictures if own_pictures else own.pictures,
+        "pictures agree": agree if seen else 0.0, "pictures differ": 1 - agree if seen else 0.0,
         "theme's place": fits, "where the theme is": where,
         # A last episode may end with the opening; a song that is sung within the story has other pictures.
-        "seen elsewhere": 0.0 if math.isnan(own.pictures) else own.pictures * (1 - where),
+        "seen elsewhere": own.pictures * (1 - where) if seen else 0.0,
         "another's story": float(own.members == 2 and not own.retold and STORY[0] < other < STORY[1]) * (1 - where)}
 
 

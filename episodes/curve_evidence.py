@@ -24,7 +24,7 @@ from datatools.errors import UserError
 from datatools.numbers import shortened
 from episodes.evidence import Curve, EpisodeEvidence, Evidence
 from episodes.reading import Part
-from utils.checkpoint_encoder import find_scores
+from episodes.ways import Late
 
 REACH = 10      # s; before and after a second, that are compared
 # What a class's name holds as a word. A digit or _ may stand beside it, as in OP2 or anime_opening.
@@ -46,7 +46,8 @@ class Recogniser:
 
 def find_recogniser(path: Path) -> Recogniser:
     """Of a checkpoint of TimeSformer or ActionCLIP. Raises UserError, also where no class is of a kind."""
-    encoder, classes = find_scores(path)
+    # Late: it loads the recognisers, and most runs ask none.
+    encoder, classes = Late("utils.checkpoint_encoder:find_scores")(path)
     kinds = kinds_of(classes)
     if not kinds:
         listed = ", ".join(map(shortened, classes[:MOST_CLASSES])) + ", ..." * (len(classes) > MOST_CLASSES)

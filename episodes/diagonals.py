@@ -193,15 +193,15 @@ def without_shadows(found: list[AnyStretch]) -> list[AnyStretch]:
     """Without stretches of one pair that better ones cover in both episodes, as where a song repeats its bars."""
     kept: list[AnyStretch] = []
     for one in sorted(found, key=_weight, reverse=True):
-        if not any(is_shadow(one, other) for other in kept):
+        if all(share_within(one, other) <= SHADOW for other in kept):
             kept.append(one)
     return kept
 
 
-def is_shadow(one: AnyStretch, other: AnyStretch) -> bool:
-    """Whether most of `one` lies within `other`, in both episodes."""
+def share_within(one: AnyStretch, other: AnyStretch) -> float:
+    """The share of `one` that lies within `other`, in both episodes; below 0 where they are apart."""
     return min(_covered(one.start_a, one.end_a, other.start_a, other.end_a),
-               _covered(one.start_b, one.end_b, other.start_b, other.end_b)) > SHADOW
+               _covered(one.start_b, one.end_b, other.start_b, other.end_b))
 
 
 def _weight(stretch: AnyStretch) -> float:

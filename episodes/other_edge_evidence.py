@@ -12,7 +12,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from datatools.features import MFCC_STEPS_PER_SECOND, mfcc
 from episodes.candidates import LONGEST, NETWORK_EDGE, TYPICAL
@@ -68,6 +67,8 @@ def _odds(part: Part, told: float, sign: int, duration: float) -> tuple[np.ndarr
     outside = _between(-into, BEFORE) | _between(into, BEYOND)
     if min(inside.sum(), outside.sum()) * STEP < LEAST_SECONDS:
         return np.zeros(0), np.zeros(0)
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # most runs ask no networks
+
     learnt = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=[0.5, 0.5])
     learnt.fit(np.concatenate([heard[inside], heard[outside]]), np.repeat([1, 0], [inside.sum(), outside.sum()]))
     return into, learnt.decision_function(heard).clip(-MOST_LIKELY, MOST_LIKELY)

@@ -11,11 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from episodes.diagonals import PICTURE_SLACK
 from episodes.fingerprint import Prints
+from episodes.repeats import NEAR_BITS
 from episodes.themes import Occurrence, Theme
 
-NEAR_BITS = 10             # pictures that differ in no more of 64 bits are the same, as in repeats.py
-SLACK = 0.4                # s of the theme's own time that the same picture may lie off in two episodes
 LEAST_PART = 6.0           # s
 LEAST_PICTURES = 6         # of all members together, of a part
 SAME_SHARE = 0.6           # of a part's pictures, at least, that another member shows too
@@ -45,14 +45,14 @@ def _pictures(theme: Theme, prints: Sequence[Prints]) -> tuple[np.ndarray, np.nd
     for episode, ones in theme.members.items():
         for one in ones:
             own = (prints[episode].picture_times - one.start) * one.rate
-            inside = (own >= -SLACK) & (own <= theme.length + SLACK)
+            inside = (own >= -PICTURE_SLACK) & (own <= theme.length + PICTURE_SLACK)
             seen.append((own[inside], prints[episode].pictures[inside].astype(np.uint64)))
     times, same = [], []
     for number, (own, hashes) in enumerate(seen):
         shown = np.zeros(len(own), bool)
         for other, (their, others) in enumerate(seen):
             if other != number and len(their):
-                near = np.abs(own[:, None] - their) <= SLACK
+                near = np.abs(own[:, None] - their) <= PICTURE_SLACK
                 shown |= (near & (np.bitwise_count(hashes[:, None] ^ others) <= NEAR_BITS)).any(axis=1)
         if len(shown) and shown.mean() >= SAME_SHARE / 2:
             times.append(own)

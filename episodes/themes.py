@@ -18,7 +18,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from episodes.diagonals import Run
+from episodes.diagonals import Run, share_within
 from episodes.fingerprint import RETIMED, Prints
 
 SAME_OVERLAP = 0.4         # of two stretches' union; with more, they are the same part of an episode
@@ -125,9 +125,9 @@ def _links(heard: list[Run], seen: list[Run]) -> list[_Link]:
     """The links of one pair of episodes."""
     found, joined = [], set()
     for one in seen:
-        if any(_share_within(one, run) > SAME_PART for run in heard):
+        if any(share_within(one, run) > SAME_PART for run in heard):
             continue
-        parts = [run for run in heard if _same_diagonal(one, run) and _share_within(run, one) > SAME_PART]
+        parts = [run for run in heard if _same_diagonal(one, run) and share_within(run, one) > SAME_PART]
         first, last = (choose([one, *parts], key=lambda run: run.start_a if choose is min else run.end_a)
                        for choose in (min, max))
         whole = replace(one, start_a=first.start_a, start_b=first.start_b, end_a=last.end_a, end_b=last.end_b)
@@ -137,15 +137,9 @@ def _links(heard: list[Run], seen: list[Run]) -> list[_Link]:
     for run in heard:
         if id(run) not in joined:
             confirming = [one.score for one in seen if _same_diagonal(run, one)
-                          and max(_share_within(one, run), _share_within(run, one)) > SAME_PART]
+                          and max(share_within(one, run), share_within(run, one)) > SAME_PART]
             found.append(_Link(run, run.score, max(confirming, default=0.0)))
     return found
-
-
-def _share_within(one: Run, other: Run) -> float:
-    """The share of a run that is part of another one of the same pair, in both episodes."""
-    return min((min(one.end_a, other.end_a) - max(one.start_a, other.start_a)) / (one.end_a - one.start_a),
-               (min(one.end_b, other.end_b) - max(one.start_b, other.start_b)) / (one.end_b - one.start_b))
 
 
 def _same_diagonal(one: Run, other: Run) -> bool:
